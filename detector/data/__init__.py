@@ -1,0 +1,1 @@
+"""Data sets: readers, images, augmentation and stores, in numpy alone."""

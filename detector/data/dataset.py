@@ -1,0 +1,79 @@
+"""A data set in flat arrays: what every reader returns, small enough for 456,567 images and cheap to share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from detector.boxes import clip_boxes
+from detector.data.classes import ClassList
+from detector.errors import DataError
+from detector.records import Array, Bool, GroundTruth, ImageRecord, Int64, ObjectTable, join, take
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images 0..n-1 with their objects.
+
+    image_ids and paths (n,) str arrays; sizes (n, 2) i64 height, width of the files; objects sorted by image,
+    as the files state them (unclipped), in the pixels of the image file; exhaustive (n,) bool: every object of
+    every class is known to be boxed, so that what is not an object is background; indices (n,) i64 are the
+    1-based numbers that ILSVRC's submissions use; blacklist (K, 2) i64 rows of (image position, label) that
+    the ILSVRC evaluation leaves out. `notes` are lines about what the reader found and repaired.
+    """
+
+    name: str
+    classes: ClassList
+    image_ids: Array
+    paths: Array
+    sizes: Int64
+    objects: ObjectTable
+    exhaustive: Bool
+    indices: Int64
+    blacklist: Int64
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def record(self, position: int) -> ImageRecord:
+        """The image at `position` in 0..n-1."""
+        height, width = self.sizes[position]
+        return ImageRecord(str(self.image_ids[position]), Path(str(self.paths[position])), int(height), int(width))
+
+    def truth(self, position: int) -> GroundTruth:
+        """The usable objects of the image at `position`: clipped to the image, those left empty dropped."""
+        first, last = np.searchsorted(self.objects.image, [position, position + 1])
+        rows = take(self.objects, np.arange(first, last))
+        boxes = clip_boxes(rows.boxes, *self.sizes[position]).astype(np.float32)
+        usable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        return take(GroundTruth(boxes, rows.labels, rows.difficult, rows.crowd), usable)
+
+
+def join_datasets(parts: Sequence[Dataset]) -> Dataset:
+    """The images of all `parts`, in order; they must share one class list, and no image may be in two."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if any(p.classes != first.classes for p in parts):
+        raise DataError(f"splits joined into one data set must share their classes, got {[p.name for p in parts]}")
+    starts = np.cumsum([0] + [len(p) for p in parts])
+    ids = np.concatenate([p.image_ids for p in parts])
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) != len(ids):
+        raise DataError(f"image {unique[counts > 1][0]} must be in one split only, got {[p.name for p in parts]}")
+    shifted = [replace(p.objects, image=p.objects.image + s) for p, s in zip(parts, starts, strict=False)]
+    blacklists = [p.blacklist + np.array([s, 0]) for p, s in zip(parts, starts, strict=False)]
+    return Dataset(
+        name=" + ".join(p.name for p in parts),
+        classes=first.classes,
+        image_ids=ids,
+        paths=np.concatenate([p.paths for p in parts]),
+        sizes=np.concatenate([p.sizes for p in parts]),
+        objects=join(shifted),
+        exhaustive=np.concatenate([p.exhaustive for p in parts]),
+        indices=np.concatenate([p.indices for p in parts]),
+        blacklist=np.concatenate(blacklists),
+        notes=tuple(note for p in parts for note in p.notes),
+    )

@@ -1,0 +1,1 @@
+"""Inference: from an image and its proposals to detections."""

@@ -1,0 +1,1 @@
+"""Stages, the run folder and resume."""

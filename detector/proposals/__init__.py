@@ -1,0 +1,1 @@
+"""Region proposals: selective search in numba."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: from images, objects and proposals to trained weights."""
