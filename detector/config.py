@@ -209,7 +209,7 @@ def _apply_override(tree: dict[str, Any], word: str) -> None:
 
 
 def _explain(error: ValidationError, source: str) -> str:
-    """One line for the first problem of `error`: the key, what was wanted, the value and the nearest known name."""
+    """One line for the first problem: the key, what was wanted, the value and the nearest known name."""
     problem = error.errors(include_url=False)[0]
     location = [part for part in problem["loc"] if isinstance(part, str) and not part.startswith("tuple[")]
     key = ".".join(location)

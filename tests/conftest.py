@@ -1,0 +1,16 @@
+"""Fixtures that many tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real photographs, annotations and weights; the test is skipped where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip("no real data beside the project")
+    return SHARED
