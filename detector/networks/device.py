@@ -1,0 +1,45 @@
+"""Where the network runs and in which number format."""
+
+import torch
+
+from detector.errors import ConfigError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the GPU where there is one. ConfigError where there is no such device."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"engine.device must be auto, cpu or a device of this machine, got {name} ({reason})"
+        ) from None
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format called `name`; "auto" is bf16 where the hardware computes it natively, else fp32."""
+    if name != "auto":
+        return PRECISIONS[name]
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and _cpu_has_bf16()
+    return torch.bfloat16 if native else torch.float32
+
+
+def choose_batch_size(size: int, device: torch.device) -> int:
+    """`size`, or for 0 what is fast: small batches stay in a CPU's caches, large ones fill a GPU."""
+    if size:
+        return size
+    return 16 if device.type == "cpu" else 512
+
+
+def _cpu_has_bf16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)

@@ -1,0 +1,64 @@
+"""R-CNN's region warp on the device (arXiv 1311.2524, section 2.1 and appendix A).
+
+A region is scaled without regard to its aspect to the network's square input, with `padding` pixels of context on
+each side in the warped frame; what falls outside the image is the mean, so zero after the subtraction. Bilinear,
+without antialiasing, as in the authors' released code.
+
+Differs from it: sample positions are exact, where the original rounds boxes to whole pixels before resizing.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The network's input: per channel, in `channel_order`, (value in 0..255 - mean) / scale."""
+
+    channel_order: Literal["RGB", "BGR"]
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; `Preprocessing(**values)` reads them back."""
+        return {"channel_order": self.channel_order, "mean": list(self.mean), "scale": list(self.scale)}
+
+
+BVLC = Preprocessing("BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))
+IMAGENET = Preprocessing("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+def prepare_image(image: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """The network's view (1, 3, H, W) f32 of an RGB image (H, W, 3) uint8, on the image's device."""
+    channels = image if preprocessing.channel_order == "RGB" else image.flip(2)
+    mean = torch.tensor(preprocessing.mean, device=image.device)
+    scale = torch.tensor(preprocessing.scale, device=image.device)
+    return ((channels.float() - mean) / scale).permute(2, 0, 1).contiguous()[None]
+
+
+def warp_regions(prepared: Tensor, boxes: Tensor, crop_size: int, padding: int) -> Tensor:
+    """Crops (N, 3, S, S) of a prepared image (1, 3, H, W) at boxes (N, 4) in continuous pixels, S = crop_size."""
+    height, width = prepared.shape[2:]
+    x, inside_x = _sample_positions(boxes[:, 0], boxes[:, 2], width, crop_size, padding)  # (N, S) each
+    y, inside_y = _sample_positions(boxes[:, 1], boxes[:, 3], height, crop_size, padding)
+    size = (len(boxes), crop_size, crop_size)
+    grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], 3)  # (N, S, S, 2)
+    crops = functional.grid_sample(
+        prepared.expand(len(boxes), -1, -1, -1), grid, padding_mode="border", align_corners=False
+    )
+    return crops * (inside_x[:, None, :] & inside_y[:, :, None])[:, None]
+
+
+def _sample_positions(
+    low: Tensor, high: Tensor, extent: int, crop_size: int, padding: int
+) -> tuple[Tensor, Tensor]:
+    """Where the S samples along one axis lie, in -1..1 over the image, and which lie inside it; (N, S) each."""
+    side = (high - low) * (crop_size / (crop_size - 2 * padding))
+    start = (low + high - side) / 2
+    steps = (torch.arange(crop_size, device=low.device, dtype=low.dtype) + 0.5) / crop_size
+    position = start[:, None] + side[:, None] * steps
+    return position * (2 / extent) - 1, (position >= 0) & (position <= extent)

@@ -1,0 +1,26 @@
+"""Which region is which class (R-CNN, arXiv 1311.2524, section 2.3)."""
+
+import numpy as np
+
+from detector.boxes import box_iou
+from detector.records import BACKGROUND, Array, Float32, GroundTruth
+
+IGNORED = -1  # neither object nor background
+
+
+def assign(boxes: Float32, truth: GroundTruth, positive_iou: float, exhaustive: bool) -> Array:
+    """Labels (N,) i16 of regions (N, 4): the best-overlapping object's class where IoU >= `positive_iou`, else 0.
+
+    The first object wins a tie. IGNORED are regions whose best object is difficult or a crowd, and, in an image
+    that is not `exhaustive`, every region that is not positive: an unboxed object may be in it.
+    """
+    rest = BACKGROUND if exhaustive else IGNORED
+    labels = np.full(len(boxes), rest, np.int16)
+    if not len(truth.labels) or not len(boxes):
+        return labels
+    overlap = box_iou(boxes, truth.boxes)  # (N, G)
+    best = overlap.argmax(1)
+    positive = overlap.max(1) >= positive_iou
+    classes = np.where(truth.difficult | truth.crowd, IGNORED, truth.labels)
+    labels[positive] = classes[best[positive]]
+    return labels

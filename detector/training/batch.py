@@ -1,0 +1,150 @@
+"""From drawn regions to crops on the device: decode, cut and distort on CPU workers, warp on the device."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from detector.boxes import expand_boxes
+from detector.config import RegionSettings
+from detector.networks.warp import Preprocessing, prepare_image, warp_regions
+from detector.records import Float32, Image
+from detector.training.sample import RegionSampler
+
+CACHE_BYTES = 256 << 20  # of decoded images, each worker
+
+
+class Patches(NamedTuple):
+    """One batch as the workers send it: the pixels around each region, flat, and where things are in them.
+
+    pixels (P,) uint8 holds B patches (H, W, 3) RGB one after the other; sizes (B, 2) i64 their heights and widths;
+    boxes (B, 4) f32 in the patches' own coordinates; labels (B,) i64; mirror (B,) bool.
+    """
+
+    step: int
+    pixels: Tensor
+    sizes: Tensor
+    boxes: Tensor
+    labels: Tensor
+    mirror: Tensor
+
+
+@dataclass(frozen=True)
+class RegionBatch:
+    """Crops (B, 3, S, S) f32 preprocessed and labels (B,) i64, on the device."""
+
+    step: int
+    crops: Tensor
+    labels: Tensor
+
+
+class PatchSource(Dataset[Patches]):
+    """The batches by step: `source[step]` depends on the sampler's seed and the step alone.
+
+    read_image(position) gives an image of the data set, read_boxes(position) its regions (R, 4) f32;
+    distort(image, seed) changes colours, not geometry.
+    """
+
+    def __init__(
+        self,
+        sampler: RegionSampler,
+        read_image: Callable[[int], Image],
+        read_boxes: Callable[[int], Float32],
+        distort: Callable[[Image, int], Image],
+        region: RegionSettings,
+    ) -> None:
+        self.sampler = sampler
+        self.read_image = read_image
+        self.read_boxes = read_boxes
+        self.distort = distort
+        self.region = region
+        self.cache = ImageCache(CACHE_BYTES)
+
+    def __getitem__(self, step: int) -> Patches:
+        draw = self.sampler.draw(step)
+        seeds = np.random.default_rng([self.sampler.seed, step, 1]).integers(0, 2**31, len(draw.label))
+        patches: list[Image] = []
+        boxes: list[Float32] = []
+        for image, region, seed in zip(draw.image, draw.region, seeds, strict=True):
+            position = int(image)
+            pixels = self.cache.get(position, self.read_image)
+            patch, box = cut_patch(pixels, self.read_boxes(position)[region], self.region)
+            patches.append(self.distort(patch, int(seed)))
+            boxes.append(box)
+        return Patches(
+            step,
+            torch.from_numpy(np.concatenate([patch.reshape(-1) for patch in patches])),
+            torch.tensor([patch.shape[:2] for patch in patches]),
+            torch.from_numpy(np.stack(boxes)),
+            torch.from_numpy(draw.label),
+            torch.from_numpy(draw.mirror),
+        )
+
+
+class ImageCache:
+    """Decoded images, the least recently used dropped when they pass `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.images: OrderedDict[int, Image] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, position: int, read: Callable[[int], Image]) -> Image:
+        """The image at `position`, from memory or from `read`."""
+        if position not in self.images:
+            self.images[position] = read(position)
+            self.bytes += self.images[position].nbytes
+            while self.bytes > self.limit and len(self.images) > 1:
+                self.bytes -= self.images.popitem(last=False)[1].nbytes
+        self.images.move_to_end(position)
+        return self.images[position]
+
+
+def cut_patch(image: Image, box: Float32, region: RegionSettings) -> tuple[Image, Float32]:
+    """The part of `image` that the warp of `box` (4,) reads, and the box in the patch's coordinates.
+
+    Warping the patch equals warping the whole image: where the patch ends inside the image, no sample reaches
+    its edge.
+    """
+    height, width = image.shape[:2]
+    wide = expand_boxes(box[None], region.crop_size / (region.crop_size - 2 * region.padding))[0]
+    x1, y1 = np.maximum(np.floor(wide[:2]).astype(int) - 1, 0)
+    x2, y2 = np.minimum(np.ceil(wide[2:]).astype(int) + 1, [width, height])
+    return image[y1:y2, x1:x2], box - np.array([x1, y1, x1, y1], np.float32)
+
+
+def warp_patches(
+    patches: Patches, preprocessing: Preprocessing, region: RegionSettings, device: torch.device
+) -> RegionBatch:
+    """The crops of `patches`, warped on `device` and mirrored where drawn so."""
+    pixels = patches.pixels.to(device, non_blocking=True)
+    boxes = patches.boxes.to(device)
+    counts = (patches.sizes.prod(1) * 3).tolist()
+    crops = []
+    for box, (height, width), flat in zip(boxes, patches.sizes.tolist(), pixels.split(counts), strict=True):
+        prepared = prepare_image(flat.view(height, width, 3), preprocessing)
+        crops.append(warp_regions(prepared, box[None], region.crop_size, region.padding))
+    stacked = torch.cat(crops)  # (B, 3, S, S)
+    mirror = patches.mirror.to(device)[:, None, None, None]
+    stacked = torch.where(mirror, stacked.flip(3), stacked)
+    return RegionBatch(
+        patches.step, stacked.contiguous(memory_format=torch.channels_last), patches.labels.to(device)
+    )
+
+
+def load_patches(source: PatchSource, first: int, last: int, workers: int, pin: bool) -> Iterator[Patches]:
+    """The batches of steps first..last - 1 in order, prepared by `workers` processes (0: in this one)."""
+    loader = DataLoader(
+        source,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=False,
+    )
+    yield from loader
