@@ -1,6 +1,7 @@
 """Class lists: names and WNIDs in label order."""
 
 import csv
+import difflib
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +36,11 @@ class ClassList:
     def label(self, word: str) -> int | None:
         """The label of a name or WNID, None where the list does not have it."""
         return self._labels.get(word)
+
+    def nearest(self, word: str) -> str | None:
+        """The known name that looks most like `word`, None where none does."""
+        near = difflib.get_close_matches(word, list(self._labels), n=1)
+        return near[0] if near else None
 
     def name(self, label: int) -> str:
         """The name of `label` in 1..C."""

@@ -46,7 +46,7 @@ class RegionEngine:
         self.preprocessing = preprocessing
         self.outputs = network.classifier.out_features
         frozen = copy.deepcopy(network).eval().requires_grad_(False)
-        placed = frozen.to(self.device, self.precision, memory_format=torch.channels_last)
+        placed = frozen.to(self.device, self.precision).to(memory_format=torch.channels_last)
         self.forward = torch.compile(placed) if settings.compile else placed
 
     @torch.inference_mode()

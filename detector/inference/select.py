@@ -8,7 +8,7 @@ from detector.records import FIRST_LABEL, Detections, DetectionTable, RegionScor
 
 
 def select(scores: RegionScores, settings: DetectSettings) -> Detections:
-    """Per class, the boxes of at least `min_score` that survive greedy NMS; best first, ties by label, then region.
+    """Per class, the boxes of at least `min_score` that survive greedy NMS; best first; ties by label.
 
     With `max_per_image`, only so many of all classes together.
     """

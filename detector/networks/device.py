@@ -8,7 +8,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is the GPU where there is one. ConfigError where there is no such device."""
+    """The device called `name`; "auto" is the GPU where there is one. ConfigError where it is missing."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class Trainer:
         device: torch.device,
         precision: torch.dtype,
     ) -> None:
-        self.network = network.to(device, memory_format=torch.channels_last).train()
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.settings = settings
         self.seed = seed
         self.device = device
@@ -63,7 +63,7 @@ class Trainer:
 
     def tested_network(self) -> RegionClassifier:
         """The network whose weights are tested: the moving average where there is one."""
-        return self.network if self.average is None else self.average.module
+        return self.network if self.average is None else cast(RegionClassifier, self.average.module)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain values and tensors."""

@@ -12,7 +12,7 @@ CHUNK = 1 << 24  # labels looked at in one go
 
 
 class Draw(NamedTuple):
-    """The regions of one batch: image (B,) and region within the image (B,) i64, label (B,) i64, mirror (B,) bool."""
+    """The regions of one batch, (B,) each: image, region within the image, label, whether to mirror it."""
 
     image: Int64
     region: Int64

@@ -1,0 +1,68 @@
+"""The commands: `detector NAME ...`, or `python tools/NAME.py ...`."""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from detector.errors import ConfigError, DataError
+
+COMMANDS = {
+    "train_det": "train a detector and test it, into a run folder",
+    "test_det": "test a run's detector on another split",
+    "propose": "compute the region proposals of a split",
+    "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
+    "make_synthetic": "make a synthetic data set in ILSVRC-DET's layout",
+}
+NEED_TORCH = ("train_det", "test_det")
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The `detector` program: its first word names the command."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        lines = [f"  {name:16}{summary}" for name, summary in COMMANDS.items()]
+        sys.stdout.write("\n".join(["usage: detector COMMAND ...", "", *lines, ""]))
+        return 0 if words else USAGE_ERROR
+    if words[0] not in COMMANDS:
+        sys.stderr.write(f"detector: command must be one of {', '.join(COMMANDS)}, got {words[0]}\n")
+        return USAGE_ERROR
+    return run(words[0], words[1:])
+
+
+def run(name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run the command `name`; the user's mistakes become one line on stderr and the exit status 2."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if name in NEED_TORCH:
+            check_torchvision()
+        return importlib.import_module(f"detector.commands.{name}").main(arguments)
+    except (ConfigError, DataError) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{name}: interrupted; the same command goes on from here\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+
+
+def check_torchvision() -> None:
+    """Raise ConfigError with the repair where torch and torchvision do not fit each other."""
+    try:
+        importlib.import_module("torchvision")
+    except (RuntimeError, ImportError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"torch and torchvision must be a matching pair, got '{reason}'; repair: "
+            "pip install --force-reinstall torch torchvision"
+        ) from None
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,36 @@
+"""Compute the region proposals of a split into a memory-mapped store; a repeated command resumes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detector.config import load_config
+from detector.data.open import open_dataset
+from detector.pipeline.propose import run_propose
+from detector.pipeline.run import RunFolder
+from detector.pipeline.train import split_slug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Propose regions for every image of the split; print how many and where they are."""
+    options = _parse(arguments)
+    config = load_config(options.config, options.overrides)
+    splits = tuple(options.split)
+    dataset = open_dataset(config.data, splits)
+    run = RunFolder(options.run or Path("runs") / config.name)
+    stage = run.stage("propose", split_slug(splits))
+    store = run_propose(stage, config, dataset)
+    boxes = int(store.offsets[-1])
+    mean = boxes / len(dataset)
+    sys.stdout.write(f"{boxes} regions of {len(dataset)} images ({mean:.0f} an image): {stage.folder}\n")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="propose", description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML file, such as configs/ilsvrc_det.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
+    parser.add_argument("--split", action="append", required=True, help="split; several are joined")
+    parser.add_argument("--run", type=Path, help="run folder, shared with train_det (default: runs/NAME)")
+    return parser.parse_intermixed_args(arguments)

@@ -1,0 +1,30 @@
+"""Going over many files: on threads, because folders on a network answer slowly, and with a progress bar."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CHUNK = 256  # files a task: enough to make a task's own cost vanish
+THREADS = 8
+PATIENCE = 2.0  # seconds before the bar shows
+
+
+def map_chunks(
+    function: Callable[[Sequence[Item]], Result], items: Sequence[Item], label: str
+) -> list[Result]:
+    """`function` of consecutive chunks of `items`, in order; the first error, in order, is raised."""
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    if len(chunks) <= 1:
+        return [function(chunk) for chunk in chunks]
+    bar = tqdm(total=len(items), desc=label, unit="file", delay=PATIENCE, leave=False, disable=None)
+    results = []
+    with ThreadPoolExecutor(THREADS) as pool, bar:
+        for chunk, result in zip(chunks, pool.map(function, chunks), strict=True):
+            results.append(result)
+            bar.update(len(chunk))
+    return results

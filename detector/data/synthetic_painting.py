@@ -1,0 +1,225 @@
+"""Paints the scenes of the synthetic world: colours, light, shadows, focus and noise.
+
+Colours come from one distribution for things of every class and for clutter, so they tell nothing about a class.
+All arithmetic on whole images is in uint8, which is what makes it fast.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from detector.data.synthetic_scenes import Corner, Layer, Scene
+from detector.data.synthetic_textures import TILE, cloud_tiles, texture_tiles
+from detector.records import Float32, Float64, Image
+
+NEUTRAL = 128  # shade that leaves a colour as it is
+NOISE_SIDE = 512
+COARSE = 4  # light and shadow are computed on every fourth pixel
+MIN_CONTRAST = 70.0  # between a thing's mean colour and what lies behind it, of 255 * sqrt(3)
+COLOUR_TRIES = 6
+SURFACE_CONTRAST = (0.2, 0.5)  # between the two colours of a texture, of 255
+HIGHLIGHT_SHARE = 0.3
+BLUR_SHARE = 0.3
+
+_WRAP = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_WRAP}
+
+
+@dataclass(frozen=True)
+class _Light:
+    """One light for a scene: where it comes from (unit x, y), how hard it models and how dark shadows are."""
+
+    x: float
+    y: float
+    relief: float
+    shadow: float
+
+
+def paint(scene: Scene, rng: np.random.Generator) -> Image:
+    """The picture of `scene`, (H, W, 3) RGB."""
+    height, width = scene.owner.shape
+    angle = rng.uniform(0, 2 * np.pi)
+    light = _Light(np.cos(angle), np.sin(angle), rng.uniform(0.2, 0.9), rng.uniform(0.1, 0.6))
+    canvas = _backdrop(height, width, rng)
+    for layer in scene.layers:
+        _paint_layer(canvas, layer, light, rng)
+    return _photograph(canvas, rng)
+
+
+def _backdrop(height: int, width: int, rng: np.random.Generator) -> Image:
+    """Clouds of random colours, sometimes with a texture over them."""
+    canvas = cv2.applyColorMap(_random_tile(cloud_tiles(int(rng.integers(8))), height, width, rng), _palette(rng))
+    over = cv2.applyColorMap(_random_tile(cloud_tiles(int(rng.integers(8))), height, width, rng), _palette(rng))
+    return cv2.addWeighted(canvas, share := rng.uniform(0.5, 1.0), over, 1 - share, 0)
+
+
+def _random_tile(tiles: tuple[Image, ...], height: int, width: int, rng: np.random.Generator) -> Image:
+    """A periodic tile laid over (height, width) pixels with random turn, stretch and shift."""
+    span = np.exp(rng.uniform(np.log(0.3), np.log(1.3))) * TILE / max(height, width)
+    angle = rng.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    frame = np.concatenate([turn * span * np.exp(rng.normal(0, 0.3, (1, 2))), rng.uniform(0, TILE, (2, 1))], axis=1)
+    return cv2.warpAffine(tiles[0], frame, (width, height), **_WRAP)
+
+
+def _palette(rng: np.random.Generator, contrast: tuple[float, float] = (0.15, 0.5)) -> Image:
+    """A colour table (256, 1, 3): from one random colour to another that is lighter or darker by `contrast`."""
+    first = rng.uniform(10, 245, 3)
+    first += (first.mean() - first) * rng.uniform(0, 0.8)  # half grey, as most of the world is
+    change = rng.uniform(*contrast) * 255
+    if first.mean() > rng.uniform(80, 175):
+        change = -change
+    second = first + change + rng.normal(0, 35, 3)
+    sharpness, middle = np.exp(rng.uniform(0.7, 3.2)), rng.uniform(0.35, 0.65)
+    share = np.tanh(sharpness * (np.linspace(0, 1, 256) - middle))
+    share = (share - share[0]) / (share[-1] - share[0])
+    if rng.random() < 0.5:
+        share = 1 - share
+    return np.clip(first + share[:, None, None] * (second - first), 0, 255).astype(np.uint8)
+
+
+def _paint_layer(canvas: Image, layer: Layer, light: _Light, rng: np.random.Generator) -> None:
+    """Paint one thing over `canvas`, with its shadow on what lies behind."""
+    size = max(layer.mask.shape)
+    soft = rng.uniform(0.4, 1.2) if layer.label or rng.random() < 0.6 else rng.uniform(1, 0.02 * size + 2)
+    _cast_shadow(canvas, layer, light, rng.uniform(0.02, 0.07) * size)
+    alpha, (top, left) = _soft_coverage(layer, canvas.shape, soft)
+    height, width = alpha.shape
+    region = canvas[top : top + height, left : left + width]
+    colours = _colours_against(region, alpha, COLOUR_TRIES if layer.label else 1, rng)
+    surface = cv2.applyColorMap(_lay_texture(layer, (top, left), height, width), colours)
+    _darken(surface, _shade(alpha, light, rng))
+    _blend(region, surface, alpha)
+
+
+def _soft_coverage(layer: Layer, image: tuple[int, ...], soft: float) -> tuple[Image, Corner]:
+    """The mask of `layer` blurred by `soft` pixels, and the corner (y, x) of the wider region that it covers."""
+    (top, left), (height, width) = layer.corner, layer.mask.shape
+    margin = int(np.ceil(3 * soft))
+    above, before = min(margin, top), min(margin, left)
+    below, after = min(margin, image[0] - top - height), min(margin, image[1] - left - width)
+    wide = cv2.copyMakeBorder(layer.mask, above, below, before, after, cv2.BORDER_CONSTANT, value=0)
+    return cv2.GaussianBlur(wide, (0, 0), soft, borderType=cv2.BORDER_REPLICATE), (top - above, left - before)
+
+
+def _cast_shadow(canvas: Image, layer: Layer, light: _Light, distance: float) -> None:
+    """Darken `canvas` where the soft shadow of `layer` falls, `distance` pixels away from the light."""
+    margin = max(int(distance / COARSE), 1)
+    blurred = cv2.GaussianBlur(_coarse(layer.mask, margin), (0, 0), 0.5 * margin + 0.5)
+    shadow = NEUTRAL - cv2.multiply(blurred, 1.0, scale=light.shadow * NEUTRAL / 255)
+    top = layer.corner[0] - margin * COARSE - round(light.y * distance)
+    left = layer.corner[1] - margin * COARSE - round(light.x * distance)
+    full = cv2.resize(shadow, None, fx=COARSE, fy=COARSE, interpolation=cv2.INTER_LINEAR)
+    region = canvas[max(top, 0) : max(top + full.shape[0], 0), max(left, 0) : max(left + full.shape[1], 0)]
+    if region.size:
+        y, x = max(-top, 0), max(-left, 0)
+        _darken(region, full[y : y + region.shape[0], x : x + region.shape[1]])
+
+
+def _coarse(mask: Image, margin: int) -> Image:
+    """`mask` at every COARSE-th pixel, with a margin of coarse pixels that it does not cover."""
+    size = [max(-(-side // COARSE), 1) for side in mask.shape]
+    small = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
+
+
+def _colours_against(region: Image, alpha: Image, tries: int, rng: np.random.Generator) -> Image:
+    """A palette whose mean differs from what `alpha` covers, or the best of `tries`."""
+    behind = np.array(cv2.mean(region, mask=alpha)[:3])
+    best, best_contrast = _palette(rng, SURFACE_CONTRAST), 0.0
+    for _ in range(tries - 1):
+        best_contrast = float(np.linalg.norm(best.mean(axis=(0, 1)) - behind))
+        if best_contrast >= MIN_CONTRAST:
+            break
+        other = _palette(rng, SURFACE_CONTRAST)
+        if np.linalg.norm(other.mean(axis=(0, 1)) - behind) > best_contrast:
+            best = other
+    return best
+
+
+def _lay_texture(layer: Layer, corner: Corner, height: int, width: int) -> Image:
+    """The texture of `layer` as seen in the region (height, width) at `corner`: one tile spans the unit outline."""
+    surface = layer.surface
+    tiles = texture_tiles(surface.family, surface.variant)
+    cos, sin = np.cos(surface.turn) / 2, np.sin(surface.turn) / 2
+    to_tile = np.array([[cos, -sin, surface.shift[0]], [sin, cos, surface.shift[1]], [0, 0, 1]])
+    from_region = np.array([[1, 0, corner[1]], [0, 1, corner[0]], [0, 0, 1]])
+    view: Float64 = to_tile @ layer.to_unit @ from_region
+    pixels = TILE * np.sqrt(abs(np.linalg.det(view[:2, :2] / view[2, 2])))  # of the tile, for one of the image
+    level = int(np.clip(np.log2(pixels) + 0.4, 0, len(tiles) - 1))
+    side = tiles[level].shape[0]
+    return cv2.warpPerspective(tiles[level], np.diag([side, side, 1]) @ view, (width, height), **_WRAP)
+
+
+def _shade(alpha: Image, light: _Light, rng: np.random.Generator) -> Image:
+    """Light on a thing as if it swelled towards its middle, with a falling-off and sometimes a highlight."""
+    height, width = alpha.shape
+    form = _coarse(alpha, 0).astype(np.float32) / 255
+    rows, columns = form.shape
+    reach = max(0.05 * max(rows, columns), 1.0)
+    form = cv2.GaussianBlur(form, (0, 0), 1.5 * reach, borderType=cv2.BORDER_REPLICATE)
+    relief = _shifted(form, light, -reach) - _shifted(form, light, reach)
+    x = np.linspace(-1, 1, columns, dtype=np.float32)[None, :]
+    y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
+    shade = 1 + light.relief * relief + rng.uniform(0, 0.3) * (light.x * x + light.y * y)
+    if rng.random() < HIGHLIGHT_SHARE:
+        cx, cy = np.array([light.x, light.y]) * rng.uniform(0, 0.6) + rng.normal(0, 0.15, 2)
+        sharpness = rng.uniform(5, 40)
+        shade += rng.uniform(0.2, 0.7) * np.exp(-sharpness * ((x - cx) ** 2 + (y - cy) ** 2))
+    coarse = np.clip(shade * NEUTRAL, 0, 255).astype(np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _shifted(form: Float32, light: _Light, distance: float) -> Float32:
+    move = np.array([[1, 0, light.x * distance], [0, 1, light.y * distance]])
+    size = (form.shape[1], form.shape[0])
+    return cv2.warpAffine(form, move, size, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _darken(region: Image, shade: Image) -> None:
+    """Multiply `region` (h, w, 3) in place by `shade` (h, w), where NEUTRAL is 1."""
+    cv2.multiply(region, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), dst=region, scale=1 / NEUTRAL)
+
+
+def _blend(region: Image, surface: Image, alpha: Image) -> None:
+    """Lay `surface` over `region` in place, where `alpha` (h, w) says how much of it covers."""
+    cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR)
+    front = cv2.multiply(surface, cover, scale=1 / 255)
+    cv2.multiply(region, cv2.bitwise_not(cover), dst=region, scale=1 / 255)
+    cv2.add(region, front, dst=region)
+
+
+def _photograph(canvas: Image, rng: np.random.Generator) -> Image:
+    """The camera's part: uneven light, focus, tone and colour cast, and noise."""
+    height, width = canvas.shape[:2]
+    corners = np.clip(rng.normal(NEUTRAL, 14, (2, 2)), 0, 255).astype(np.uint8)
+    _darken(canvas, cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR))
+    if rng.random() < BLUR_SHARE:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.5, 1.4))
+    canvas = cv2.LUT(canvas, _tones(rng))
+    strength = rng.uniform(0, 0.35) ** 2
+    grain = cv2.warpAffine(
+        _noise_tile(),
+        np.array([[1, 0, rng.integers(NOISE_SIDE)], [0, 1, rng.integers(NOISE_SIDE)]], np.float64),
+        (width, height),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_WRAP,
+    )
+    return cv2.addWeighted(canvas, 1.0, grain, strength, -strength * NEUTRAL)
+
+
+def _tones(rng: np.random.Generator) -> Image:
+    """A table (1, 256, 3) of gamma, contrast and a colour cast."""
+    gamma = np.exp(rng.normal(0, 0.2))
+    gain = rng.uniform(0.75, 1.05) * (1 + rng.normal(0, 0.04, 3))
+    lift = rng.uniform(0, 20)
+    ramp = np.linspace(0, 1, 256)[:, None] ** gamma * 255
+    return np.clip(lift + ramp * gain, 0, 255).astype(np.uint8)[None]
+
+
+@lru_cache(maxsize=1)
+def _noise_tile() -> Image:
+    """Sensor noise around NEUTRAL, (512, 512, 3), its deviation the largest that hardly clips."""
+    values = np.random.default_rng(NOISE_SIDE).normal(NEUTRAL, 40, (NOISE_SIDE, NOISE_SIDE, 3))
+    return np.clip(values, 0, 255).astype(np.uint8)

@@ -1,0 +1,127 @@
+"""Which detections hit which objects, by the rules of ILSVRC and of VOC.
+
+Both rules count inclusive pixels. The arithmetic follows the order of operations of the two devkits, so that
+overlaps that are equal there are equal here, fractional corners included.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.records import Array, DetectionTable, Float64, Int64, ObjectTable, take
+
+Outcomes = NDArray[np.int8]
+
+TRUE_POSITIVE = 1
+IGNORED = 0
+FALSE_POSITIVE = -1
+
+ILSVRC_IOU = 0.5  # devkit eval_detection.m: defaultIOUthr
+ILSVRC_TOLERANCE = 10.0  # devkit eval_detection.m: pixelTolerance
+VOC_IOU = 0.5
+
+
+def ilsvrc_thresholds(boxes: Float64) -> Float64:
+    """The IoU (G,) each object must be hit with: min(0.5, wh / ((w + 10)(h + 10))), less than 0.5 if small."""
+    width, height = _inclusive(boxes)[:, 2:].T - boxes[:, :2].T + 1
+    with np.errstate(divide="ignore", invalid="ignore"):  # inverted boxes, which nothing overlaps
+        own = (width * height) / ((width + ILSVRC_TOLERANCE) * (height + ILSVRC_TOLERANCE))
+    return np.minimum(ILSVRC_IOU, own)
+
+
+def blacklisted(image: Int64, labels: Int64, blacklist: Int64) -> NDArray[np.bool_]:
+    """Mask of the rows whose (image, label) is a row of `blacklist` (K, 2)."""
+    span = 1 + max(labels.max(initial=0), blacklist[:, 1].max(initial=0))
+    return np.isin(image * span + labels, blacklist[:, 0] * span + blacklist[:, 1])
+
+
+def match_ilsvrc(objects: ObjectTable, ranked: DetectionTable, blacklist: Int64) -> Outcomes:
+    """Outcomes (M,) of the detections `ranked` best first, by the rule of ILSVRC's eval_detection.m.
+
+    Each takes, of the unused objects of its image and class that it overlaps by at least their own threshold,
+    the one it overlaps most (the first on equality). Detections of a blacklisted (image, class) are ignored.
+    """
+    rows, first, last = _candidates(objects, ranked)
+    skipped = blacklisted(ranked.image, ranked.labels, blacklist)
+    boxes = objects.boxes[rows]
+    return _match_unused(
+        _inclusive(ranked.boxes), skipped, first, last, _inclusive(boxes), ilsvrc_thresholds(boxes)
+    )
+
+
+def match_voc(objects: ObjectTable, ranked: DetectionTable) -> Outcomes:
+    """Outcomes (M,) of the detections `ranked` best first, by the rule of VOC's VOCevaldet.m.
+
+    Each looks at the object of its image and class that it overlaps most, used or not (the first on equality).
+    Under IoU 0.5 it is a false positive; on a difficult object it is ignored; a second hit is a false positive.
+    """
+    rows, first, last = _candidates(objects, ranked)
+    found = take(objects, rows)
+    return _match_best(_inclusive(ranked.boxes), first, last, _inclusive(found.boxes), found.difficult, VOC_IOU)
+
+
+def _inclusive(boxes: Float64) -> Float64:
+    """`boxes` with the last pixel inside them as their second corner, as files and devkits have it."""
+    return boxes - np.array([0.0, 0.0, 1.0, 1.0])
+
+
+def _candidates(objects: ObjectTable, detections: DetectionTable) -> tuple[Int64, Array, Array]:
+    """Object rows grouped by image and class, and each detection's group as rows[first:last], in file order."""
+    span = 1 + max(objects.labels.max(initial=0), detections.labels.max(initial=0))
+    keys = objects.image * span + objects.labels
+    rows = np.argsort(keys, kind="stable")
+    wanted = detections.image * span + detections.labels
+    first = np.searchsorted(keys[rows], wanted, side="left")
+    last = np.searchsorted(keys[rows], wanted, side="right")
+    return rows, first, last
+
+
+@numba.njit(cache=True, nogil=True)
+def _overlap(a, b):  # type: ignore[no-untyped-def]
+    """IoU of two boxes of inclusive pixels, -1 where they share none."""
+    width = min(a[2], b[2]) - max(a[0], b[0]) + 1
+    height = min(a[3], b[3]) - max(a[1], b[1]) + 1
+    if width <= 0 or height <= 0:
+        return -1.0
+    union = (a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1) - width * height
+    return width * height / union
+
+
+@numba.njit(cache=True, nogil=True)
+def _match_unused(boxes, skipped, first, last, objects, thresholds):  # type: ignore[no-untyped-def]
+    outcomes = np.zeros(len(boxes), np.int8)
+    used = np.zeros(len(objects), np.bool_)
+    for m in range(len(boxes)):
+        if skipped[m]:
+            continue
+        best, best_iou = -1, -1.0
+        for g in range(first[m], last[m]):
+            if used[g]:
+                continue
+            iou = _overlap(boxes[m], objects[g])
+            if iou > best_iou and iou >= thresholds[g]:
+                best, best_iou = g, iou
+        if best >= 0:
+            used[best] = True
+        outcomes[m] = TRUE_POSITIVE if best >= 0 else FALSE_POSITIVE
+    return outcomes
+
+
+@numba.njit(cache=True, nogil=True)
+def _match_best(boxes, first, last, objects, difficult, threshold):  # type: ignore[no-untyped-def]
+    outcomes = np.full(len(boxes), FALSE_POSITIVE, np.int8)
+    used = np.zeros(len(objects), np.bool_)
+    for m in range(len(boxes)):
+        best, best_iou = -1, -1.0
+        for g in range(first[m], last[m]):
+            iou = _overlap(boxes[m], objects[g])
+            if iou > best_iou:
+                best, best_iou = g, iou
+        if best < 0 or best_iou < threshold:
+            continue
+        if difficult[best]:
+            outcomes[m] = IGNORED
+        elif not used[best]:
+            used[best] = True
+            outcomes[m] = TRUE_POSITIVE
+    return outcomes

@@ -1,0 +1,80 @@
+"""Stage `detect`: the detections of a split, as records, as a submission and as COCO results."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from detector.config import Config
+from detector.data.coco import write_coco_results
+from detector.data.dataset import Dataset
+from detector.data.images import read_image
+from detector.data.stores import Store, StoreWriter
+from detector.data.submission import write_submission
+from detector.inference.engine import RegionEngine
+from detector.inference.select import keep_best_of_each_class, select
+from detector.networks.weights import load_model
+from detector.parallel import ordered_map, worker_count
+from detector.pipeline.inputs import detect_inputs
+from detector.pipeline.run import Stage, file_hash, key_of
+from detector.records import DetectionTable, Detections, Float32, Image, table_of_detections
+
+FIELDS = {
+    "boxes": (np.dtype(np.float32), (4,)),
+    "labels": (np.dtype(np.int64), ()),
+    "scores": (np.dtype(np.float32), ()),
+}
+
+
+def run_detect(
+    stage: Stage, config: Config, dataset: Dataset, proposals: Store, model_path: Path
+) -> DetectionTable:
+    """The detections of `dataset` by the model, best `max_per_class` of each class; resumes by shards of images.
+
+    Writes `submission.txt` (ILSVRC) and `results.json` (COCO) into the stage's folder.
+    """
+    inputs = detect_inputs(config, dataset, file_hash(model_path))
+    folder = stage.folder / "store"
+    if stage.is_done(inputs):
+        return _read_table(Store.open(folder, key_of(inputs)), config)
+    stage.begin(inputs)
+    writer = StoreWriter(folder, FIELDS, len(dataset), key_of(inputs))
+    network, preprocessing, _ = load_model(model_path)
+    engine = RegionEngine(network, preprocessing, config.region, config.engine)
+    shards = writer.missing_shards()
+    left = sum(map(len, shards))
+    with tqdm(total=len(dataset), initial=len(dataset) - left, desc=stage.name, unit="image") as progress:
+        for shard in shards:
+            entries = []
+            for scores in engine.score(_images(config, dataset, proposals, shard)):
+                found = select(scores, config.detect)
+                entries.append({"boxes": found.boxes, "labels": found.labels, "scores": found.scores})
+                progress.update()
+            writer.write_shard(shard, entries)
+    table = _read_table(writer.finish(), config)
+    write_submission(stage.folder / "submission.txt", table, dataset.indices)
+    write_coco_results(stage.folder / "results.json", table, dataset)
+    regions = int(proposals.offsets[-1])
+    stage.finish(inputs, images=len(dataset), regions=regions, detections=len(table.scores))
+    return table
+
+
+def _images(
+    config: Config, dataset: Dataset, proposals: Store, positions: range
+) -> Iterator[tuple[Image, Float32]]:
+    """The images at `positions` with their proposals, decoded ahead; one that was unreadable comes black, bare."""
+
+    def load(position: int) -> tuple[Image, Float32]:
+        boxes = np.array(proposals.read(position)["boxes"])
+        if not len(boxes):
+            return np.zeros((1, 1, 3), np.uint8), boxes
+        return read_image(dataset.record(position).path, config.data.exif), boxes
+
+    return ordered_map(load, positions, worker_count(config.engine.workers))
+
+
+def _read_table(store: Store, config: Config) -> DetectionTable:
+    per_image = (store.read(position) for position in range(len(store)))
+    records = [Detections(found["boxes"], found["labels"], found["scores"]) for found in per_image]
+    return keep_best_of_each_class(table_of_detections(records), config.detect.max_per_class)

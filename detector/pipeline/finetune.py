@@ -1,0 +1,185 @@
+"""Stage `finetune`: the region classifier, trained on the regions of the training split."""
+
+import csv
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from detector.config import Config, dump_config
+from detector.data.augment import PhotometricAugment
+from detector.data.dataset import Dataset
+from detector.data.images import read_image
+from detector.data.stores import Store, StoreWriter
+from detector.files import write_atomically
+from detector.networks.device import choose_device, choose_precision
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.warp import Preprocessing
+from detector.networks.weights import load_pretrained, preprocessing_of, save_model
+from detector.parallel import worker_count
+from detector.pipeline.inputs import finetune_inputs
+from detector.pipeline.run import Stage, key_of
+from detector.records import Array, Float32, Image
+from detector.training.assign import assign
+from detector.training.batch import PatchSource, RegionBatch, load_patches, warp_patches
+from detector.training.checkpoint import load_checkpoint, save_checkpoint
+from detector.training.loop import StepResult, Trainer
+from detector.training.sample import RegionSampler
+
+METRICS = ("step", "loss", "object_accuracy", "background_accuracy", "learning_rate", "regions_per_second")
+
+
+class TrainingRegions:
+    """The regions of a training split: of each image its objects' boxes first, then its proposals."""
+
+    def __init__(self, config: Config, dataset: Dataset, proposals: Store) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.proposals = proposals
+
+    def boxes(self, position: int) -> Float32:
+        """Regions (R, 4) of the image at `position`; none where the image was found unreadable."""
+        proposed = self.proposals.read(position)["boxes"]
+        if not len(proposed):
+            return proposed
+        return np.concatenate([self.dataset.truth(position).boxes, proposed])
+
+    def labels(self, position: int) -> Array:
+        """Labels (R,) i16 of `boxes(position)`."""
+        return assign(
+            self.boxes(position),
+            self.dataset.truth(position),
+            self.config.finetune.positive_iou,
+            bool(self.dataset.exhaustive[position]),
+        )
+
+    def image(self, position: int) -> Image:
+        """The pixels of the image at `position`."""
+        return read_image(self.dataset.record(position).path, self.config.data.exif)
+
+
+def run_finetune(stage: Stage, config: Config, dataset: Dataset, proposals: Store) -> Path:
+    """Train the region classifier and return the path of its weights; resumes from the last checkpoint."""
+    inputs = finetune_inputs(config, dataset)
+    model_path = stage.run.model_path
+    if stage.is_done(inputs) and model_path.is_file():
+        return model_path
+    stage.begin(inputs)
+    regions = TrainingRegions(config, dataset, proposals)
+    labels = _label_store(stage, regions, key_of(inputs))
+    sampler = RegionSampler(labels.field("labels"), labels.offsets, config.finetune, config.seed)
+    trainer, preprocessing = _make_trainer(config, len(dataset.classes))
+    checkpoint = stage.folder / "last.pt"
+    if state := load_checkpoint(checkpoint):
+        trainer.load(state)
+    batches = _batches(config, regions, sampler, preprocessing, trainer)
+    last = _train(trainer, batches, config, checkpoint, stage.run.path / "metrics.csv")
+    save_model(
+        model_path,
+        trainer.tested_network(),
+        preprocessing,
+        classes=list(dataset.classes.names),
+        wnids=list(dataset.classes.wnids),
+        region=config.region.model_dump(),
+        config=dump_config(config),
+    )
+    facts = {"positives": len(sampler.positives), "backgrounds": sampler.backgrounds}
+    stage.finish(inputs, steps=trainer.step, last_loss=last, **facts)
+    return model_path
+
+
+def _label_store(stage: Stage, regions: TrainingRegions, key: str) -> Store:
+    """The labels of all regions, computed once and then memory-mapped."""
+    folder = stage.folder / "labels"
+    if Store.is_done(folder, key):
+        return Store.open(folder, key)
+    count = len(regions.dataset)
+    writer = StoreWriter(folder, {"labels": (np.dtype(np.int16), ())}, count, key, shard=1024)
+    for shard in tqdm(writer.missing_shards(), desc="assign labels", unit="shard"):
+        writer.write_shard(shard, [{"labels": regions.labels(position)} for position in shard])
+    return writer.finish()
+
+
+def _make_trainer(config: Config, classes: int) -> tuple[Trainer, Preprocessing]:
+    torch.manual_seed(config.seed)
+    network = RegionClassifier(config.network.variant, classes + 1, config.network.dropout)
+    preprocessing = preprocessing_of(config.network.variant)
+    if config.network.weights:
+        preprocessing = load_pretrained(network, config.network.weights)
+    device = choose_device(config.engine.device)
+    precision = choose_precision(config.engine.precision, device)
+    return Trainer(network, config.finetune, config.seed, device, precision), preprocessing
+
+
+def _batches(
+    config: Config,
+    regions: TrainingRegions,
+    sampler: RegionSampler,
+    preprocessing: Preprocessing,
+    trainer: Trainer,
+) -> Iterator[RegionBatch]:
+    distort = PhotometricAugment(config.finetune.photometric)
+    source = PatchSource(sampler, regions.image, regions.boxes, distort, config.region)
+    on_gpu = trainer.device.type != "cpu"
+    workers = worker_count(config.engine.workers)
+    patches = load_patches(source, trainer.step, config.finetune.steps, workers, pin=on_gpu)
+    return map(
+        partial(warp_patches, preprocessing=preprocessing, region=config.region, device=trainer.device), patches
+    )
+
+
+def _train(
+    trainer: Trainer, batches: Iterator[RegionBatch], config: Config, checkpoint: Path, metrics: Path
+) -> float | None:
+    """Run the remaining steps with progress, metrics and checkpoints; the last loss, None where none was left."""
+    settings = config.finetune
+    cut_metrics(metrics, trainer.step)
+    rows: list[StepResult] = []
+    loss = None
+    started = time.monotonic()
+    with tqdm(total=settings.steps, initial=trainer.step, desc="finetune", unit="step") as progress:
+        try:
+            for result in trainer.train(batches):
+                loss = result.loss
+                rows.append(result)
+                progress.update()
+                if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
+                    rate = len(rows) * settings.batch_size / (time.monotonic() - started)
+                    progress.set_postfix(_append_metrics(metrics, trainer.step, rows, rate))
+                    rows, started = [], time.monotonic()
+                if trainer.step % settings.checkpoint_every == 0:
+                    save_checkpoint(checkpoint, trainer.state())
+        except KeyboardInterrupt:
+            save_checkpoint(checkpoint, trainer.state())
+            raise
+    save_checkpoint(checkpoint, trainer.state())
+    return loss
+
+
+def cut_metrics(path: Path, step: int) -> None:
+    """Make `path` a metrics table up to `step`: rows that a resumed run will write again are dropped."""
+    rows: list[list[str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row and row[0].isdecimal() and int(row[0]) <= step]
+    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([METRICS, *rows])
+
+
+def _append_metrics(path: Path, step: int, results: list[StepResult], rate: float) -> dict[str, str]:
+    """Append the means of `results` as one row; the row as text for the progress bar."""
+    values = {
+        "loss": np.mean([r.loss for r in results]),
+        "object_accuracy": np.mean([r.object_accuracy for r in results]),
+        "background_accuracy": np.mean([r.background_accuracy for r in results]),
+        "learning_rate": results[-1].learning_rate,
+        "regions_per_second": rate,
+    }
+    texts = {name: f"{value:.6g}" for name, value in values.items()}
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow([step, *texts.values()])
+    return {name: f"{float(values[name]):.3f}" for name in ("loss", "object_accuracy", "background_accuracy")}

@@ -1,0 +1,162 @@
+"""The run folder: what was asked for, what was done, and what can be skipped."""
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detector.config import Config, dump_config, load_config
+from detector.errors import DataError
+from detector.files import write_text
+
+PACKAGES = ("googlenet-detector", "torch", "torchvision", "numpy", "numba", "opencv-python", "albumentations", "pycocotools")
+
+
+class RunFolder:
+    """One experiment's folder: config.yaml, environment.json, log.jsonl, stages/, model/, report/."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved settings of the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def model_path(self) -> Path:
+        """The fine-tuned network."""
+        return self.path / "model" / "region_classifier.safetensors"
+
+    def begin(self, config: Config) -> None:
+        """Write the settings and the environment, and note the start."""
+        write_text(self.config_path, dump_config(config))
+        write_text(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        self.log("start", config=str(self.config_path))
+
+    def read_config(self, overrides: list[str]) -> Config:
+        """The settings of an earlier run with `overrides` over them; DataError where this is no run."""
+        if not self.config_path.is_file():
+            raise DataError(f"run must be a folder that holds config.yaml, got {self.path}")
+        return load_config(self.config_path, overrides)
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Append one JSON line to log.jsonl."""
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def stage(self, *names: str) -> "Stage":
+        """The stage called `names[0]`, of the part (a split, say) called by the further names."""
+        return Stage(self, self.path.joinpath("stages", *names), "/".join(names))
+
+
+class Stage:
+    """One stage's folder and its manifest, which says by what inputs it was made and whether it is whole."""
+
+    def __init__(self, run: RunFolder, folder: Path, name: str) -> None:
+        self.run = run
+        self.folder = folder
+        self.name = name
+        self.manifest_path = folder / "stage.json"
+        self.started = time.monotonic()
+
+    def is_done(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether the stage was finished with these very inputs."""
+        manifest = self._manifest()
+        return manifest is not None and manifest["done"] and manifest["key"] == key_of(inputs)
+
+    def begin(self, inputs: Mapping[str, Any]) -> None:
+        """Make ready to run: what was begun with the same inputs stays to be resumed, anything else goes."""
+        manifest = self._manifest()
+        if manifest is None or manifest["key"] != key_of(inputs):
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self.run.log("stage begun", stage=self.name)
+        else:
+            self.run.log("stage resumed", stage=self.name)
+        self._write(inputs, done=False)
+        self.started = time.monotonic()
+
+    def finish(self, inputs: Mapping[str, Any], **facts: Any) -> None:
+        """Record that the stage is whole; `facts` are kept in its manifest."""
+        seconds = round(time.monotonic() - self.started, 2)
+        self._write(inputs, done=True, seconds=seconds, **facts)
+        self.run.log("stage done", stage=self.name, seconds=seconds, **facts)
+
+    def facts(self) -> dict[str, Any]:
+        """The manifest, empty where there is none."""
+        return self._manifest() or {}
+
+    def _write(self, inputs: Mapping[str, Any], **facts: Any) -> None:
+        manifest = {"stage": self.name, "key": key_of(inputs), **facts, "inputs": inputs}
+        write_text(self.manifest_path, json.dumps(manifest, indent=2, default=str) + "\n")
+
+    def _manifest(self) -> dict[str, Any] | None:
+        try:
+            manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise DataError(f"stage manifest must be readable JSON, got {self.manifest_path} ({error})") from None
+        return manifest
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """A short hash of `inputs` (JSON values), the same for equal inputs."""
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """A short hash of the bytes of `path`; DataError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise DataError(f"file must be readable, got {path} ({error.strerror})") from None
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and hardware of this process."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    accelerators = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "accelerators": accelerators,
+        "commit": _commit(),
+        "packages": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str:
+    """The commit of the source tree this code runs from, "unknown" outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
