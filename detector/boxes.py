@@ -61,7 +61,7 @@ def _keep_greedily(boxes, iou):  # type: ignore[no-untyped-def]
             width = min(boxes[i, 2], boxes[j, 2]) - max(boxes[i, 0], boxes[j, 0])
             height = min(boxes[i, 3], boxes[j, 3]) - max(boxes[i, 1], boxes[j, 1])
             if width > 0 and height > 0:
-                inter = width * height
-                if inter > iou * (area[i] + area[j] - inter):
+                inter = np.float64(width * height)
+                if inter / (area[i] + area[j] - inter) > iou:
                     keep[j] = False
     return keep

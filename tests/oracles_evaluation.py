@@ -63,9 +63,7 @@ def ilsvrc(
     return ap, counts
 
 
-def voc(
-    objects: ObjectTable, detections: DetectionTable, num_classes: int, eleven_points: bool
-) -> list[float]:
+def voc(objects: ObjectTable, detections: DetectionTable, num_classes: int, eleven_points: bool) -> list[float]:
     """AP of classes 1..num_classes, NaN where a class has no object that is not difficult."""
     ap = []
     for label in range(1, num_classes + 1):

@@ -11,6 +11,8 @@ from detector.data.classes import ClassList
 from detector.errors import DataError
 from detector.records import Array, Bool, GroundTruth, ImageRecord, Int64, ObjectTable, join, take
 
+MIN_SIDE = 1.0  # pixels; a box that is no wider or no higher shows nothing to learn from
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -43,12 +45,38 @@ class Dataset:
         return ImageRecord(str(self.image_ids[position]), Path(str(self.paths[position])), int(height), int(width))
 
     def truth(self, position: int) -> GroundTruth:
-        """The usable objects of the image at `position`: clipped to the image, those left empty dropped."""
+        """The usable objects of the image at `position`: clipped to the image, those left too thin dropped."""
         first, last = np.searchsorted(self.objects.image, [position, position + 1])
         rows = take(self.objects, np.arange(first, last))
-        boxes = clip_boxes(rows.boxes, *self.sizes[position]).astype(np.float32)
-        usable = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        return take(GroundTruth(boxes, rows.labels, rows.difficult, rows.crowd), usable)
+        boxes = clip_boxes(rows.boxes, *self.sizes[position])
+        truth = GroundTruth(boxes.astype(np.float32), rows.labels, rows.difficult, rows.crowd)
+        return take(truth, has_area(boxes))
+
+
+def has_area(boxes: Array) -> Bool:
+    """Mask (N,) of the boxes (N, 4) whose sides are longer than `MIN_SIDE`."""
+    return ((boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE).all(axis=1)
+
+
+def subset(dataset: Dataset, positions: Array) -> Dataset:
+    """The images at `positions` (integers that differ, or a mask), in that order, with what belongs to them."""
+    chosen = np.arange(len(dataset))[positions]
+    place = np.full(len(dataset), -1)
+    place[chosen] = np.arange(len(chosen))
+    rows = np.flatnonzero(place[dataset.objects.image] >= 0)
+    rows = rows[np.argsort(place[dataset.objects.image[rows]], kind="stable")]
+    objects = take(dataset.objects, rows)
+    blacklist = dataset.blacklist[place[dataset.blacklist[:, 0]] >= 0]
+    return replace(
+        dataset,
+        image_ids=dataset.image_ids[chosen],
+        paths=dataset.paths[chosen],
+        sizes=dataset.sizes[chosen],
+        objects=replace(objects, image=place[objects.image]),
+        exhaustive=dataset.exhaustive[chosen],
+        indices=dataset.indices[chosen],
+        blacklist=np.stack([place[blacklist[:, 0]], blacklist[:, 1]], axis=1),
+    )
 
 
 def join_datasets(parts: Sequence[Dataset]) -> Dataset:

@@ -1,15 +1,69 @@
-"""ILSVRC-DET."""
+"""ILSVRC-DET in the two layouts that are in the wild, with 0-based inclusive corners in its XML.
 
-from collections.abc import Sequence
+- 2015 and later: Data/DET/SPLIT, Annotations/DET/SPLIT, ImageSets/DET/{train_X,val,test}.txt;
+- 2014: ILSVRC2014_DET_train*, ILSVRC2013_DET_{train_extra*,val,test}, ILSVRC201{3,4}_DET_bbox_{train,val}, and
+  the development kit's data/det_lists/{train_pos_X,train_part_X,train_neg_X,val,test}.txt.
+
+Split "train" is the union of the lists of all classes X, sorted; any other split is SPLIT.txt, or the path of a
+list file, whose images are looked for in val, then in train.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from detector.data.annotations import AnnotationTable, label_objects, read_annotations
+from detector.config import DataSettings
+from detector.data.annotations import read_annotations
+from detector.data.assembly import objects_of, settle
 from detector.data.classes import ClassList
+from detector.data.dataset import Dataset
+from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, require_folder
 from detector.data.lists import read_blacklist as read_blacklist
 from detector.data.lists import read_image_list as read_image_list
-from detector.records import Float64, ObjectTable
+from detector.data.lists import read_train_lists
+from detector.errors import DataError
+from detector.records import Bool, Float64, Int64, ObjectTable
+
+TRAIN = "train"
+LAYOUTS = "Data/DET and ImageSets/DET (2015), or ILSVRC201x_DET_* and */data/det_lists (2014)"
+# The original positives and the queried negatives: labelled for one or a few classes only.
+PARTLY_LABELLED = re.compile(r"(n\d{8}_|ILSVRC2013_train_)\d+")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a copy of ILSVRC-DET keeps its files; the patterns take the name of a part: train, val, test, ..."""
+
+    name: str
+    root: Path
+    images: str
+    annotations: str
+    lists: Path
+
+    def image_folders(self, part: str) -> list[Path]:
+        """The folders that hold the images of `part`."""
+        return self._folders(self.images.format(part=part))
+
+    def annotation_folders(self, part: str) -> list[Path]:
+        """The folders that hold the XML files of `part`."""
+        return self._folders(self.annotations.format(part=part))
+
+    def _folders(self, pattern: str) -> list[Path]:
+        return sorted(path for path in self.root.glob(pattern) if path.is_dir())
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What the lists say of a split: ids, indices (n,), exhaustive (n,), and the parts to look for images in."""
+
+    ids: list[str]
+    indices: Int64
+    exhaustive: Bool
+    parts: tuple[str, ...]
+    source: str
 
 
 def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> ObjectTable:
@@ -19,19 +73,103 @@ def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> O
     """
     paths = [folder / f"{image_id}.xml" for image_id in ids]
     present = [str(path) if path.is_file() else "" for path in paths]
-    return _objects(read_annotations(present), present, classes)
+    table = read_annotations(present)
+    return objects_of(table, _continuous(table.corners), present, classes)
 
 
-def _objects(table: AnnotationTable, paths: Sequence[str], classes: ClassList) -> ObjectTable:
-    return ObjectTable(
-        image=table.image,
-        boxes=_continuous(table.corners),
-        labels=label_objects(table, paths, classes),
-        difficult=table.difficult,
-        crowd=np.zeros(len(table.image), np.bool_),
+def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
+    """The images of `split` under `settings.root` with their objects; blacklisted pairs never concern train."""
+    layout = _find_layout(settings.root)
+    listed = _read_split(layout, split, classes)
+    images, annotations, in_train = _find_files(layout, listed)
+    table = read_annotations(annotations)
+    without = sum(not path for path in annotations)
+    found = Dataset(
+        name=Path(split).stem,
+        classes=classes,
+        image_ids=np.array(listed.ids, np.str_),
+        paths=np.array(images, np.str_),
+        sizes=table.sizes,
+        objects=objects_of(table, _continuous(table.corners), annotations, classes),
+        exhaustive=listed.exhaustive,
+        indices=listed.indices,
+        blacklist=np.empty((0, 2), np.int64),
+        notes=(f"{split}: ILSVRC-DET, {layout.name}, listed by {listed.source}; {without} images have no XML",),
     )
+    if settings.blacklist is not None:
+        indices = np.where(in_train, 0, listed.indices)  # the file's indices are those of val
+        found = replace(found, blacklist=read_blacklist(settings.root / settings.blacklist, indices, classes))
+    sources = [xml or image for xml, image in zip(annotations, images, strict=True)]
+    return settle(found, sources, settings)
 
 
 def _continuous(corners: Float64) -> Float64:
     """0-based inclusive pixels as continuous boxes (G, 4)."""
     return corners + np.array([0.0, 0.0, 1.0, 1.0])
+
+
+def _find_layout(root: Path) -> _Layout:
+    require_folder(root, "data.root")
+    if (root / "Data" / "DET").is_dir():
+        lists = root / "ImageSets" / "DET"
+        return _Layout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
+    if any(root.glob("ILSVRC201[34]_DET_*")):
+        kits = (path for path in sorted(root.glob("**/data/det_lists")) if path.is_dir())
+        lists = next(kits, root / "data" / "det_lists")
+        images, annotations = "ILSVRC201[34]_DET_{part}*", "ILSVRC201[34]_DET_bbox_{part}*"
+        return _Layout("layout of 2014", root, images, annotations, lists)
+    raise DataError(f"data.root must hold ILSVRC-DET as {LAYOUTS}, got neither ({root})")
+
+
+def _read_split(layout: _Layout, split: str, classes: ClassList) -> _Listed:
+    if split == TRAIN and (train := read_train_lists(layout.lists, len(classes))) is not None:
+        ids, exhaustive = train
+        indices = np.arange(1, len(ids) + 1)
+        return _Listed(ids, indices, exhaustive, (TRAIN,), f"the classes' lists in {layout.lists}")
+    path = find_list(layout.root, split, (layout.lists,))
+    if path is None:
+        raise DataError(
+            f"split must be a list file, got {split!r} (looked for {layout.lists / split}.txt and {split}; "
+            f"layouts known: {LAYOUTS})"
+        )
+    ids, indices = read_image_list(path)
+    exhaustive = np.array([not PARTLY_LABELLED.fullmatch(i.rpartition("/")[2]) for i in ids], np.bool_)
+    return _Listed(ids, indices, exhaustive, _parts(layout, split), str(path))
+
+
+def _parts(layout: _Layout, split: str) -> tuple[str, ...]:
+    """Where the images of `split` may be, in the order to look."""
+    if layout.image_folders(split) and split in layout.images + "train val test":
+        return (split,)
+    own = (split,) if "/" not in split and layout.image_folders(split) else ()
+    return (*own, "val", TRAIN)
+
+
+def _find_files(layout: _Layout, listed: _Listed) -> tuple[list[str], list[str], Bool]:
+    """The paths of the images and of their XML ("" where there is none), and whether an image is one of train."""
+    count = len(listed.ids)
+    images, annotations, in_train = [""] * count, [""] * count, np.zeros(count, np.bool_)
+    for part, folders in _existing_parts(layout, listed):
+        missing = [position for position in range(count) if not images[position]]
+        if not missing:
+            break
+        pictures = FileIndex(folders, IMAGE_SUFFIXES)
+        xml = FileIndex(layout.annotation_folders(part), XML_SUFFIXES)
+        if part != "test" and missing and not len(xml):
+            looked = layout.root / layout.annotations.format(part=part)
+            raise DataError(f"annotations of {part} must be XML files, got none (looked for {looked})")
+        for position in missing:
+            image_id = listed.ids[position]
+            if path := pictures.find(image_id):
+                images[position] = path
+                annotations[position] = xml.find(image_id) or ""
+                in_train[position] = part == TRAIN
+    first = layout.image_folders(listed.parts[0])[0]
+    return [path or f"{first / listed.ids[i]}.JPEG" for i, path in enumerate(images)], annotations, in_train
+
+
+def _existing_parts(layout: _Layout, listed: _Listed) -> Iterator[tuple[str, list[Path]]]:
+    for part in listed.parts:
+        folders = layout.image_folders(part)
+        if folders:
+            yield part, folders

@@ -12,18 +12,20 @@ import numpy as np
 
 from detector.data.synthetic_scenes import Corner, Layer, Scene
 from detector.data.synthetic_textures import TILE, cloud_tiles, texture_tiles
-from detector.records import Float32, Float64, Image
+from detector.records import Array, Image
 
 NEUTRAL = 128  # shade that leaves a colour as it is
-NOISE_SIDE = 512
+NOISE_SIDE = 1024
 COARSE = 4  # light and shadow are computed on every fourth pixel
 MIN_CONTRAST = 70.0  # between a thing's mean colour and what lies behind it, of 255 * sqrt(3)
 COLOUR_TRIES = 6
 SURFACE_CONTRAST = (0.2, 0.5)  # between the two colours of a texture, of 255
+BACKDROP_CONTRAST = (0.1, 0.4)
+CLOUD_KINDS = 8
 HIGHLIGHT_SHARE = 0.3
 BLUR_SHARE = 0.3
 
-_WRAP = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_WRAP}
+_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True)
@@ -44,26 +46,30 @@ def paint(scene: Scene, rng: np.random.Generator) -> Image:
     canvas = _backdrop(height, width, rng)
     for layer in scene.layers:
         _paint_layer(canvas, layer, light, rng)
-    return _photograph(canvas, rng)
+    return np.asarray(_photograph(canvas, rng), np.uint8)
 
 
-def _backdrop(height: int, width: int, rng: np.random.Generator) -> Image:
-    """Clouds of random colours, sometimes with a texture over them."""
-    canvas = cv2.applyColorMap(_random_tile(cloud_tiles(int(rng.integers(8))), height, width, rng), _palette(rng))
-    over = cv2.applyColorMap(_random_tile(cloud_tiles(int(rng.integers(8))), height, width, rng), _palette(rng))
-    return cv2.addWeighted(canvas, share := rng.uniform(0.5, 1.0), over, 1 - share, 0)
+def _backdrop(height: int, width: int, rng: np.random.Generator) -> Array:
+    """Two layers of clouds, each between two random colours."""
+    veils = []
+    for _ in range(2):
+        clouds = cloud_tiles(int(rng.integers(CLOUD_KINDS)))[0]
+        veils.append(cv2.applyColorMap(_random_view(clouds, height, width, rng), _palette(rng, BACKDROP_CONTRAST)))
+    share = rng.uniform(0.5, 1.0)
+    return cv2.addWeighted(veils[0], share, veils[1], 1 - share, 0)
 
 
-def _random_tile(tiles: tuple[Image, ...], height: int, width: int, rng: np.random.Generator) -> Image:
+def _random_view(tile: Array, height: int, width: int, rng: np.random.Generator) -> Array:
     """A periodic tile laid over (height, width) pixels with random turn, stretch and shift."""
     span = np.exp(rng.uniform(np.log(0.3), np.log(1.3))) * TILE / max(height, width)
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    frame = np.concatenate([turn * span * np.exp(rng.normal(0, 0.3, (1, 2))), rng.uniform(0, TILE, (2, 1))], axis=1)
-    return cv2.warpAffine(tiles[0], frame, (width, height), **_WRAP)
+    stretch = span * np.exp(rng.normal(0, 0.3, (1, 2)))
+    frame = np.concatenate([turn * stretch, rng.uniform(0, TILE, (2, 1))], axis=1)
+    return cv2.warpAffine(tile, frame, (width, height), flags=_INVERSE, borderMode=cv2.BORDER_WRAP)
 
 
-def _palette(rng: np.random.Generator, contrast: tuple[float, float] = (0.15, 0.5)) -> Image:
+def _palette(rng: np.random.Generator, contrast: tuple[float, float]) -> Array:
     """A colour table (256, 1, 3): from one random colour to another that is lighter or darker by `contrast`."""
     first = rng.uniform(10, 245, 3)
     first += (first.mean() - first) * rng.uniform(0, 0.8)  # half grey, as most of the world is
@@ -79,7 +85,7 @@ def _palette(rng: np.random.Generator, contrast: tuple[float, float] = (0.15, 0.
     return np.clip(first + share[:, None, None] * (second - first), 0, 255).astype(np.uint8)
 
 
-def _paint_layer(canvas: Image, layer: Layer, light: _Light, rng: np.random.Generator) -> None:
+def _paint_layer(canvas: Array, layer: Layer, light: _Light, rng: np.random.Generator) -> None:
     """Paint one thing over `canvas`, with its shadow on what lies behind."""
     size = max(layer.mask.shape)
     soft = rng.uniform(0.4, 1.2) if layer.label or rng.random() < 0.6 else rng.uniform(1, 0.02 * size + 2)
@@ -93,7 +99,7 @@ def _paint_layer(canvas: Image, layer: Layer, light: _Light, rng: np.random.Gene
     _blend(region, surface, alpha)
 
 
-def _soft_coverage(layer: Layer, image: tuple[int, ...], soft: float) -> tuple[Image, Corner]:
+def _soft_coverage(layer: Layer, image: tuple[int, ...], soft: float) -> tuple[Array, Corner]:
     """The mask of `layer` blurred by `soft` pixels, and the corner (y, x) of the wider region that it covers."""
     (top, left), (height, width) = layer.corner, layer.mask.shape
     margin = int(np.ceil(3 * soft))
@@ -103,11 +109,11 @@ def _soft_coverage(layer: Layer, image: tuple[int, ...], soft: float) -> tuple[I
     return cv2.GaussianBlur(wide, (0, 0), soft, borderType=cv2.BORDER_REPLICATE), (top - above, left - before)
 
 
-def _cast_shadow(canvas: Image, layer: Layer, light: _Light, distance: float) -> None:
+def _cast_shadow(canvas: Array, layer: Layer, light: _Light, distance: float) -> None:
     """Darken `canvas` where the soft shadow of `layer` falls, `distance` pixels away from the light."""
     margin = max(int(distance / COARSE), 1)
     blurred = cv2.GaussianBlur(_coarse(layer.mask, margin), (0, 0), 0.5 * margin + 0.5)
-    shadow = NEUTRAL - cv2.multiply(blurred, 1.0, scale=light.shadow * NEUTRAL / 255)
+    shadow = NEUTRAL - cv2.convertScaleAbs(blurred, alpha=light.shadow * NEUTRAL / 255)
     top = layer.corner[0] - margin * COARSE - round(light.y * distance)
     left = layer.corner[1] - margin * COARSE - round(light.x * distance)
     full = cv2.resize(shadow, None, fx=COARSE, fy=COARSE, interpolation=cv2.INTER_LINEAR)
@@ -117,14 +123,14 @@ def _cast_shadow(canvas: Image, layer: Layer, light: _Light, distance: float) ->
         _darken(region, full[y : y + region.shape[0], x : x + region.shape[1]])
 
 
-def _coarse(mask: Image, margin: int) -> Image:
+def _coarse(mask: Array, margin: int) -> Array:
     """`mask` at every COARSE-th pixel, with a margin of coarse pixels that it does not cover."""
     size = [max(-(-side // COARSE), 1) for side in mask.shape]
     small = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
 
 
-def _colours_against(region: Image, alpha: Image, tries: int, rng: np.random.Generator) -> Image:
+def _colours_against(region: Array, alpha: Array, tries: int, rng: np.random.Generator) -> Array:
     """A palette whose mean differs from what `alpha` covers, or the best of `tries`."""
     behind = np.array(cv2.mean(region, mask=alpha)[:3])
     best, best_contrast = _palette(rng, SURFACE_CONTRAST), 0.0
@@ -138,21 +144,22 @@ def _colours_against(region: Image, alpha: Image, tries: int, rng: np.random.Gen
     return best
 
 
-def _lay_texture(layer: Layer, corner: Corner, height: int, width: int) -> Image:
-    """The texture of `layer` as seen in the region (height, width) at `corner`: one tile spans the unit outline."""
+def _lay_texture(layer: Layer, corner: Corner, height: int, width: int) -> Array:
+    """The texture of `layer` as seen in the region (height, width) at `corner`; a tile spans the outline."""
     surface = layer.surface
     tiles = texture_tiles(surface.family, surface.variant)
     cos, sin = np.cos(surface.turn) / 2, np.sin(surface.turn) / 2
     to_tile = np.array([[cos, -sin, surface.shift[0]], [sin, cos, surface.shift[1]], [0, 0, 1]])
     from_region = np.array([[1, 0, corner[1]], [0, 1, corner[0]], [0, 0, 1]])
-    view: Float64 = to_tile @ layer.to_unit @ from_region
+    view: Array = to_tile @ layer.to_unit @ from_region
     pixels = TILE * np.sqrt(abs(np.linalg.det(view[:2, :2] / view[2, 2])))  # of the tile, for one of the image
     level = int(np.clip(np.log2(pixels) + 0.4, 0, len(tiles) - 1))
     side = tiles[level].shape[0]
-    return cv2.warpPerspective(tiles[level], np.diag([side, side, 1]) @ view, (width, height), **_WRAP)
+    matrix = np.diag([side, side, 1]) @ view
+    return cv2.warpPerspective(tiles[level], matrix, (width, height), flags=_INVERSE, borderMode=cv2.BORDER_WRAP)
 
 
-def _shade(alpha: Image, light: _Light, rng: np.random.Generator) -> Image:
+def _shade(alpha: Array, light: _Light, rng: np.random.Generator) -> Array:
     """Light on a thing as if it swelled towards its middle, with a falling-off and sometimes a highlight."""
     height, width = alpha.shape
     form = _coarse(alpha, 0).astype(np.float32) / 255
@@ -171,18 +178,18 @@ def _shade(alpha: Image, light: _Light, rng: np.random.Generator) -> Image:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _shifted(form: Float32, light: _Light, distance: float) -> Float32:
+def _shifted(form: Array, light: _Light, distance: float) -> Array:
     move = np.array([[1, 0, light.x * distance], [0, 1, light.y * distance]])
     size = (form.shape[1], form.shape[0])
     return cv2.warpAffine(form, move, size, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _darken(region: Image, shade: Image) -> None:
+def _darken(region: Array, shade: Array) -> None:
     """Multiply `region` (h, w, 3) in place by `shade` (h, w), where NEUTRAL is 1."""
     cv2.multiply(region, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), dst=region, scale=1 / NEUTRAL)
 
 
-def _blend(region: Image, surface: Image, alpha: Image) -> None:
+def _blend(region: Array, surface: Array, alpha: Array) -> None:
     """Lay `surface` over `region` in place, where `alpha` (h, w) says how much of it covers."""
     cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR)
     front = cv2.multiply(surface, cover, scale=1 / 255)
@@ -190,7 +197,7 @@ def _blend(region: Image, surface: Image, alpha: Image) -> None:
     cv2.add(region, front, dst=region)
 
 
-def _photograph(canvas: Image, rng: np.random.Generator) -> Image:
+def _photograph(canvas: Array, rng: np.random.Generator) -> Array:
     """The camera's part: uneven light, focus, tone and colour cast, and noise."""
     height, width = canvas.shape[:2]
     corners = np.clip(rng.normal(NEUTRAL, 14, (2, 2)), 0, 255).astype(np.uint8)
@@ -199,17 +206,11 @@ def _photograph(canvas: Image, rng: np.random.Generator) -> Image:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.5, 1.4))
     canvas = cv2.LUT(canvas, _tones(rng))
     strength = rng.uniform(0, 0.35) ** 2
-    grain = cv2.warpAffine(
-        _noise_tile(),
-        np.array([[1, 0, rng.integers(NOISE_SIDE)], [0, 1, rng.integers(NOISE_SIDE)]], np.float64),
-        (width, height),
-        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    grain = _noise_patch(height, width, rng)
     return cv2.addWeighted(canvas, 1.0, grain, strength, -strength * NEUTRAL)
 
 
-def _tones(rng: np.random.Generator) -> Image:
+def _tones(rng: np.random.Generator) -> Array:
     """A table (1, 256, 3) of gamma, contrast and a colour cast."""
     gamma = np.exp(rng.normal(0, 0.2))
     gain = rng.uniform(0.75, 1.05) * (1 + rng.normal(0, 0.04, 3))
@@ -218,8 +219,16 @@ def _tones(rng: np.random.Generator) -> Image:
     return np.clip(lift + ramp * gain, 0, 255).astype(np.uint8)[None]
 
 
+def _noise_patch(height: int, width: int, rng: np.random.Generator) -> Array:
+    """Sensor noise around NEUTRAL, (height, width, 3), cut from one large tile at a random place."""
+    tile = _noise_tile()
+    if max(height, width) > NOISE_SIDE:
+        tile = cv2.repeat(tile, -(-height // NOISE_SIDE), -(-width // NOISE_SIDE))
+    y, x = (int(rng.integers(have - want + 1)) for have, want in zip(tile.shape, (height, width), strict=False))
+    return tile[y : y + height, x : x + width]
+
+
 @lru_cache(maxsize=1)
-def _noise_tile() -> Image:
-    """Sensor noise around NEUTRAL, (512, 512, 3), its deviation the largest that hardly clips."""
+def _noise_tile() -> Array:
     values = np.random.default_rng(NOISE_SIDE).normal(NEUTRAL, 40, (NOISE_SIDE, NOISE_SIDE, 3))
     return np.clip(values, 0, 255).astype(np.uint8)

@@ -12,19 +12,19 @@ import numpy as np
 
 from detector.data.synthetic_shapes import SHAPES, Outline, bend, class_outline, clutter_outline
 from detector.data.synthetic_textures import TEXTURES
-from detector.records import Bool, Float64, GroundTruth, Image, Int64
+from detector.records import Array, Bool, Float64, GroundTruth, Image, Int64
 
 MAX_CLASSES = len(SHAPES) * len(TEXTURES)  # the two counts have no common factor, so all pairs occur once
 MEAN_WIDTH = 482.0  # ILSVRC-DET val, as the tables below
 
 CLASSES_PER_IMAGE = np.array([0.0683, 0.576, 0.2095, 0.0898, 0.0346, 0.0138, 0.008])
 MAX_INSTANCES = 24
-INSTANCES = np.arange(1, MAX_INSTANCES + 1) ** -2.25
+INSTANCES = np.arange(1, MAX_INSTANCES + 1) ** -2.32
 MAX_OBJECTS = 40
 
 LONG_SIDE = 500.0
 MIN_SCALE, MAX_SCALE = 0.004, 0.93
-MIN_VISIBLE = 0.5  # share of its silhouette that an object keeps
+MIN_VISIBLE = 0.55  # share of its silhouette that an object keeps
 MIN_SIDE = 0.035  # smallest side of an object's box, of the square root of the image's area
 TRIES = 12
 
@@ -49,7 +49,7 @@ class Layer:
 
     mask: Image
     corner: Corner
-    to_unit: Float64
+    to_unit: Array
     surface: Surface
     label: int
 
@@ -164,7 +164,9 @@ def _draw_scales(rng: np.random.Generator, labels: Int64) -> Float64:
     count = len(labels)
     spread = 0.75 if count < 3 else 1.2
     _, group = np.unique(labels, return_inverse=True)
-    middle = np.log(min(0.28, 0.7 / max(count, 1) ** 1.2)) + rng.normal(0, spread, group.max(initial=0) + 1)[group]
+    middle = (
+        np.log(min(0.26, 0.66 / max(count, 1) ** 1.2)) + rng.normal(0, spread, group.max(initial=0) + 1)[group]
+    )
     return np.clip(np.exp(middle + rng.normal(0, 0.4, count)), MIN_SCALE, MAX_SCALE)
 
 
@@ -209,9 +211,9 @@ def _shape_layer(
     image: Corner,
     max_turn: float = np.radians(35),
 ) -> Layer:
-    """`outline` bent, seen from a random side, its box of `scale` times the image's area; at the image's corner."""
+    """`outline` bent and seen from a random side, its box `scale` of the image's area, at the image's corner."""
     view = _random_view(rng, max_turn)
-    contours = [_apply(view, points) for points in bend(outline, rng.uniform(0.02, 0.16), rng)]
+    contours = [_apply(view, points) for points in bend(outline, rng.uniform(0.02, 0.13), rng)]
     low, high = contours[0].min(axis=0), contours[0].max(axis=0)
     factor = _fit(high - low, scale, image)
     to_pixels = np.array([[factor, 0, 2 - factor * low[0]], [0, factor, 2 - factor * low[1]], [0, 0, 1]])
@@ -219,7 +221,8 @@ def _shape_layer(
     mask = np.zeros((height, width), np.uint8)
     fixed = [np.round(_apply(to_pixels, points) * 16).astype(np.int32) for points in contours]
     cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, 4)
-    return Layer(mask, (0, 0), np.linalg.inv(to_pixels @ view), surface, label)
+    to_unit = np.linalg.inv(to_pixels @ view)
+    return Layer(mask, (0, 0), to_unit, surface, label)
 
 
 def _fit(extent: Float64, scale: float, image: Corner) -> float:

@@ -5,7 +5,7 @@ another are holes (even-odd rule). A family makes many variants, told apart by s
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def _crescent(v: int) -> Outline:
             np.stack([shift + np.cos(inner), np.sin(inner)], axis=1)[1:-1],
         ]
     )
-    return (points + [shift / 2, 0],)
+    return (points + np.array([shift / 2, 0]),)
 
 
 def _cross(v: int) -> Outline:
@@ -168,7 +168,7 @@ FAMILIES: dict[str, Callable[[int], Outline]] = {
 SHAPES = tuple(FAMILIES)
 
 
-@lru_cache(maxsize=None)
+@cache
 def class_outline(family: str, variant: int) -> Outline:
     """The silhouette of one class; the first families differ most."""
     return FAMILIES[family](variant)

@@ -5,12 +5,12 @@ colours whatever its texture: classes differ by pattern, never by colour.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
 
-from detector.records import Float64, Image
+from detector.records import Array, Float64, Image
 
 TILE = 256
 LEVELS = 5  # 256, 128, ..., 16 pixels
@@ -45,11 +45,11 @@ def _noise(variant: int, low: float, high: float) -> Float64:
 
 
 def _stripes(x: Float64, y: Float64, v: int) -> Float64:
-    return _sine((3 + v % 3) * x)
+    return _sine((4 + v % 3) * x)
 
 
 def _checks(x: Float64, y: Float64, v: int) -> Float64:
-    f = 2 + v % 2
+    f = 3 + v % 2
     return _sine(f * x) * _sine(f * y)
 
 
@@ -109,7 +109,11 @@ def _weave(x: Float64, y: Float64, v: int) -> Float64:
 
 def _plaid(x: Float64, y: Float64, v: int) -> Float64:
     f = 2 + v % 2
-    return sum(np.sign(_sine(f * t)) * 0.6 + 0.4 * _sine(3 * f * t) + 0.3 * _sine(f * t) for t in (x, y))
+
+    def bands(t: Float64) -> Float64:
+        return 0.6 * np.sign(_sine(f * t)) + 0.3 * _sine(f * t) + 0.4 * _sine(3 * f * t)
+
+    return bands(x) + bands(y)
 
 
 def _cells(x: Float64, y: Float64, v: int) -> Float64:
@@ -155,13 +159,13 @@ FIELDS: dict[str, Field] = {
 TEXTURES = tuple(FIELDS)
 
 
-@lru_cache(maxsize=None)
+@cache
 def texture_tiles(family: str, variant: int) -> tuple[Image, ...]:
     """The tile of a texture, (256, 256) uint8, and its halvings down to 16 pixels; all wrap around."""
     return _pyramid(_flatten(FIELDS[family](*_grid(), variant)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def cloud_tiles(variant: int) -> tuple[Image, ...]:
     """Smooth clouds for backgrounds, as `texture_tiles`."""
     return _pyramid(_flatten(_noise(1000 + variant, 1, 2 + 5 * (variant % 4))))
@@ -174,16 +178,19 @@ def _grid() -> tuple[Float64, Float64]:
 
 
 def _flatten(field: Float64) -> Image:
-    """`field` as uint8 with every grey equally frequent; equal values are ordered by a fixed random rank."""
-    ties = np.random.default_rng(0).permutation(field.size)
-    order = np.lexsort((ties, field.round(6).ravel()))
+    """`field` as uint8 with every grey equally frequent; ties are ordered by a fixed random rank."""
+    ties = np.random.default_rng(0).uniform(0, 1e-6, field.shape)
+    order = np.argsort((field + ties).ravel())
     grey = np.empty(field.size, np.uint8)
     grey[order] = np.arange(field.size) * 256 // field.size
     return grey.reshape(field.shape)
 
 
 def _pyramid(tile: Image) -> tuple[Image, ...]:
-    tiles = [cv2.GaussianBlur(cv2.copyMakeBorder(tile, 8, 8, 8, 8, cv2.BORDER_WRAP), (0, 0), 1)[8:-8, 8:-8].copy()]
+    wide = cv2.copyMakeBorder(tile, 8, 8, 8, 8, cv2.BORDER_WRAP)
+    level: Array = cv2.GaussianBlur(wide, (0, 0), 1)[8:-8, 8:-8]
+    tiles = [np.ascontiguousarray(level)]
     while len(tiles) < LEVELS:
-        tiles.append(cv2.resize(tiles[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        level = cv2.resize(tiles[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        tiles.append(level)
     return tuple(tiles)

@@ -58,7 +58,7 @@ def evaluate_coco_json(annotations: Mapping[str, Any], results: Sequence[Mapping
 def coco_tables(
     annotations: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
 ) -> tuple[ObjectTable, DetectionTable]:
-    """An instances tree and a results list as tables: positions in `images`, labels by the order of category ids."""
+    """An instances tree and a results list as tables: positions in `images`, labels by rising category id."""
     positions = {image["id"]: position for position, image in enumerate(annotations["images"])}
     labels = {number: label for label, number in enumerate(category_ids(annotations), 1)}
     crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in annotations["annotations"]], np.bool_)

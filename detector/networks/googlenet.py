@@ -111,9 +111,10 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """The trunk: images (B, 3, H, W), preprocessed, to the feature map of inception 5b (B, 1024, H/32, W/32).
+    """The trunk: images (B, 3, H, W), preprocessed, to the feature map of inception 5b (B, 1024, h, w).
 
-    Any input size; each of the five halvings rounds up.
+    Any input of at least 32x32. The first convolution halves and rounds up; the four pools, 3x3 with stride 2 in
+    ceil mode and without a border, halve and round down: 224 -> 112, 56, 28, 14, 7; 600 -> 300, 150, 75, 37, 18.
     """
 
     def __init__(self, variant: Variant = "paper") -> None:
@@ -134,7 +135,7 @@ class GoogLeNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The feature map (B, 1024, H/32, W/32) of images (B, 3, H, W)."""
+        """The feature map (B, 1024, h, w) of images (B, 3, H, W)."""
         x = self.norm1(self.pool(self.conv1(x)))
         x = self.norm2(self.conv2(self.conv2_reduce(x)))
         for name, module in self.inception.items():

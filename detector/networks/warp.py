@@ -24,8 +24,13 @@ class Preprocessing:
     scale: tuple[float, float, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; `Preprocessing(**values)` reads them back."""
+        """As JSON values, which `from_dict` reads back."""
         return {"channel_order": self.channel_order, "mean": list(self.mean), "scale": list(self.scale)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "Preprocessing":
+        """What `to_dict` wrote."""
+        return Preprocessing(values["channel_order"], tuple(values["mean"]), tuple(values["scale"]))
 
 
 BVLC = Preprocessing("BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))

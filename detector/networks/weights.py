@@ -18,6 +18,7 @@ from detector.networks.googlenet import TABLE_1, Variant
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, IMAGENET, Preprocessing
 
+METADATA = "detector"  # one key: safetensors keeps no order among several, and equal models are equal files
 BVLC_LAYERS = {
     "conv1/7x7_s2": "backbone.conv1.conv",
     "conv2/3x3_reduce": "backbone.conv2_reduce.conv",
@@ -54,7 +55,7 @@ def load_pretrained(network: RegionClassifier, path: Path) -> Preprocessing:
             state, preprocessing = _read_bvlc_npz(path), BVLC
         case ".safetensors":
             state, metadata = read_safetensors(path)
-            preprocessing = Preprocessing(**metadata["preprocessing"])
+            preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
         case _:
             raise DataError(f"weights must be a .npz or .safetensors file, got {path}")
     own = network.state_dict()
@@ -90,7 +91,7 @@ def save_model(path: Path, network: RegionClassifier, preprocessing: Preprocessi
     }
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with write_atomically(path) as temporary:
-        save_file(state, temporary, {key: json.dumps(value) for key, value in facts.items()})
+        save_file(state, temporary, {METADATA: json.dumps(facts)})
 
 
 def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, Any]]:
@@ -98,7 +99,7 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
     state, metadata = read_safetensors(path)
     network = RegionClassifier(metadata["variant"], metadata["outputs"])
     load_state(network, state, path)
-    return network.eval(), Preprocessing(**metadata["preprocessing"]), metadata
+    return network.eval(), Preprocessing.from_dict(metadata["preprocessing"]), metadata
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -106,8 +107,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            texts = file.metadata() or {}
-        metadata = {key: json.loads(text) for key, text in texts.items()}
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"weights must be a readable safetensors file, got {path} ({error})") from None
     missing = {"variant", "outputs", "preprocessing"} - metadata.keys()

@@ -1,0 +1,133 @@
+"""Selective search: class-agnostic regions of an image (Uijlings et al., IJCV 2013, sections 3.2 to 4.4).
+
+The strategies are those of the paper and of Girshick et al. (arXiv 1311.2524v5): `fast` has 8, `quality` 80.
+
+Differs from the paper: every channel of every colour space is stored in 0..255; see also `segmentation` and
+`grouping`.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+from detector.boxes import clip_boxes
+from detector.config import ProposalSettings
+from detector.errors import DataError
+from detector.proposals.grouping import Similarity, describe_regions, group, pixel_bins
+from detector.proposals.segmentation import Int32, pixel_graph, segment
+from detector.records import Bool, Float32, Image, Proposals
+
+MAX_ASPECT = 4  # of a resized image, height to width: taller ones become this high, not as wide as asked
+
+
+class Strategies(NamedTuple):
+    """Every colour space with every k and every similarity."""
+
+    colours: tuple[str, ...]
+    ks: tuple[int, ...]
+    similarities: tuple[Similarity, ...]
+
+
+ALL = Similarity(colour=True, texture=True, size=True, fill=True)
+NO_COLOUR = Similarity(texture=True, size=True, fill=True)
+
+STRATEGIES = {
+    "fast": Strategies(("hsv", "lab"), (50, 100), (ALL, NO_COLOUR)),
+    "quality": Strategies(
+        ("hsv", "lab", "rgi", "hue", "intensity"),
+        (50, 100, 150, 300),
+        (ALL, NO_COLOUR, Similarity(fill=True), Similarity(size=True)),
+    ),
+}
+
+
+def selective_search(image: Image, settings: ProposalSettings, seed: int) -> Proposals:
+    """The proposals of `image` (H, W, 3) uint8 RGB: at least one, no box twice, the same for the same `seed`.
+
+    They are ordered by their position in the hierarchy, 1 for the whole image, times a random number, over all
+    strategies; scores fall from 1 by 1 / N with the rank. Where every box is too small there is one of the image.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DataError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    resized = resize_to_width(image, settings.width)
+    boxes = _in_random_order(list(_hierarchies(resized, settings)), np.random.default_rng(seed))
+    boxes = _distinct(boxes[_large_enough(boxes, settings.min_side)])
+    if not len(boxes):
+        boxes = np.array([[0, 0, resized.shape[1] - 1, resized.shape[0] - 1]], np.int32)
+    if settings.max_boxes:
+        boxes = boxes[: settings.max_boxes]
+    scores = 1 - np.arange(len(boxes)) / len(boxes)
+    return Proposals(_in_original(boxes, resized.shape, image.shape), scores.astype(np.float32))
+
+
+def resize_to_width(image: Image, width: int) -> Image:
+    """`image` at `width` pixels, aspect kept; as it is for 0. Heights are at most 4 times `width`, at least 1."""
+    if width == 0:
+        return image
+    scale = min(width / image.shape[1], MAX_ASPECT * width / image.shape[0])
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    if size == image.shape[1::-1]:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def convert_colour(image: Image, colour: str) -> Image:
+    """`image` (H, W, 3) RGB in one of the paper's colour spaces, (H, W, 3) or (H, W, 1) uint8."""
+    match colour:
+        case "hsv":
+            return cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+        case "lab":
+            return cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+        case "hue":
+            return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)[..., :1])
+        case "intensity":
+            return _intensity(image)
+        case "rgi":
+            total = np.maximum(image.sum(axis=2, dtype=np.float32, keepdims=True), 1)
+            red_green = np.rint(image[..., :2] * (255 / total)).astype(np.uint8)
+            return np.concatenate([red_green, _intensity(image)], axis=2)
+    raise ValueError(colour)
+
+
+def _intensity(image: Image) -> Image:
+    return np.rint(image.mean(axis=2, dtype=np.float32, keepdims=True)).astype(np.uint8)
+
+
+def _hierarchies(image: Image, settings: ProposalSettings) -> Iterator[Int32]:
+    """The inclusive boxes of each strategy's hierarchy; what strategies share is worked out once."""
+    strategies = STRATEGIES[settings.mode]
+    for colour in strategies.colours:
+        pixels = convert_colour(image, colour)
+        graph = pixel_graph(pixels, settings.sigma)
+        bins = pixel_bins(pixels)
+        for k in strategies.ks:
+            scaled = k * settings.superpixel_scale
+            regions = describe_regions(segment(graph, scaled, round(scaled)), bins)
+            for similarity in strategies.similarities:
+                yield group(regions, similarity)
+
+
+def _in_random_order(hierarchies: list[Int32], random: np.random.Generator) -> Int32:
+    """The boxes of all hierarchies, (N, 4), by their position from the top times a number in [0, 1)."""
+    positions = np.concatenate([np.arange(len(boxes), 0, -1) for boxes in hierarchies])
+    order = np.argsort(positions * random.random(len(positions)), kind="stable")
+    return np.concatenate(hierarchies)[order]
+
+
+def _large_enough(boxes: Int32, min_side: float) -> Bool:
+    return (boxes[:, 2:] - boxes[:, :2] + 1 >= min_side).all(axis=1)
+
+
+def _distinct(boxes: Int32) -> Int32:
+    """The first of each box, in order."""
+    _, first = np.unique(boxes, axis=0, return_index=True)
+    return boxes[np.sort(first)]
+
+
+def _in_original(boxes: Int32, resized: tuple[int, ...], original: tuple[int, ...]) -> Float32:
+    """Inclusive `boxes` of an image of shape `resized` as continuous ones of the image of shape `original`."""
+    factor = np.tile([original[1] / resized[1], original[0] / resized[0]], 2)
+    mapped = ((boxes + [0, 0, 1, 1]) * factor).astype(np.float32)
+    return clip_boxes(mapped, *original[:2])

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from detector.config import EngineSettings, RegionSettings
+from detector.inference.engine import RegionEngine
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.warp import IMAGENET, prepare_image, warp_regions
+from detector.records import Float32, Image
+
+REGION = RegionSettings(crop_size=32, padding=3)
+
+
+def make_network() -> RegionClassifier:
+    torch.manual_seed(0)
+    network = RegionClassifier("paper_bn", 4)
+    torch.nn.init.normal_(network.classifier.weight, std=0.3)
+    return network
+
+
+def make_image(seed: int, regions: int) -> tuple[Image, Float32]:
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    corner = random.uniform(0, 20, (regions, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(5, 20, (regions, 2))], 1)
+    return image, boxes.astype(np.float32)
+
+
+def one_region_a_pass(network: RegionClassifier, image: Image, boxes: Float32) -> np.ndarray:
+    """The plain way: one crop, one forward pass."""
+    prepared = prepare_image(torch.from_numpy(image), IMAGENET)
+    rows = []
+    with torch.inference_mode():
+        for box in torch.from_numpy(boxes):
+            rows.append(network.eval()(warp_regions(prepared, box[None], 32, 3)).softmax(1).numpy())
+    return np.concatenate(rows) if rows else np.empty((0, 4), np.float32)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
+def test_packing_across_images_changes_no_score(batch_size: int) -> None:
+    network = make_network()
+    images = [make_image(seed, regions) for seed, regions in enumerate([5, 0, 1, 9, 3])]
+    settings = EngineSettings(device="cpu", precision="fp32", batch_size=batch_size)
+    results = list(RegionEngine(network, IMAGENET, REGION, settings).score(images))
+    assert len(results) == len(images)
+    for result, (image, boxes) in zip(results, images, strict=True):
+        np.testing.assert_array_equal(result.boxes, boxes)
+        np.testing.assert_allclose(result.probs, one_region_a_pass(network, image, boxes), atol=1e-5)
+
+
+def test_an_image_is_given_back_as_soon_as_its_regions_are_scored() -> None:
+    read: list[int] = []
+
+    def images() -> object:
+        for seed in range(6):
+            read.append(seed)
+            yield make_image(seed, 4)
+
+    engine = RegionEngine(
+        make_network(), IMAGENET, REGION, EngineSettings(device="cpu", precision="fp32", batch_size=4)
+    )
+    results = engine.score(images())  # type: ignore[arg-type]
+    next(results)
+    assert read == [0]
+
+
+def test_no_images_give_no_results() -> None:
+    engine = RegionEngine(make_network(), IMAGENET, REGION, EngineSettings(device="cpu", batch_size=4))
+    assert list(engine.score([])) == []
+
+
+def test_bf16_scores_are_close_to_fp32() -> None:
+    network, images = make_network(), [make_image(0, 20)]
+    full, half = (
+        next(RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision=p)).score(images))
+        for p in ("fp32", "bf16")
+    )
+    np.testing.assert_allclose(full.probs, half.probs, atol=0.03)
+
+
+def test_the_caller_s_network_is_left_as_it_was() -> None:
+    network = make_network().train()
+    RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision="bf16"))
+    assert network.training
+    assert next(network.parameters()).dtype == torch.float32

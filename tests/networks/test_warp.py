@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from oracles_warp import warp_one
+
+from detector.networks.warp import BVLC, IMAGENET, Preprocessing, prepare_image, warp_regions
+
+PLAIN = Preprocessing("RGB", (0, 0, 0), (1, 1, 1))
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    random = np.random.default_rng(height)
+    return torch.from_numpy(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def test_the_whole_image_at_its_own_size_is_itself() -> None:
+    image = picture(32, 32)
+    crop = warp_regions(prepare_image(image, PLAIN), torch.tensor([[0.0, 0.0, 32.0, 32.0]]), 32, 0)
+    torch.testing.assert_close(crop[0].permute(1, 2, 0), image.float(), rtol=0, atol=2e-3)
+
+
+def test_padding_shows_sixteen_pixels_of_surroundings_in_the_crop() -> None:
+    image = torch.zeros(400, 400, 3, dtype=torch.uint8)
+    image[104:296, 104:296] = 200  # a square of 192 pixels: 224 - 2 * 16
+    crop = warp_regions(prepare_image(image, PLAIN), torch.tensor([[104.0, 104.0, 296.0, 296.0]]), 224, 16)
+    inside = crop[0, 0] > 100
+    assert inside[16:208, 16:208].all()
+    assert inside.sum() == 192 * 192
+
+
+def test_what_is_outside_the_image_is_zero_after_the_mean() -> None:
+    image = torch.full((50, 50, 3), 255, dtype=torch.uint8)
+    crop = warp_regions(prepare_image(image, BVLC), torch.tensor([[0.0, 0.0, 50.0, 50.0]]), 224, 16)
+    assert crop[0, :, :16].abs().max() == 0
+    assert crop[0, :, :, -16:].abs().max() == 0
+    torch.testing.assert_close(crop[0, :, 112, 112], 255 - torch.tensor(BVLC.mean))
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_the_warp_equals_the_oracle_on_random_boxes(padding: int) -> None:
+    image = picture(37, 53)
+    random = np.random.default_rng(1)
+    corner = random.uniform(0, 30, (12, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(0.5, 23, (12, 2))], 1).astype(np.float32)
+    crops = warp_regions(prepare_image(image, PLAIN), torch.from_numpy(boxes), 16, padding)
+    for crop, box in zip(crops, boxes, strict=True):
+        wanted = warp_one(image.numpy().astype(float), box.astype(float), 16, padding)
+        np.testing.assert_allclose(crop.permute(1, 2, 0).numpy(), wanted, atol=0.05)
+
+
+def test_no_boxes_give_no_crops() -> None:
+    assert warp_regions(prepare_image(picture(9, 9), PLAIN), torch.empty(0, 4), 16, 2).shape == (0, 3, 16, 16)
+
+
+def test_bvlc_sees_blue_first() -> None:
+    image = torch.tensor([[[10, 20, 30]]], dtype=torch.uint8)
+    prepared = prepare_image(image, BVLC)[0, :, 0, 0]
+    assert prepared.tolist() == [30 - 104, 20 - 117, 10 - 123]
+
+
+def test_preprocessing_survives_json() -> None:
+    for preprocessing in (BVLC, IMAGENET):
+        assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing

@@ -1,0 +1,98 @@
+"""The rules of the architecture, read from the imports."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "detector"
+# a module imports only from lines above its own, or from its own package
+LAYERS = [
+    {"errors"},
+    {"records", "files", "parallel"},
+    {"boxes", "config"},
+    {"data", "proposals", "evaluation"},
+    {"networks"},
+    {"training", "inference"},
+    {"pipeline"},
+    {"commands"},
+]
+RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
+NUMPY_ROOMS = {room for room, rank in RANK.items() if rank <= RANK["data"]}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The dotted names of all modules that the file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module if not node.level else "." * node.level + (node.module or "")
+
+
+def room_of(path: Path) -> str:
+    """The top-level module or package below `detector` that the file belongs to; "" for detector itself."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_from_the_lines_above_it(path: Path) -> None:
+    room = room_of(path)
+    for name in imported(path):
+        assert not name.startswith("."), f"relative import {name}"
+        if not name.startswith("detector."):
+            continue
+        other = name.split(".")[1]
+        assert other == room or RANK[other] < RANK[room], f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_torch_stays_out_of_the_numpy_rooms_and_numpy_out_of_the_networks(path: Path) -> None:
+    packages = {name.split(".")[0] for name in imported(path)}
+    if room_of(path) in NUMPY_ROOMS:
+        assert not packages & {"torch", "torchvision", "safetensors"}
+    if room_of(path) == "networks" and path.name != "weights.py":
+        assert not packages & {"numpy", "cv2", "PIL"}
+
+
+def test_only_one_file_knows_albumentations() -> None:
+    users = [path for path in MODULES if "albumentations" in {name.split(".")[0] for name in imported(path)}]
+    assert users == [PACKAGE / "data" / "augment.py"]
+
+
+def test_packages_have_no_import_cycles() -> None:
+    graph = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): [
+            name for name in imported(path) if name.startswith("detector.")
+        ]
+        for path in MODULES
+    }
+    finished: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, f"cycle: {' > '.join([*trail, module])}"
+        if module not in finished:
+            for other in graph.get(module, []):
+                visit(other, (*trail, module))
+            finished.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("folder", ["detector", "tools", "tests"])
+def test_no_file_is_over_400_lines(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+def test_every_command_has_its_tool() -> None:
+    from detector.commands import COMMANDS
+
+    tools = {path.stem for path in (ROOT / "tools").glob("*.py")}
+    modules = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - {"__init__"}
+    assert tools == modules == set(COMMANDS)

@@ -1,0 +1,95 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from detector.config import FinetuneSettings, RegionSettings
+from detector.networks.warp import IMAGENET, prepare_image, warp_regions
+from detector.records import Float32, Image
+from detector.training.batch import ImageCache, PatchSource, cut_patch, load_patches, warp_patches
+from detector.training.sample import RegionSampler
+
+REGION = RegionSettings(crop_size=32, padding=3)
+CPU = torch.device("cpu")
+
+
+def picture(position: int) -> Image:
+    random = np.random.default_rng(position)
+    return random.integers(0, 256, (50 + position, 70, 3), dtype=np.uint8)
+
+
+def boxes_of(position: int) -> Float32:
+    random = np.random.default_rng([9, position])
+    corner = random.uniform(0, 30, (6, 2))
+    return np.concatenate([corner, corner + random.uniform(1, 20, (6, 2))], 1).astype(np.float32)
+
+
+def darken(image: Image, seed: int) -> Image:
+    return (image * np.random.default_rng(seed).uniform(0.5, 1)).astype(np.uint8)
+
+
+def untouched(image: Image, seed: int) -> Image:
+    return image
+
+
+def make_source(distort: object = untouched) -> PatchSource:
+    labels = np.array([1, 0, 0, 2, 0, 0] * 3, np.int16)
+    settings = FinetuneSettings(batch_size=10, positives=3)
+    sampler = RegionSampler(labels, np.arange(4) * 6, settings, seed=0)
+    return PatchSource(sampler, picture, boxes_of, distort, REGION)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("box", [[5.5, 7.2, 30.1, 20.9], [0, 0, 70, 50], [0, 40, 9, 50], [60.5, 0, 70, 3]])
+def test_a_warped_patch_equals_the_warp_of_the_whole_image(box: list[float]) -> None:
+    image, array = picture(0), np.array(box, np.float32)
+    patch, inside = cut_patch(image, array, REGION)
+    assert patch.size <= image.size
+    crops = [
+        warp_regions(prepare_image(torch.from_numpy(p.copy()), IMAGENET), torch.from_numpy(b[None]), 32, 3)
+        for p, b in ((patch, inside), (image, array))
+    ]
+    torch.testing.assert_close(crops[0], crops[1], rtol=0, atol=1e-3)
+
+
+def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so() -> None:
+    source = make_source()
+    batch = warp_patches(source[4], IMAGENET, REGION, CPU)
+    draw = source.sampler.draw(4)
+    assert draw.mirror.any()
+    assert batch.labels.tolist() == draw.label.tolist()
+    for crop, image, region, mirror in zip(batch.crops, draw.image, draw.region, draw.mirror, strict=True):
+        box = torch.from_numpy(boxes_of(int(image))[region][None])
+        wanted = warp_regions(prepare_image(torch.from_numpy(picture(int(image))), IMAGENET), box, 32, 3)[0]
+        torch.testing.assert_close(crop, wanted.flip(2) if mirror else wanted, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_are_the_same_for_any_number_of_workers(workers: int) -> None:
+    alone = list(load_patches(make_source(darken), 3, 7, workers=0, pin=False))
+    together = list(load_patches(make_source(darken), 3, 7, workers=workers, pin=False))
+    assert [patches.step for patches in together] == [3, 4, 5, 6]
+    for one, two in zip(alone, together, strict=True):
+        assert torch.equal(one.pixels, two.pixels)
+        assert torch.equal(one.boxes, two.boxes)
+
+
+def test_the_same_region_is_distorted_otherwise_at_another_step() -> None:
+    source = make_source(darken)
+    means = {float(source[step].pixels.float().mean()) for step in range(4)}
+    assert len(means) == 4
+
+
+def test_the_cache_drops_the_least_recently_used_image() -> None:
+    reads: list[int] = []
+
+    def read(position: int) -> Image:
+        reads.append(position)
+        return np.zeros((10, 10, 3), np.uint8)
+
+    cache = ImageCache(limit=700)  # two images of 300 bytes
+    get = partial(cache.get, read=read)
+    for position in (0, 1, 0, 2, 0, 1):
+        get(position)
+    assert reads == [0, 1, 2, 1]
+    assert cache.bytes == 600

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from detector.config import FinetuneSettings
+from detector.errors import DataError
+from detector.training.assign import IGNORED
+from detector.training.sample import RegionSampler
+
+LABELS = np.array([3, 0, 0, IGNORED, 0, 1, IGNORED, 0, 0, 0], np.int16)
+OFFSETS = np.array([0, 4, 4, 10])  # the second image has no regions
+SETTINGS = FinetuneSettings(batch_size=8, positives=2)
+
+
+def test_a_batch_holds_its_share_of_objects_first() -> None:
+    draw = RegionSampler(LABELS, OFFSETS, SETTINGS, seed=0).draw(0)
+    assert (draw.label[:2] > 0).all()
+    assert (draw.label[2:] == 0).all()
+
+
+def test_what_is_drawn_is_where_the_draw_says() -> None:
+    sampler = RegionSampler(LABELS, OFFSETS, SETTINGS, seed=0)
+    for step in range(20):
+        draw = sampler.draw(step)
+        np.testing.assert_array_equal(LABELS[OFFSETS[draw.image] + draw.region], draw.label)
+        assert set(draw.image) <= {0, 2}
+
+
+def test_draws_are_uniform_over_the_data_set() -> None:
+    sampler = RegionSampler(LABELS, OFFSETS, SETTINGS, seed=1)
+    rows = np.concatenate([OFFSETS[d.image] + d.region for d in map(sampler.draw, range(3000))])
+    counts = np.bincount(rows, minlength=len(LABELS))
+    assert not counts[LABELS == IGNORED].any()
+    for wanted in (LABELS > 0, LABELS == 0):
+        share = counts[wanted] / counts[wanted].sum()
+        np.testing.assert_allclose(share, 1 / wanted.sum(), rtol=0.1)
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    one, two = (RegionSampler(LABELS, OFFSETS, SETTINGS, seed=5) for _ in range(2))
+    one.draw(0)
+    for a, b in zip(one.draw(7), two.draw(7), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = RegionSampler(LABELS, OFFSETS, SETTINGS, seed=6).draw(7)
+    assert any((a != b).any() for a, b in zip(one.draw(7), other, strict=True))
+
+
+def test_nothing_is_mirrored_unless_asked() -> None:
+    still = FinetuneSettings(batch_size=8, positives=2, mirror=False)
+    assert not RegionSampler(LABELS, OFFSETS, still, seed=0).draw(0).mirror.any()
+    drawn = [RegionSampler(LABELS, OFFSETS, SETTINGS, seed=0).draw(step).mirror for step in range(50)]
+    assert 0.4 < np.mean(drawn) < 0.6
+
+
+def test_a_set_without_objects_or_background_is_an_error() -> None:
+    with pytest.raises(DataError, match="a region that holds an object"):
+        RegionSampler(np.zeros(4, np.int16), np.array([0, 4]), SETTINGS, seed=0)
+    with pytest.raises(DataError, match="no training image is labelled for every class"):
+        RegionSampler(np.array([1, IGNORED], np.int16), np.array([0, 2]), SETTINGS, seed=0)
