@@ -16,7 +16,7 @@ def worker_count(workers: int) -> int:
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """`function` of every item, in order, on `workers` threads that run ahead by twice their number; 0: in this one.
+    """`function` of every item, in order, on `workers` threads that run a little ahead; 0: on the caller's.
 
     An exception comes out at its item's turn, and the work not yet begun is dropped.
     """

@@ -28,8 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make_synthetic",
         description="Write a synthetic detection set in the 2015 layout of ILSVRC-DET: Data, Annotations, "
-        "ImageSets, synsets.csv and det_validation_blacklist.txt. Classes differ by shape and texture, never by colour. "
-        "The same settings give the same bytes; an interrupted run is completed by running it again.",
+        "ImageSets, synsets.csv and det_validation_blacklist.txt. Classes differ by shape and texture, never by "
+        "colour. The same settings give the same bytes; an interrupted run is completed by running it again.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write; new, empty, or of an earlier run")

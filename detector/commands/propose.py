@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.config import load_config
-from detector.data.open import open_dataset
+from detector.data.readers import open_dataset
 from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import split_slug

@@ -76,10 +76,7 @@ def label_objects(table: AnnotationTable, paths: Sequence[str], classes: ClassLi
         name = str(names[row])
         label = classes.label(name)
         if label is None:
-            near = classes.nearest(name)
-            hint = f"; did you mean {near!r}?" if near else ""
-            where = paths[table.image[first[row]]]
-            raise DataError(f"object name must be in the class list, got {name!r} ({where}){hint}")
+            raise DataError(classes.unknown(name, paths[table.image[first[row]]]))
         labels[row] = label
     return labels[inverse]
 

@@ -38,7 +38,7 @@ def settle(found: Dataset, sources: Sequence[str], settings: DataSettings) -> Da
     origin = np.array(sources, np.str_)
     if not len(found):
         raise DataError(f"split {found.name} must hold at least one image, got none ({settings.root})")
-    sizes, errors = read_sizes(found.paths, settings.exif)
+    sizes, errors = read_sizes(found.paths.tolist(), settings.exif)
     if errors:
         found = _without_bad_images(found, errors, settings.bad_images)
         kept = np.setdiff1d(np.arange(len(sizes)), list(errors))
@@ -62,9 +62,11 @@ def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array) -> Dataset:
     differs = (stated > 0).all(axis=1) & (stated != sizes).any(axis=1)
     turned = differs & (stated == sizes[:, ::-1]).all(axis=1)
     rescaled = differs & ~turned
-    factors = np.ones((len(sizes), 4))
-    factors[rescaled] = (sizes[rescaled] / stated[rescaled])[:, [1, 0, 1, 0]]
-    objects = replace(found.objects, boxes=found.objects.boxes * factors[found.objects.image])
+    boxes = found.objects.boxes.copy()
+    rows = rescaled[found.objects.image]
+    image = found.objects.image[rows]
+    boxes[rows] = boxes[rows] * sizes[image][:, [1, 0, 1, 0]] / stated[image][:, [1, 0, 1, 0]]
+    objects = replace(found.objects, boxes=boxes)
     notes = [*found.notes]
     if rescaled.any():
         text = "images differ in size from what their annotation states; their boxes were rescaled"
@@ -79,10 +81,10 @@ def _with_bad_boxes_noted(found: Dataset, origin: Array, policy: Literal["repair
     boxes, image = found.objects.boxes, found.objects.image
     limits = found.sizes[image][:, [1, 0, 1, 0]]
     clipped = np.clip(boxes, 0, limits)
-    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    inverted = np.any(boxes[:, 2:] < boxes[:, :2], axis=1)
     degenerate = ~inverted & ~has_area(boxes)
     outside = ~inverted & ~degenerate & ~has_area(clipped)
-    beyond = (clipped != boxes).any(axis=1) & ~(inverted | degenerate | outside)
+    beyond = np.any(clipped != boxes, axis=1) & ~(inverted | degenerate | outside)
     kinds: dict[str, Bool] = {
         "boxes are inverted and not trained on": inverted,
         "boxes have a side of one pixel or less and are not trained on": degenerate,

@@ -12,10 +12,14 @@ from detector.records import FIRST_LABEL
 
 @dataclass(frozen=True)
 class ClassList:
-    """Names (and WNIDs, empty where there are none) of labels 1..C, in that order."""
+    """Names (and WNIDs, empty where there are none) of labels 1..C, in that order.
+
+    `category_ids` are the ids of a COCO file, for writing its results; lists that differ in them are equal.
+    """
 
     names: tuple[str, ...]
     wnids: tuple[str, ...] = ()
+    category_ids: tuple[int, ...] = field(default=(), compare=False)
     _labels: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -37,10 +41,11 @@ class ClassList:
         """The label of a name or WNID, None where the list does not have it."""
         return self._labels.get(word)
 
-    def nearest(self, word: str) -> str | None:
-        """The known name that looks most like `word`, None where none does."""
+    def unknown(self, word: str, where: str) -> str:
+        """The message about a class, in the file `where`, that the list lacks; it offers the nearest name."""
         near = difflib.get_close_matches(word, list(self._labels), n=1)
-        return near[0] if near else None
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"class name must be in the class list, got {word!r} ({where}){hint}"
 
     def name(self, label: int) -> str:
         """The name of `label` in 1..C."""

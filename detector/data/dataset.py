@@ -55,7 +55,7 @@ class Dataset:
 
 def has_area(boxes: Array) -> Bool:
     """Mask (N,) of the boxes (N, 4) whose sides are longer than `MIN_SIDE`."""
-    return ((boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE).all(axis=1)
+    return np.all(boxes[:, 2:] - boxes[:, :2] > MIN_SIDE, axis=1)
 
 
 def subset(dataset: Dataset, positions: Array) -> Dataset:

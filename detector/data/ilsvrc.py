@@ -9,7 +9,7 @@ list file, whose images are looked for in val, then in train.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,10 @@ from detector.errors import DataError
 from detector.records import Bool, Float64, Int64, ObjectTable
 
 TRAIN = "train"
+UNANNOTATED = "test"
+OFFICIAL_SPLITS = (TRAIN, "val", UNANNOTATED)
 LAYOUTS = "Data/DET and ImageSets/DET (2015), or ILSVRC201x_DET_* and */data/det_lists (2014)"
+DEVKITS = ("data/det_lists", "*/data/det_lists", "*devkit*/*devkit*/data/det_lists")
 # The original positives and the queried negatives: labelled for one or a few classes only.
 PARTLY_LABELLED = re.compile(r"(n\d{8}_|ILSVRC2013_train_)\d+")
 
@@ -114,7 +117,7 @@ def _find_layout(root: Path) -> _Layout:
         lists = root / "ImageSets" / "DET"
         return _Layout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
     if any(root.glob("ILSVRC201[34]_DET_*")):
-        kits = (path for path in sorted(root.glob("**/data/det_lists")) if path.is_dir())
+        kits = (path for pattern in DEVKITS for path in sorted(root.glob(pattern)) if path.is_dir())
         lists = next(kits, root / "data" / "det_lists")
         images, annotations = "ILSVRC201[34]_DET_{part}*", "ILSVRC201[34]_DET_bbox_{part}*"
         return _Layout("layout of 2014", root, images, annotations, lists)
@@ -139,9 +142,9 @@ def _read_split(layout: _Layout, split: str, classes: ClassList) -> _Listed:
 
 def _parts(layout: _Layout, split: str) -> tuple[str, ...]:
     """Where the images of `split` may be, in the order to look."""
-    if layout.image_folders(split) and split in layout.images + "train val test":
+    if split in OFFICIAL_SPLITS:
         return (split,)
-    own = (split,) if "/" not in split and layout.image_folders(split) else ()
+    own = (split,) if split.isidentifier() and layout.image_folders(split) else ()
     return (*own, "val", TRAIN)
 
 
@@ -149,27 +152,34 @@ def _find_files(layout: _Layout, listed: _Listed) -> tuple[list[str], list[str],
     """The paths of the images and of their XML ("" where there is none), and whether an image is one of train."""
     count = len(listed.ids)
     images, annotations, in_train = [""] * count, [""] * count, np.zeros(count, np.bool_)
-    for part, folders in _existing_parts(layout, listed):
+    folders = _image_folders(layout, listed.parts)
+    for part in folders:
         missing = [position for position in range(count) if not images[position]]
         if not missing:
             break
-        pictures = FileIndex(folders, IMAGE_SUFFIXES)
-        xml = FileIndex(layout.annotation_folders(part), XML_SUFFIXES)
-        if part != "test" and missing and not len(xml):
-            looked = layout.root / layout.annotations.format(part=part)
-            raise DataError(f"annotations of {part} must be XML files, got none (looked for {looked})")
+        pictures = FileIndex(folders[part], IMAGE_SUFFIXES)
+        xml = _index_annotations(layout, part)
         for position in missing:
-            image_id = listed.ids[position]
-            if path := pictures.find(image_id):
+            if path := pictures.find(listed.ids[position]):
                 images[position] = path
-                annotations[position] = xml.find(image_id) or ""
+                annotations[position] = xml.find(listed.ids[position]) or ""
                 in_train[position] = part == TRAIN
-    first = layout.image_folders(listed.parts[0])[0]
-    return [path or f"{first / listed.ids[i]}.JPEG" for i, path in enumerate(images)], annotations, in_train
+    expected = next(iter(folders.values()))[0]
+    paths = [path or f"{expected / image_id}.JPEG" for path, image_id in zip(images, listed.ids, strict=True)]
+    return paths, annotations, in_train
 
 
-def _existing_parts(layout: _Layout, listed: _Listed) -> Iterator[tuple[str, list[Path]]]:
-    for part in listed.parts:
-        folders = layout.image_folders(part)
-        if folders:
-            yield part, folders
+def _image_folders(layout: _Layout, parts: Sequence[str]) -> dict[str, list[Path]]:
+    found = {part: layout.image_folders(part) for part in parts}
+    if not any(found.values()):
+        looked = ", ".join(str(layout.root / layout.images.format(part=part)) for part in parts)
+        raise DataError(f"images must be in a folder, got none (looked for {looked}; layouts known: {LAYOUTS})")
+    return {part: folders for part, folders in found.items() if folders}
+
+
+def _index_annotations(layout: _Layout, part: str) -> FileIndex:
+    index = FileIndex(layout.annotation_folders(part), XML_SUFFIXES)
+    if not len(index) and part != UNANNOTATED:
+        looked = layout.root / layout.annotations.format(part=part)
+        raise DataError(f"annotations must be XML files, got none (looked for {looked}; layouts known: {LAYOUTS})")
+    return index

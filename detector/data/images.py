@@ -122,7 +122,7 @@ def _decode_fast(content: bytes) -> Image | None:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:  # an empty file, or more pixels than cv2 takes
         return None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _decode_strictly(content: bytes, path: Path) -> Image:

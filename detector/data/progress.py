@@ -14,9 +14,7 @@ THREADS = 8
 PATIENCE = 2.0  # seconds before the bar shows
 
 
-def map_chunks(
-    function: Callable[[Sequence[Item]], Result], items: Sequence[Item], label: str
-) -> list[Result]:
+def map_chunks(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], label: str) -> list[Result]:
     """`function` of consecutive chunks of `items`, in order; the first error, in order, is raised."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     if len(chunks) <= 1:

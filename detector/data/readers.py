@@ -10,6 +10,7 @@ from detector.data.dataset import Dataset, join_datasets
 from detector.data.ilsvrc import read_ilsvrc
 from detector.data.voc import read_voc, voc_class_names
 from detector.errors import DataError
+from detector.records import FIRST_LABEL
 
 
 def open_dataset(settings: DataSettings, splits: Sequence[str]) -> Dataset:
@@ -26,7 +27,7 @@ def open_classes(settings: DataSettings) -> ClassList:
     if isinstance(settings.classes, Path):
         return read_classes(settings.root / settings.classes)
     if settings.classes is not None:
-        return _named_classes(settings.classes)
+        return _named_classes(settings.classes, settings.format)
     match settings.format:
         case "ilsvrc":
             return ilsvrc_det_classes()
@@ -35,20 +36,20 @@ def open_classes(settings: DataSettings) -> ClassList:
         case "coco":
             names = coco_class_names(settings, settings.train)
     if not names:
-        raise DataError(f"splits {', '.join(settings.train)} must name at least one class, got none ({settings.root})")
+        raise DataError(
+            f"splits {', '.join(settings.train)} must name at least one class, got none ({settings.root})"
+        )
     return ClassList(names)
 
 
-def _named_classes(names: tuple[str, ...]) -> ClassList:
-    """`names` in their order, with their WNIDs where all are ILSVRC-DET's."""
+def _named_classes(names: tuple[str, ...], data_format: str) -> ClassList:
+    """`names` in their order; ILSVRC-DET's own get the WNIDs that its XML files use."""
     known = ilsvrc_det_classes()
     labels = [known.label(name) for name in names]
-    if any(label is None for label in labels):
+    if data_format != "ilsvrc" or None in labels:
         return ClassList(names)
-    return ClassList(
-        tuple(known.name(label) for label in labels if label),
-        tuple(known.wnids[label - 1] for label in labels if label),
-    )
+    rows = [label - FIRST_LABEL for label in labels if label]
+    return ClassList(tuple(known.names[row] for row in rows), tuple(known.wnids[row] for row in rows))
 
 
 def _read_split(settings: DataSettings, split: str, classes: ClassList) -> Dataset:

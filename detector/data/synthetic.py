@@ -110,6 +110,8 @@ def make_dataset(
     _check(recipe, workers)
     if _is_finished(out, recipe):
         return
+    for stale in out.rglob(".*.tmp"):  # a killed run could not remove them
+        stale.unlink()
     _write_marker(out, recipe, finished=False)
     _write_classes(out, classes)
     _write_train_lists(
@@ -217,6 +219,7 @@ def _label_train(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _La
     if rng.random() < recipe.exhaustive:
         return _Labelling(boxed, status)
     unknown = rng.random(recipe.classes) >= NEGATIVE_SHARE
+    unknown[rng.integers(recipe.classes)] = False  # so that an image without objects is listed at all
     status[(status == NEGATIVE) & unknown] = UNLISTED
     for number, label in enumerate(rng.permutation(np.unique(labels))):
         rows = np.flatnonzero(labels == label)

@@ -111,8 +111,9 @@ def _soft_coverage(layer: Layer, image: tuple[int, ...], soft: float) -> tuple[A
 
 def _cast_shadow(canvas: Array, layer: Layer, light: _Light, distance: float) -> None:
     """Darken `canvas` where the soft shadow of `layer` falls, `distance` pixels away from the light."""
-    margin = max(int(distance / COARSE), 1)
-    blurred = cv2.GaussianBlur(_coarse(layer.mask, margin), (0, 0), 0.5 * margin + 0.5)
+    spread = 0.5 * distance / COARSE + 0.4
+    margin = int(np.ceil(3 * spread))
+    blurred = cv2.GaussianBlur(_coarse(layer.mask, margin), (0, 0), spread)
     shadow = NEUTRAL - cv2.convertScaleAbs(blurred, alpha=light.shadow * NEUTRAL / 255)
     top = layer.corner[0] - margin * COARSE - round(light.y * distance)
     left = layer.corner[1] - margin * COARSE - round(light.x * distance)
@@ -162,7 +163,7 @@ def _lay_texture(layer: Layer, corner: Corner, height: int, width: int) -> Array
 def _shade(alpha: Array, light: _Light, rng: np.random.Generator) -> Array:
     """Light on a thing as if it swelled towards its middle, with a falling-off and sometimes a highlight."""
     height, width = alpha.shape
-    form = _coarse(alpha, 0).astype(np.float32) / 255
+    form: Array = _coarse(alpha, 0).astype(np.float32) / 255
     rows, columns = form.shape
     reach = max(0.05 * max(rows, columns), 1.0)
     form = cv2.GaussianBlur(form, (0, 0), 1.5 * reach, borderType=cv2.BORDER_REPLICATE)

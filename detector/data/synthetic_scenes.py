@@ -17,9 +17,9 @@ from detector.records import Array, Bool, Float64, GroundTruth, Image, Int64
 MAX_CLASSES = len(SHAPES) * len(TEXTURES)  # the two counts have no common factor, so all pairs occur once
 MEAN_WIDTH = 482.0  # ILSVRC-DET val, as the tables below
 
-CLASSES_PER_IMAGE = np.array([0.0683, 0.576, 0.2095, 0.0898, 0.0346, 0.0138, 0.008])
+CLASSES_PER_IMAGE = np.array([0.0683, 0.562, 0.216, 0.095, 0.036, 0.0147, 0.008])
 MAX_INSTANCES = 24
-INSTANCES = np.arange(1, MAX_INSTANCES + 1) ** -2.32
+INSTANCES = np.arange(1, MAX_INSTANCES + 1) ** -2.3
 MAX_OBJECTS = 40
 
 LONG_SIDE = 500.0
@@ -141,7 +141,7 @@ def compose(rng: np.random.Generator, classes: int, first: int, mean_width: floa
 def _image_size(rng: np.random.Generator, mean_width: float) -> tuple[int, int]:
     """Height and width: mostly 500 x 375 or 500 x 333, a quarter upright, some square, some of other sizes."""
     long = LONG_SIDE if rng.random() < 0.82 else rng.uniform(260, 900)
-    short = long * (rng.choice([0.75, 0.667]) if rng.random() < 0.7 else rng.uniform(0.6, 1.0))
+    short = long * (rng.choice([0.75, 0.667]) if rng.random() < 0.75 else rng.uniform(0.55, 1.0))
     kind = rng.random()
     sides = (short, long) if kind < 0.69 else (long, short) if kind < 0.92 else (long, long)
     height, width = (max(round(side * mean_width / MEAN_WIDTH), 16) for side in sides)
@@ -165,7 +165,7 @@ def _draw_scales(rng: np.random.Generator, labels: Int64) -> Float64:
     spread = 0.75 if count < 3 else 1.2
     _, group = np.unique(labels, return_inverse=True)
     middle = (
-        np.log(min(0.26, 0.66 / max(count, 1) ** 1.2)) + rng.normal(0, spread, group.max(initial=0) + 1)[group]
+        np.log(min(0.255, 0.66 / max(count, 1) ** 1.2)) + rng.normal(0, spread, group.max(initial=0) + 1)[group]
     )
     return np.clip(np.exp(middle + rng.normal(0, 0.4, count)), MIN_SCALE, MAX_SCALE)
 

@@ -73,7 +73,7 @@ def _bricks(x: Float64, y: Float64, v: int) -> Float64:
     row = np.floor(rows * y)
     along = columns * x + 0.5 * (row % 2)
     edge = np.minimum(0.5 - np.abs(_to_centre(rows * y)), (0.5 - np.abs(_to_centre(along))) * rows / columns)
-    brick = np.sin(12.9 * np.floor(along) % columns + 78.2 * row + v)
+    brick = np.sin(12.9 * (np.floor(along) % columns) + 78.2 * row + v)
     return np.minimum(edge, 0.22) + 0.05 * brick
 
 
@@ -127,7 +127,7 @@ def _cells(x: Float64, y: Float64, v: int) -> Float64:
 
 def _rays(x: Float64, y: Float64, v: int) -> Float64:
     angle = np.arctan2(_to_centre(y), _to_centre(x))
-    return np.sin((6 + 2 * (v % 3)) * angle) * np.hypot(_to_centre(x), _to_centre(y))
+    return np.cos((6 + 2 * (v % 3)) * angle) * np.hypot(_to_centre(x), _to_centre(y))
 
 
 def _facets(x: Float64, y: Float64, v: int) -> Float64:

@@ -29,7 +29,7 @@ EVERY_IMAGE = "all"
 
 @dataclass(frozen=True)
 class _Split:
-    """The files of a split: ids, and in their order the paths of images and annotations; "" where there is none."""
+    """The files of a split: ids, and in their order the paths of images and annotations."""
 
     ids: list[str]
     images: list[str]
@@ -100,7 +100,7 @@ def _find_split(root: Path, split: str, skip_bare: bool) -> _Split:
     return _Split(
         ids=ids,
         images=[pictures.find(image_id) or str(images / f"{image_id}.jpg") for image_id in ids],
-        annotations=[xml.find(image_id) or "" for image_id in ids],
+        annotations=[str(xml.find(image_id)) for image_id in ids],
         note=note,
     )
 
@@ -125,6 +125,8 @@ def _read_ids(path: Path) -> list[str]:
         known = dot and f".{suffix.lower()}" in (*IMAGE_SUFFIXES, *XML_SUFFIXES)
         image_id = stem if known else words[0]
         if image_id in lines:
-            raise DataError(f"{path}:{number} must name another image, got {image_id} as in line {lines[image_id]}")
+            raise DataError(
+                f"{path}:{number} must name another image, got {image_id} as in line {lines[image_id]}"
+            )
         lines[image_id] = number
     return list(lines)

@@ -10,7 +10,7 @@ from detector.config import Config
 from detector.data.coco import write_coco_results
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.data.stores import Store, StoreWriter
+from detector.data.stores import Entry, Fields, Store, StoreWriter
 from detector.data.submission import write_submission
 from detector.inference.engine import RegionEngine
 from detector.inference.select import keep_best_of_each_class, select
@@ -18,9 +18,9 @@ from detector.networks.weights import load_model
 from detector.parallel import ordered_map, worker_count
 from detector.pipeline.inputs import detect_inputs
 from detector.pipeline.run import Stage, file_hash, key_of
-from detector.records import DetectionTable, Detections, Float32, Image, table_of_detections
+from detector.records import Detections, DetectionTable, Float32, Image, table_of_detections
 
-FIELDS = {
+FIELDS: Fields = {
     "boxes": (np.dtype(np.float32), (4,)),
     "labels": (np.dtype(np.int64), ()),
     "scores": (np.dtype(np.float32), ()),
@@ -46,7 +46,7 @@ def run_detect(
     left = sum(map(len, shards))
     with tqdm(total=len(dataset), initial=len(dataset) - left, desc=stage.name, unit="image") as progress:
         for shard in shards:
-            entries = []
+            entries: list[Entry] = []
             for scores in engine.score(_images(config, dataset, proposals, shard)):
                 found = select(scores, config.detect)
                 entries.append({"boxes": found.boxes, "labels": found.labels, "scores": found.scores})

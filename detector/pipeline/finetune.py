@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -173,13 +174,13 @@ def cut_metrics(path: Path, step: int) -> None:
 def _append_metrics(path: Path, step: int, results: list[StepResult], rate: float) -> dict[str, str]:
     """Append the means of `results` as one row; the row as text for the progress bar."""
     values = {
-        "loss": np.mean([r.loss for r in results]),
-        "object_accuracy": np.mean([r.object_accuracy for r in results]),
-        "background_accuracy": np.mean([r.background_accuracy for r in results]),
+        "loss": fmean(r.loss for r in results),
+        "object_accuracy": fmean(r.object_accuracy for r in results),
+        "background_accuracy": fmean(r.background_accuracy for r in results),
         "learning_rate": results[-1].learning_rate,
         "regions_per_second": rate,
     }
     texts = {name: f"{value:.6g}" for name, value in values.items()}
     with path.open("a", newline="", encoding="utf-8") as file:
         csv.writer(file).writerow([step, *texts.values()])
-    return {name: f"{float(values[name]):.3f}" for name in ("loss", "object_accuracy", "background_accuracy")}
+    return {name: f"{values[name]:.3f}" for name in ("loss", "object_accuracy", "background_accuracy")}

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.data.stores import Store, StoreWriter
+from detector.data.stores import PROPOSAL_FIELDS, Store, StoreWriter
 from detector.errors import DataError
 from detector.parallel import ordered_map, worker_count
 from detector.pipeline.inputs import proposal_inputs
@@ -16,7 +16,6 @@ from detector.pipeline.run import Stage, key_of
 from detector.proposals.selective_search import selective_search
 from detector.records import Proposals
 
-FIELDS = {"boxes": (np.dtype(np.float32), (4,)), "scores": (np.dtype(np.float32), ())}
 NO_PROPOSALS = Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
 
 
@@ -31,7 +30,7 @@ def run_propose(stage: Stage, config: Config, dataset: Dataset) -> Store:
     if stage.is_done(inputs):
         return Store.open(folder, key_of(inputs))
     stage.begin(inputs)
-    writer = StoreWriter(folder, FIELDS, len(dataset), key_of(inputs))
+    writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
     propose = partial(propose_image, config, dataset)
     workers = worker_count(config.engine.workers)
     shards = writer.missing_shards()

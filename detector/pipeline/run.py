@@ -5,19 +5,30 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from detector.config import Config, dump_config, load_config
 from detector.errors import DataError
 from detector.files import write_text
 
-PACKAGES = ("googlenet-detector", "torch", "torchvision", "numpy", "numba", "opencv-python", "albumentations", "pycocotools")
+PACKAGES = (
+    "googlenet-detector",
+    "torch",
+    "torchvision",
+    "numpy",
+    "numba",
+    "opencv-python",
+    "albumentations",
+    "pycocotools",
+)
 
 
 class RunFolder:
@@ -53,6 +64,12 @@ class RunFolder:
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+    def log_notes(self, notes: Iterable[str]) -> None:
+        """Log what the readers found in the data, and show it."""
+        for note in notes:
+            self.log("data", note=note)
+            tqdm.write(note, file=sys.stderr)
 
     def stage(self, *names: str) -> "Stage":
         """The stage called `names[0]`, of the part (a split, say) called by the further names."""

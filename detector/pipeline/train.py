@@ -7,7 +7,9 @@ from pathlib import Path
 
 from detector.config import Config
 from detector.data.dataset import Dataset
-from detector.data.open import open_dataset
+from detector.data.readers import open_dataset
+from detector.errors import DataError
+from detector.evaluation.metrics import summary_text
 from detector.pipeline.detect import run_detect
 from detector.pipeline.evaluate import run_evaluate
 from detector.pipeline.finetune import run_finetune
@@ -18,7 +20,7 @@ from detector.records import Report
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a test ended with: the split's data set, its report (None without objects) and where it was written."""
+    """What a test ended with: the data set, its report (None where it has no objects) and the results' folder."""
 
     dataset: Dataset
     report: Report | None
@@ -26,20 +28,42 @@ class Outcome:
 
 
 def train(run: RunFolder, config: Config) -> Outcome:
-    """Train a detector on the training split and test it on the test split."""
-    run.begin(config)
+    """Train a detector on the training split and test it on the test split; the report goes to `report/`."""
     training = open_dataset(config.data, config.data.train)
-    testing = open_dataset(config.data, config.data.test, training.classes)
+    testing = open_dataset(config.data, config.data.test)
+    run.begin(config)
+    run.log_notes(training.notes + testing.notes)
     proposals = run_propose(run.stage("propose", split_slug(config.data.train)), config, training)
-    model_path = run_finetune(run.stage("finetune"), config, training, proposals)
-    return _test_on(run, config, testing, config.data.test, model_path, run.path / "report")
+    run_finetune(run.stage("finetune"), config, training, proposals)
+    return _test(run, config, testing, split_slug(config.data.test), run.path / "report")
 
 
-def test(run: RunFolder, config: Config, splits: Sequence[str], classes_of: Dataset | None = None) -> Outcome:
-    """Test a run's detector on other splits."""
-    raise NotImplementedError
+def test(run: RunFolder, config: Config, splits: Sequence[str]) -> Outcome:
+    """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
+    if not run.model_path.is_file():
+        raise DataError(f"run must hold a trained model, got none at {run.model_path}")
+    testing = open_dataset(config.data, splits)
+    run.log_notes(testing.notes)
+    slug = split_slug(splits)
+    return _test(run, config, testing, slug, run.path / f"report_{slug}")
 
 
 def split_slug(splits: Sequence[str]) -> str:
     """A folder name for the data set joined from `splits`."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", "+".join(Path(split).stem for split in splits))
+
+
+def _test(run: RunFolder, config: Config, testing: Dataset, slug: str, folder: Path) -> Outcome:
+    model_path = run.model_path
+    proposals = run_propose(run.stage("propose", slug), config, testing)
+    table = run_detect(run.stage("detect", slug), config, testing, proposals, model_path)
+    report = run_evaluate(run.stage("evaluate", slug), config, testing, table, model_path, folder)
+    return Outcome(testing, report, folder if report else run.stage("detect", slug).folder)
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """What a command prints at its end: the mAP table and where the results are."""
+    if outcome.report is None:
+        return f"{outcome.dataset.name} has no objects to evaluate against; detections: {outcome.folder}\n"
+    table = summary_text(outcome.report, outcome.dataset.classes)
+    return f"{table}\nreport: {outcome.folder / 'index.html'}\n"

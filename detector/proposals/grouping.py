@@ -17,18 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import DataError
-from detector.proposals.segmentation import Int32, find_root
-from detector.records import Array, Float32, Image
+from detector.proposals.segmentation import NEIGHBOURS, Int32, find_root
+from detector.records import Array, Float32, Float64, Image, Int64
 
 COLOUR_BINS = 25  # a channel
 TEXTURE_BINS = 10  # a channel and orientation
 AXES = 4  # pairs of opposite orientations
 SIGNED_BINS = 2 * TEXTURE_BINS - 1  # of an axis: the two orientations share the bin of no response
 TEXTURE_SIGMA = 1.0
-TEXTURE_RANGE = 100.0
+TEXTURE_RANGE = 50.0
 
 UNIT = 2**16  # a similarity of 1
 REGION_BITS = 22
+REGION_MASK = 2**REGION_BITS - 1
 MAX_REGIONS = 2 ** (REGION_BITS - 1)
 
 
@@ -49,11 +50,11 @@ class Regions:
     counts of the histograms of C channels; pairs (P, 2) of 8-connected neighbours, lower first, sorted.
     """
 
-    sizes: Int32
-    boxes: Int32
+    sizes: Int64
+    boxes: Int64
     colour: Int32
     texture: Int32
-    pairs: Int32
+    pairs: Int64
 
 
 def pixel_bins(image: Array) -> Image:
@@ -76,34 +77,40 @@ def describe_regions(labels: Int32, bins: Image) -> Regions:
     channels = bins.shape[2] // (1 + AXES)
     offsets = np.cumsum([0] + [COLOUR_BINS] * channels + [SIGNED_BINS] * (AXES * channels))
     counts = np.zeros((count, offsets[-1]), np.int32)
-    sizes = np.zeros(count, np.int32)
-    boxes = np.tile(np.array([*labels.shape[::-1], -1, -1], np.int32), (count, 1))
+    sizes = np.zeros(count, np.int64)
+    boxes = np.tile(np.array([*labels.shape[::-1], -1, -1]), (count, 1))
     _accumulate(labels, bins, offsets[:-1], counts, sizes, boxes)
     colour, signed = np.split(counts, [COLOUR_BINS * channels], axis=1)
     keys = np.unique(_touching(labels, count))
-    pairs = np.stack(np.divmod(keys, count), axis=1).astype(np.int32)
+    pairs = np.stack(np.divmod(keys, count), axis=1)
     return Regions(sizes, boxes, colour, _rectify(signed.reshape(count, -1, SIGNED_BINS), sizes), pairs)
 
 
-def group(regions: Regions, similarity: Similarity) -> Int32:
+def group(regions: Regions, similarity: Similarity) -> Int64:
     """Inclusive boxes (2R - 1, 4) of the superpixels and of every region that merging the most similar makes.
 
     The superpixels come first, in their order, then merged regions as they are made; the last is the image.
     """
-    if len(regions.sizes) > MAX_REGIONS:
-        raise DataError(f"superpixels of an image must be at most {MAX_REGIONS}, got {len(regions.sizes)}")
-    counts, shares = _histograms(regions, similarity)
-    return _group(
-        regions.sizes, regions.boxes, counts, shares, regions.pairs, int(similarity.size), int(similarity.fill)
-    )
+    count = len(regions.sizes)
+    if count > MAX_REGIONS:
+        raise DataError(f"superpixels of an image must be at most {MAX_REGIONS}, got {count}")
+    total = 2 * count - 1
+    sizes = np.empty(total, np.int64)
+    boxes = np.empty((total, 4), np.int64)
+    counts, shares = _histograms(regions, similarity, total)
+    sizes[:count], boxes[:count] = regions.sizes, regions.boxes
+    _merge_all(sizes, boxes, counts, shares, regions.pairs, bool(similarity.size), bool(similarity.fill))
+    return boxes
 
 
-def _histograms(regions: Regions, similarity: Similarity) -> tuple[Int32, Array]:
-    """Counts (R, B) of the histograms in use and the weight (B,) of each: those of a kind sum to one together."""
+def _histograms(regions: Regions, similarity: Similarity, rows: int) -> tuple[Int32, Float64]:
+    """Counts (rows, B) of the histograms in use, R rows filled, and the weight (B,) of each: 1 / histograms."""
     kinds = [(regions.colour, COLOUR_BINS)] * similarity.colour + [(regions.texture, TEXTURE_BINS)] * similarity.texture
-    parts = [np.empty((len(regions.sizes), 0), np.int32), *(counts for counts, _ in kinds)]
-    shares = [np.full(counts.shape[1], bins / counts.shape[1]) for counts, bins in kinds]
-    return np.concatenate(parts, axis=1), np.concatenate([np.empty(0), *shares])
+    shares = np.repeat([bins / kind.shape[1] for kind, bins in kinds], [kind.shape[1] for kind, _ in kinds])
+    counts = np.empty((rows, len(shares)), np.int32)
+    if kinds:
+        np.concatenate([kind for kind, _ in kinds], axis=1, out=counts[: len(regions.sizes)])
+    return counts, shares.astype(np.float64)
 
 
 def _derivatives(image: Array) -> tuple[Float32, Float32]:
@@ -117,7 +124,7 @@ def _derivatives(image: Array) -> tuple[Float32, Float32]:
     return along_x.reshape(image.shape), along_y.reshape(image.shape)
 
 
-def _rectify(signed: Int32, sizes: Int32) -> Int32:
+def _rectify(signed: Int32, sizes: Int64) -> Int32:
     """Histograms (R, 80 C) of the eight orientations from those (R, 4 C, 19) of the axes."""
     texture = np.empty((*signed.shape[:2], 2, TEXTURE_BINS), np.int32)
     texture[:, :, 0, 1:] = signed[:, :, TEXTURE_BINS:]
@@ -163,12 +170,12 @@ def _accumulate(labels, bins, offsets, counts, sizes, boxes):  # type: ignore[no
 def _touching(labels, count):  # type: ignore[no-untyped-def]
     """Keys low * count + high of the labels of 8-connected pixels that differ; repeats remain."""
     height, width = labels.shape
-    keys = np.empty(4 * height * width, np.int64)
+    keys = np.empty(len(NEIGHBOURS) * height * width, np.int64)
     found = 0
     for y in range(height):
         for x in range(width):
             a = np.int64(labels[y, x])
-            for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+            for down, right in NEIGHBOURS:
                 if y + down < height and 0 <= x + right < width:
                     b = np.int64(labels[y + down, x + right])
                     if a != b:
@@ -178,67 +185,65 @@ def _touching(labels, count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _group(superpixel_sizes, superpixel_boxes, counts, shares, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
-    """The boxes of the hierarchy; row[r] is where region r's histogram is kept, a merged one takes its parent's."""
-    count = superpixel_sizes.shape[0]
-    total = 2 * count - 1
-    area = superpixel_sizes.sum()
-    sizes = np.empty(total, np.int64)
-    sizes[:count] = superpixel_sizes
-    boxes = np.empty((total, 4), np.int32)
-    boxes[:count] = superpixel_boxes
-    row = np.arange(total)
+def _merge_all(sizes, boxes, counts, shares, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
+    """Merge the most similar neighbours until one region is left.
+
+    sizes (T,), boxes (T, 4) and counts (T, B) hold the R superpixels first; regions R..T-1 are filled in.
+    """
+    total = sizes.shape[0]
+    count = (total + 1) // 2
+    area = sizes[:count].sum()
     profiles = np.empty_like(counts)
     for region in range(count):
         _normalise(counts[region], shares, sizes[region], profiles[region])
-    owner = np.arange(total)
-    seen = np.full(total, -1)
-    heads, following, partners = _adjacency(pairs, total)
-    heap = np.empty(max(16, 2 * pairs.shape[0]), np.int64)
-    filled = 0
+    heads, following, partners = _neighbour_lists(pairs, total)
+    owners = np.arange(total)
+    listed = np.full(total, -1)
+    heap, filled = np.empty(2 * pairs.shape[0] + 1, np.int64), 0
     for i in range(pairs.shape[0]):
-        a, b = pairs[i]
-        key = _rank(a, b, row, profiles, sizes, boxes, area, use_size, use_fill)
+        key = _rank(pairs[i, 0], pairs[i, 1], profiles, sizes, boxes, area, use_size, use_fill)
         heap, filled = _push(heap, filled, key)
     for region in range(count, total):
-        while True:
-            key, filled = _pop(heap, filled)
-            a, b = (key >> REGION_BITS) & (2**REGION_BITS - 1), key & (2**REGION_BITS - 1)
-            if owner[a] == a and owner[b] == b:
-                break
-        owner[a] = owner[b] = region
-        sizes[region] = sizes[a] + sizes[b]
-        boxes[region, :2] = np.minimum(boxes[a, :2], boxes[b, :2])
-        boxes[region, 2:] = np.maximum(boxes[a, 2:], boxes[b, 2:])
-        row[region] = row[a]
-        counts[row[a]] += counts[row[b]]
-        _normalise(counts[row[a]], shares, sizes[region], profiles[row[a]])
-        _join_neighbours(region, a, b, owner, seen, heads, following, partners)
+        a, b, filled = _pop_live(heap, filled, owners)
+        owners[a] = owners[b] = region
+        _merge(region, a, b, sizes, boxes, counts)
+        _normalise(counts[region], shares, sizes[region], profiles[region])
+        _join_lists(region, a, b, owners, listed, heads, following, partners)
         link = heads[region]
         while link >= 0:
-            key = _rank(partners[link], region, row, profiles, sizes, boxes, area, use_size, use_fill)
+            key = _rank(partners[link], region, profiles, sizes, boxes, area, use_size, use_fill)
             heap, filled = _push(heap, filled, key)
             link = following[link]
-    return boxes
 
 
 @numba.njit(cache=True, nogil=True)
 def _normalise(counts, shares, size, profile):  # type: ignore[no-untyped-def]
+    """Histograms as similarities compare them: those of a kind sum to UNIT."""
     scale = UNIT / size
     for i in range(counts.shape[0]):
         profile[i] = np.int32(counts[i] * (shares[i] * scale) + 0.5)
 
 
 @numba.njit(cache=True, nogil=True)
-def _adjacency(pairs, total):  # type: ignore[no-untyped-def]
-    """Linked lists of neighbours: partners[heads[r]], partners[following[heads[r]]], ... until -1."""
+def _merge(region, a, b, sizes, boxes, counts):  # type: ignore[no-untyped-def]
+    sizes[region] = sizes[a] + sizes[b]
+    for side in range(2):
+        boxes[region, side] = min(boxes[a, side], boxes[b, side])
+        boxes[region, side + 2] = max(boxes[a, side + 2], boxes[b, side + 2])
+    first, second, merged = counts[a], counts[b], counts[region]
+    for i in range(merged.shape[0]):
+        merged[i] = first[i] + second[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _neighbour_lists(pairs, total):  # type: ignore[no-untyped-def]
+    """Linked lists: partners[heads[r]], partners[following[heads[r]]], ... until -1 are neighbours of r."""
     heads = np.full(total, -1)
     following = np.empty(2 * pairs.shape[0], np.int64)
     partners = np.empty(2 * pairs.shape[0], np.int64)
     for i in range(pairs.shape[0]):
         for side in range(2):
-            link = 2 * i + side
-            region = pairs[i, side]
+            link, region = 2 * i + side, pairs[i, side]
             partners[link] = pairs[i, 1 - side]
             following[link] = heads[region]
             heads[region] = link
@@ -246,15 +251,18 @@ def _adjacency(pairs, total):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _join_neighbours(region, a, b, owner, seen, heads, following, partners):  # type: ignore[no-untyped-def]
-    """Make the list of `region` from the links of `a` and `b`, each neighbour once."""
-    for parent in (a, b):
-        link = heads[parent]
+def _join_lists(region, a, b, owners, listed, heads, following, partners):  # type: ignore[no-untyped-def]
+    """Make the list of `region` of the links of `a` and `b`, each living neighbour once.
+
+    A neighbour that was merged is replaced by the root of owners; listed[r] is the last region r was listed for.
+    """
+    for part in (a, b):
+        link = heads[part]
         while link >= 0:
             after = following[link]
-            partner = find_root(owner, partners[link])
-            if partner != region and seen[partner] != region:
-                seen[partner] = region
+            partner = find_root(owners, partners[link])
+            if partner != region and listed[partner] != region:
+                listed[partner] = region
                 partners[link] = partner
                 following[link] = heads[region]
                 heads[region] = link
@@ -262,15 +270,14 @@ def _join_neighbours(region, a, b, owner, seen, heads, following, partners):  # 
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _rank(a, b, row, profiles, sizes, boxes, area, use_size, use_fill):  # type: ignore[no-untyped-def]
+def _rank(a, b, profiles, sizes, boxes, area, use_size, use_fill):  # type: ignore[no-untyped-def]
     """The heap's key of the pair a < b: least for the most similar, then by `a`, then by `b`."""
-    similarity = 0
-    first, second = profiles[row[a]], profiles[row[b]]
+    first, second = profiles[a], profiles[b]
     shared = np.int32(0)
     for i in range(first.shape[0]):
         shared += min(first[i], second[i])
-    both = sizes[a] + sizes[b]
     similarity = np.int64(shared)
+    both = sizes[a] + sizes[b]
     if use_size:
         similarity += (area - both) * UNIT // area
     if use_fill:
@@ -278,6 +285,16 @@ def _rank(a, b, row, profiles, sizes, boxes, area, use_size, use_fill):  # type:
         height = max(boxes[a, 3], boxes[b, 3]) - min(boxes[a, 1], boxes[b, 1]) + 1
         similarity += (area - (width * height - both)) * UNIT // area
     return (-similarity << (2 * REGION_BITS)) | (a << REGION_BITS) | b
+
+
+@numba.njit(cache=True, nogil=True)
+def _pop_live(heap, filled, owners):  # type: ignore[no-untyped-def]
+    """Remove keys until one is of two regions not yet merged; return them and the heap's new size."""
+    while True:
+        key, filled = _pop(heap, filled)
+        a, b = (key >> REGION_BITS) & REGION_MASK, key & REGION_MASK
+        if owners[a] == a and owners[b] == b:
+            return a, b, filled
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,9 +17,12 @@ from detector.records import Array, Image
 
 LEVELS = 128  # units of weight in a grey level; three channels differ by at most 255 * 128 * sqrt(3) < 2 ** 16
 NO_EDGE = 2**16 - 1
-DIRECTIONS = 4
+NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # of a pixel, down and right, in order of the directions
+DIRECTIONS = len(NEIGHBOURS)
+UNLIMITED = 2**48  # a k that no edge of no image exceeds
 
 Int32 = NDArray[np.int32]
+UInt32 = NDArray[np.uint32]  # of pixels and edges: numba indexes faster where nothing is negative
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class PixelGraph:
 
     height: int
     width: int
-    edges: Int32
+    edges: UInt32
     starts: Int32
 
 
@@ -52,11 +55,11 @@ def segment(graph: PixelGraph, k: float, min_size: int) -> Int32:
     pixels are then merged over the lightest edges that leave them.
     """
     pixels = graph.height * graph.width
-    parent = np.arange(pixels, dtype=np.int32)
+    parent = np.arange(pixels, dtype=np.uint32)
     size = np.ones(pixels, np.int32)
-    steps = np.array([1, graph.width - 1, graph.width, graph.width + 1])
-    crossing = _merge_alike(graph.edges, graph.starts, steps, round(k * LEVELS), parent, size)
-    _merge_small(crossing, steps, min_size, parent, size)
+    steps = np.array([down * graph.width + right for down, right in NEIGHBOURS], np.uint32)
+    crossing = _merge_alike(graph.edges, graph.starts, steps, round(min(k * LEVELS, UNLIMITED)), parent, size)
+    _merge_small(crossing, steps, min(min_size, pixels), parent, size)
     return _number(parent).reshape(graph.height, graph.width)
 
 
@@ -82,30 +85,28 @@ def edge_weights(planes: NDArray[np.uint16]) -> NDArray[np.uint16]:
 @numba.njit(cache=True, nogil=True)
 def _measure_edges(planes, weights):  # type: ignore[no-untyped-def]
     channels, height, width = planes.shape
-    squares = np.empty(width, np.float32)
-    for y in range(height):
-        for direction in range(DIRECTIONS):
-            down = min(direction, 1)
-            right = 1 if direction == 0 else direction - 2
-            first, last = max(0, -right), width - max(0, right)
-            out = weights[direction, y]
-            out[:] = NO_EDGE
-            if y + down == height:
-                continue
+    weights[:] = NO_EDGE
+    for direction in range(DIRECTIONS):
+        down, right = NEIGHBOURS[direction]
+        first, last = max(0, -right), width - max(0, right)
+        squares = np.empty(max(0, last - first), np.float32)
+        for y in range(height - down):
             squares[:] = 0
             for channel in range(channels):
-                here, there = planes[channel, y], planes[channel, y + down]
-                for x in range(first, last):
-                    difference = np.float32(np.int32(here[x]) - np.int32(there[x + right]))
-                    squares[x] += difference * difference
-            for x in range(first, last):
-                out[x] = np.uint16(np.sqrt(squares[x]) + np.float32(0.5))
+                here = planes[channel, y, first:last]
+                there = planes[channel, y + down, first + right : last + right]
+                for i in range(squares.shape[0]):
+                    difference = np.float32(np.int32(here[i]) - np.int32(there[i]))
+                    squares[i] += difference * difference
+            out = weights[direction, y, first:last]
+            for i in range(squares.shape[0]):
+                out[i] = np.uint16(np.sqrt(squares[i]) + np.float32(0.5))
 
 
 @numba.njit(cache=True, nogil=True)
 def _sort_edges(weights, starts):  # type: ignore[no-untyped-def]
     """Edges in stable order of their weights; starts (NO_EDGE + 1,) holds where each weight begins."""
-    edges = np.empty(starts[-1], np.int32)
+    edges = np.empty(starts[-1], np.uint32)
     place = starts.copy()
     flat = weights.reshape(DIRECTIONS, -1)
     for pixel in range(flat.shape[1]):
@@ -126,6 +127,13 @@ def find_root(parent, node):  # type: ignore[no-untyped-def]
     return node
 
 
+@numba.njit(cache=True, nogil=True)
+def _find_ends(parent, steps, edge):  # type: ignore[no-untyped-def]
+    """The roots of the two pixels that `edge` joins."""
+    pixel = np.uint32(edge // DIRECTIONS)
+    return find_root(parent, pixel), find_root(parent, np.uint32(pixel + steps[edge % DIRECTIONS]))
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _merge_alike(edges, starts, steps, k, parent, size):  # type: ignore[no-untyped-def]
     """Merge the pixels' components as the paper does; return the edges between two of them when visited.
@@ -138,9 +146,7 @@ def _merge_alike(edges, starts, steps, k, parent, size):  # type: ignore[no-unty
     for weight in range(starts.shape[0] - 1):
         for i in range(starts[weight], starts[weight + 1]):
             edge = edges[i]
-            pixel = edge // DIRECTIONS
-            a = find_root(parent, pixel)
-            b = find_root(parent, pixel + steps[edge % DIRECTIONS])
+            a, b = _find_ends(parent, steps, edge)
             if a == b:
                 continue
             if weight <= limit[a] and weight <= limit[b]:
@@ -155,9 +161,7 @@ def _merge_alike(edges, starts, steps, k, parent, size):  # type: ignore[no-unty
 @numba.njit(cache=True, nogil=True)
 def _merge_small(edges, steps, min_size, parent, size):  # type: ignore[no-untyped-def]
     for edge in edges:
-        pixel = edge // DIRECTIONS
-        a = find_root(parent, pixel)
-        b = find_root(parent, pixel + steps[edge % DIRECTIONS])
+        a, b = _find_ends(parent, steps, edge)
         if a != b and min(size[a], size[b]) < min_size:
             _unite(parent, size, a, b)
 
@@ -173,7 +177,7 @@ def _unite(parent, size, a, b):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _number(parent):  # type: ignore[no-untyped-def]
-    labels = np.empty_like(parent)
+    labels = np.empty(parent.shape[0], np.int32)
     label_of = np.full(parent.shape[0], -1, np.int32)
     count = 0
     for pixel in range(parent.shape[0]):

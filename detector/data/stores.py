@@ -1,0 +1,226 @@
+"""Stores: one entry an image, each a set of arrays with the same number of rows, in memory-mapped files.
+
+A store is a folder with FIELD.npy, the rows of all images one after another; offsets.npy (n + 1,) i64, where
+each image's rows begin; and manifest.json, which is written last and so marks a finished store. Until then the
+folder holds parts, one a shard of images, each written whole or not at all; a restarted writer keeps them.
+"""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from detector.errors import DataError
+from detector.files import write_atomically, write_text
+from detector.records import Array, Int64, Proposals
+
+Fields = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
+Entry = Mapping[str, Array]
+
+MANIFEST, PLAN, PARTS = "manifest.json", "plan.json", "parts"
+MANIFEST_KEYS = {"key", "count", "rows", "fields"}
+OFFSETS = "offsets"
+PROPOSAL_FIELDS: Fields = {"boxes": (np.dtype(np.float32), (4,)), "scores": (np.dtype(np.float32), ())}
+
+
+class Store:
+    """A finished store, read-only. It is cheap to open and to send to another process."""
+
+    def __init__(self, folder: Path, offsets: Int64, arrays: Mapping[str, Array]) -> None:
+        self.folder = folder
+        self.offsets = offsets
+        self._arrays = dict(arrays)
+
+    @classmethod
+    def open(cls, folder: Path, key: str | None = None) -> "Store":
+        """The finished store in `folder`; DataError where it is none, is damaged, or was made with another key."""
+        manifest = _read_json(folder / MANIFEST)
+        if manifest is None or not manifest.keys() >= MANIFEST_KEYS:
+            raise DataError(f"store must be finished, got one that is missing or half written ({folder})")
+        if key is not None and manifest["key"] != key:
+            raise DataError(f"store must have the key {key}, got {manifest['key']} ({folder})")
+        offsets = _map_array(folder, OFFSETS, np.dtype(np.int64), (manifest["count"] + 1,))
+        arrays = {
+            name: _map_array(folder, name, np.dtype(dtype), (manifest["rows"], *tail))
+            for name, (dtype, tail) in manifest["fields"].items()
+        }
+        return cls(folder, offsets, arrays)
+
+    @staticmethod
+    def is_done(folder: Path, key: str) -> bool:
+        """Whether `folder` holds a whole store made with `key`."""
+        try:
+            Store.open(folder, key)
+        except DataError:
+            return False
+        return True
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __reduce__(self) -> tuple[Callable[[Path], "Store"], tuple[Path]]:
+        return Store.open, (self.folder,)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields."""
+        return tuple(self._arrays)
+
+    def field(self, name: str) -> Array:
+        """The rows of all images, memory-mapped; those of image i are offsets[i]:offsets[i + 1]."""
+        return self._arrays[name]
+
+    def read(self, position: int) -> dict[str, Array]:
+        """The arrays of the image at `position`, as memory-mapped views."""
+        rows = slice(self.offsets[position], self.offsets[position + 1])
+        return {name: array[rows] for name, array in self._arrays.items()}
+
+
+class StoreWriter:
+    """Writes a store shard by shard; what an interrupted writer with the same key and layout wrote is kept.
+
+    `fields` maps a name to dtype and shape of one row, `count` is the number of images, `shard` how many of
+    them a part holds. The finished store does not depend on `shard` or on interruptions. Several processes may
+    write different shards once one of them has made a writer.
+    """
+
+    def __init__(self, folder: Path, fields: Fields, count: int, key: str, shard: int = 64) -> None:
+        self.folder = folder
+        self.fields = {name: (np.dtype(dtype), tuple(tail)) for name, (dtype, tail) in fields.items()}
+        self.count = count
+        self.key = key
+        self.shard = shard
+        self._layout = {name: [dtype.str, list(tail)] for name, (dtype, tail) in self.fields.items()}
+        self._parts = folder / PARTS
+        if OFFSETS in self.fields:
+            raise DataError(f"field names must differ from {OFFSETS!r}, got {list(self.fields)} ({folder})")
+        if not self._is_done():
+            self._begin()
+
+    def missing_shards(self, rank: int = 0, world: int = 1) -> list[range]:
+        """The positions of each shard not yet written, of those that are process `rank`'s of `world`."""
+        if self._is_done():
+            return []
+        return [shard for shard in self._shards()[rank::world] if not self._is_whole(shard)]
+
+    def write_shard(self, shard: range, entries: Sequence[Entry]) -> None:
+        """Write the entries of the images at the positions `shard`, in that order."""
+        if len(entries) != len(shard):
+            got = f"{len(entries)} for {len(shard)} images"
+            raise DataError(f"shard must have an entry an image, got {got} ({self.folder})")
+        counts = [self._rows(entry) for entry in entries]
+        arrays: dict[str, Array] = {OFFSETS: np.array(counts, np.int64)}
+        for name, (dtype, tail) in self.fields.items():
+            arrays[name] = np.concatenate([np.empty((0, *tail), dtype), *(entry[name] for entry in entries)])
+        with write_atomically(self._part(shard)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    def finish(self) -> Store:
+        """Merge the parts, in order and one at a time in memory, into the finished store and open it."""
+        if not self._is_done():
+            self._merge()
+        shutil.rmtree(self._parts, ignore_errors=True)
+        (self.folder / PLAN).unlink(missing_ok=True)
+        return Store.open(self.folder, self.key)
+
+    def _begin(self) -> None:
+        """Make ready for parts; what another key or layout left behind goes."""
+        plan = {"key": self.key, "count": self.count, "shard": self.shard, "fields": self._layout}
+        if _read_json(self.folder / PLAN) != plan:
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(self._parts, ignore_errors=True)
+            for old in self.folder.glob("*.npy"):
+                old.unlink()
+            write_text(self.folder / PLAN, json.dumps(plan) + "\n")
+
+    def _is_done(self) -> bool:
+        manifest = _read_json(self.folder / MANIFEST) or {}
+        same = (manifest.get("count"), manifest.get("fields")) == (self.count, self._layout)
+        return same and Store.is_done(self.folder, self.key)
+
+    def _merge(self) -> None:
+        missing = [shard.start for shard in self._shards() if not self._is_whole(shard)]
+        if missing:
+            raise DataError(f"store must have all its parts, got none from image {missing[0]} on ({self.folder})")
+        for left_by_a_kill in self.folder.glob(".*.tmp"):
+            left_by_a_kill.unlink()
+        counts = np.concatenate([np.zeros(1, np.int64), *self._stored(OFFSETS)])
+        offsets = np.cumsum(counts, dtype=np.int64)
+        rows = int(offsets[-1])
+        _write_array(self.folder / f"{OFFSETS}.npy", offsets.dtype, offsets.shape, [offsets])
+        for name, (dtype, tail) in self.fields.items():
+            _write_array(self.folder / f"{name}.npy", dtype, (rows, *tail), self._stored(name))
+        manifest = {"key": self.key, "count": self.count, "rows": rows, "fields": self._layout}
+        write_text(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+    def _shards(self) -> list[range]:
+        return [range(i, min(i + self.shard, self.count)) for i in range(0, self.count, self.shard)]
+
+    def _part(self, shard: range) -> Path:
+        return self._parts / f"{shard.start:09d}.npz"
+
+    def _is_whole(self, shard: range) -> bool:
+        path = self._part(shard)
+        return path.is_file() and zipfile.is_zipfile(path)
+
+    def _stored(self, name: str) -> Iterator[Array]:
+        """The array `name` of each part, in order."""
+        for shard in self._shards():
+            try:
+                with np.load(self._part(shard)) as part:
+                    array = part[name]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                raise DataError(f"part of a store must be whole, got {self._part(shard)} ({error})") from None
+            yield array
+
+    def _rows(self, entry: Entry) -> int:
+        """The number of rows of an entry; DataError where its arrays are not what the fields promise."""
+        shapes = {name: (entry[name].dtype, entry[name].shape[1:]) for name in entry}
+        lengths = {len(array) for array in entry.values()}
+        if shapes != self.fields or len(lengths) != 1:
+            got = {name: f"{array.dtype}{array.shape}" for name, array in entry.items()}
+            raise DataError(f"entry must have the fields {_layout_text(self.fields)}, got {got} ({self.folder})")
+        return lengths.pop()
+
+
+def read_proposals(store: Store, position: int) -> Proposals:
+    """The proposals of the image at `position` in a store of `PROPOSAL_FIELDS`."""
+    return Proposals(**store.read(position))
+
+
+def _layout_text(fields: Fields) -> dict[str, str]:
+    return {name: f"{dtype}(rows{''.join(f', {n}' for n in tail)})" for name, (dtype, tail) in fields.items()}
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON in `path`; None where there is none, or one that a crash has damaged."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _map_array(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    path = folder / f"{name}.npy"
+    try:
+        array = np.load(path, mmap_mode=None if 0 in shape else "r")  # nothing cannot be mapped
+    except (OSError, ValueError) as error:
+        raise DataError(f"array of a store must be a whole .npy file, got {path} ({error})") from None
+    if (array.dtype, array.shape) != (dtype, shape):
+        raise DataError(f"array of a store must be {dtype}{shape}, got {array.dtype}{array.shape} ({path})")
+    return np.asarray(array)  # a plain view: np.memmap is slow to slice
+
+
+def _write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterable[Array]) -> None:
+    """Write `pieces`, one after another, as the .npy file of one array."""
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        npy.write_array_header_1_0(file, header)
+        for piece in pieces:
+            file.write(piece.tobytes())
