@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run the command `name`; the user's mistakes become one line on stderr and the exit status 2."""
+    # OpenMP threads that spin while they wait make torch many times slower once anything else needs a core;
+    # read when torch is loaded, so it is set before
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if name in NEED_TORCH:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from detector.errors import DataError
 from detector.evaluation.coco import category_ids, coco_tables, evaluate_coco_json
 from detector.evaluation.metrics import summary_text
 from detector.evaluation.pictures import draw_detections
-from detector.evaluation.protocols import evaluate
+from detector.evaluation.protocols import Protocol, evaluate
 from detector.evaluation.report import Picture, write_report
 from detector.records import Detections, DetectionTable, GroundTruth, Int64, ObjectTable, Report, take
 
@@ -120,7 +119,7 @@ def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Case, Report]:
     return case, _evaluate(options.protocol, case)
 
 
-def _evaluate(protocol: Any, case: Case) -> Report:
+def _evaluate(protocol: Protocol, case: Case) -> Report:
     return evaluate(
         protocol, case.objects, case.detections, len(case.image_names), len(case.classes), case.blacklist
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.pipeline.run import RunFolder
-from detector.pipeline.train import outcome_text, test
+from detector.pipeline.train import outcome_text, run_testing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     run = RunFolder(options.run)
     config = run.read_config(options.overrides)
-    outcome = test(run, config, options.split or config.data.test)
+    outcome = run_testing(run, config, options.split or config.data.test)
     sys.stdout.write(outcome_text(outcome))
     return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detector.config import dump_config, load_config
 from detector.pipeline.run import RunFolder
-from detector.pipeline.train import outcome_text, train
+from detector.pipeline.train import outcome_text, run_training
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.print_config:
         sys.stdout.write(dump_config(config))
         return 0
-    outcome = train(RunFolder(options.run or Path("runs") / config.name), config)
+    outcome = run_training(RunFolder(options.run or Path("runs") / config.name), config)
     sys.stdout.write(outcome_text(outcome))
     return 0
 

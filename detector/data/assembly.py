@@ -37,7 +37,7 @@ def settle(found: Dataset, sources: Sequence[str], settings: DataSettings) -> Da
     """
     origin = np.array(sources, np.str_)
     if not len(found):
-        raise DataError(f"split {found.name} must hold at least one image, got none ({settings.root})")
+        raise DataError(f"split {found.name} must hold at least one image, got none ({'; '.join(found.notes)})")
     sizes, errors = read_sizes(found.paths.tolist(), settings.exif)
     if errors:
         found = _without_bad_images(found, errors, settings.bad_images)

@@ -239,7 +239,7 @@ def _find_images(root: Path, split: str, images: Sequence[Tree]) -> Path:
     name = Path(split).stem.removeprefix("instances_")
     folders = [root / name, root / "images" / name, root / "images", root]
     for folder in folders:
-        if any((folder / image["file_name"]).is_file() for image in images):
+        if not images or any((folder / image["file_name"]).is_file() for image in images):
             return folder
     raise DataError(f"images of {split} must be in a folder, got none (looked for {', '.join(map(str, folders))})")
 

@@ -174,7 +174,7 @@ class StoreWriter:
             try:
                 with np.load(self._part(shard)) as part:
                     array = part[name]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
                 raise DataError(f"part of a store must be whole, got {self._part(shard)} ({error})") from None
             yield array
 
@@ -210,7 +210,7 @@ def _map_array(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, 
     path = folder / f"{name}.npy"
     try:
         array = np.load(path, mmap_mode=None if 0 in shape else "r")  # nothing cannot be mapped
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"array of a store must be a whole .npy file, got {path} ({error})") from None
     if (array.dtype, array.shape) != (dtype, shape):
         raise DataError(f"array of a store must be {dtype}{shape}, got {array.dtype}{array.shape} ({path})")

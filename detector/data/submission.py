@@ -6,6 +6,7 @@ image list, corners are 0-based inclusive pixels, which may be fractional.
 
 import json
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -145,4 +146,4 @@ def _is_among(value: Any, known: set[Any]) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < math.inf
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

@@ -210,12 +210,17 @@ def _stream(seed: int, split: Split, index: int, purpose: int) -> np.random.Gene
     return np.random.default_rng([seed, SPLITS.index(split), index, purpose])
 
 
+def _full_knowledge(scene: Scene, classes: int) -> tuple[Bool, Status]:
+    """`boxed` and `status` of an image in which every object of every class is boxed."""
+    status = np.full(classes, NEGATIVE, np.int8)
+    status[scene.truth.labels - FIRST_LABEL] = POSITIVE
+    return np.ones(len(scene.truth.labels), np.bool_), status
+
+
 def _label_train(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labelling:
     """All objects boxed and all classes listed, or only some of both."""
     labels = scene.truth.labels
-    status = np.full(recipe.classes, NEGATIVE, np.int8)
-    status[labels - FIRST_LABEL] = POSITIVE
-    boxed = np.ones(len(labels), np.bool_)
+    boxed, status = _full_knowledge(scene, recipe.classes)
     if rng.random() < recipe.exhaustive:
         return _Labelling(boxed, status)
     unknown = rng.random(recipe.classes) >= NEGATIVE_SHARE
@@ -236,9 +241,7 @@ def _label_train(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _La
 def _label_val(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labelling:
     """All objects boxed, but in a few images one is forgotten and its class goes on the blacklist."""
     labels = scene.truth.labels
-    status = np.full(recipe.classes, NEGATIVE, np.int8)
-    status[labels - FIRST_LABEL] = POSITIVE
-    boxed = np.ones(len(labels), np.bool_)
+    boxed, status = _full_knowledge(scene, recipe.classes)
     if not len(labels) or rng.random() >= BLACKLIST_SHARE:
         return _Labelling(boxed, status)
     forgotten = rng.integers(len(labels))

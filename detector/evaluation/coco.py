@@ -22,7 +22,10 @@ MAX_DETECTIONS = 100  # of an image and class, the best ones
 
 
 def evaluate_coco(objects: ObjectTable, detections: DetectionTable, num_images: int, num_classes: int) -> Report:
-    """The COCO evaluation of tables; an object's area is its box's, crowd objects are COCO's iscrowd."""
+    """The COCO evaluation of tables; an object's area is its box's, crowd objects are COCO's iscrowd.
+
+    Of equal scores the earlier image's counts first.
+    """
     annotations = {
         "images": [{"id": position} for position in range(num_images)],
         "categories": [{"id": label} for label in range(1, num_classes + 1)],

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from detector.boxes import box_iou
+from detector.boxes import box_iou, clip_boxes
 from detector.evaluation.matching import (
     FALSE_POSITIVE,
     IGNORED,
@@ -26,8 +26,10 @@ from detector.evaluation.matching import (
 from detector.records import (
     Bool,
     Detections,
+    Float32,
     GroundTruth,
     Image,
+    Int64,
     ObjectTable,
     table_of_detections,
     take,
@@ -69,8 +71,9 @@ def draw_detections(
     outcomes = np.full(len(detections.scores), IGNORED, np.int8)
     if truth is not None:
         outcomes = _outcomes(detections, truth)
-        _draw_objects(pen, font, truth, _missed(truth, take(detections, outcomes == TRUE_POSITIVE)), names, scale)
-    corners = (detections.boxes * scale).tolist()
+        missed = _missed(truth, take(detections, outcomes == TRUE_POSITIVE))
+        _draw_objects(pen, font, _corners(truth.boxes * scale, canvas), truth.labels, missed, names)
+    corners = _corners(detections.boxes * scale, canvas)
     worst_first = range(len(outcomes))[::-1]
     for m in worst_first:
         _outline(pen, corners[m], STYLES[int(outcomes[m])][0])
@@ -84,22 +87,24 @@ def draw_detections(
 def _draw_objects(
     pen: ImageDraw.ImageDraw,
     font: ImageFont.FreeTypeFont,
-    truth: GroundTruth,
+    corners: list[list[float]],
+    labels: Int64,
     missed: Bool,
     names: Sequence[str],
-    scale: float,
 ) -> None:
-    for box, label, is_missed in zip(truth.boxes * scale, truth.labels, missed, strict=True):
-        left, top, right, bottom = box.tolist()
-        for start, end in (
-            ((left, top), (right, top)),
-            ((right, top), (right, bottom)),
-            ((left, bottom), (right, bottom)),
-            ((left, top), (left, bottom)),
-        ):
-            _dashes(pen, start, end)
+    for (left, top, right, bottom), label, is_missed in zip(corners, labels, missed, strict=True):
+        for y in (top, bottom):
+            _dashes(pen, (left, y), (right, y))
+        for x in (left, right):
+            _dashes(pen, (x, top), (x, bottom))
         if is_missed:
             _label(pen, font, (left, bottom), f"missed {names[label - 1]}", WHITE, DARK)
+
+
+def _corners(boxes: Float32, canvas: PillowImage.Image) -> list[list[float]]:
+    """`boxes` cut to the pixels of `canvas`, so that a side outside it is drawn along its edge."""
+    width, height = canvas.size
+    return clip_boxes(boxes, height - 1, width - 1).tolist()
 
 
 def _outcomes(detections: Detections, truth: GroundTruth) -> Outcomes:

@@ -33,6 +33,7 @@ def evaluate(
         case "voc2010":
             return evaluate_voc2010(objects, detections, num_images, num_classes)
         case "coco":
+            check_tables(objects, detections, num_images, num_classes)
             return evaluate_coco(objects, detections, num_images, num_classes)
 
 

@@ -41,7 +41,7 @@ class RegionEngine:
     ) -> None:
         self.device = choose_device(settings.device)
         self.precision = choose_precision(settings.precision, self.device)
-        self.batch_size = choose_batch_size(settings.batch_size, self.device)
+        self.batch_size = choose_batch_size(settings.batch_size, self.device, region.crop_size)
         self.region = region
         self.preprocessing = preprocessing
         self.outputs = network.classifier.out_features

@@ -4,6 +4,7 @@ import torch
 
 from detector.errors import ConfigError
 
+CPU_PIXELS = 1 << 19  # of a batch: 10 crops of 224 pixels, 128 of 64
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,11 +34,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def choose_batch_size(size: int, device: torch.device) -> int:
-    """`size`, or for 0 what is fast: small batches stay in a CPU's caches, large ones fill a GPU."""
+def choose_batch_size(size: int, device: torch.device, crop_size: int) -> int:
+    """`size`, or for 0 what is fast: batches that stay in a CPU's caches, or that fill a GPU."""
     if size:
         return size
-    return 16 if device.type == "cpu" else 512
+    return max(8, CPU_PIXELS // crop_size**2) if device.type == "cpu" else 512
 
 
 def _cpu_has_bf16() -> bool:

@@ -62,6 +62,7 @@ class RunFolder:
     def log(self, event: str, **facts: Any) -> None:
         """Append one JSON line to log.jsonl."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}
+        self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

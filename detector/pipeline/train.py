@@ -27,25 +27,25 @@ class Outcome:
     folder: Path
 
 
-def train(run: RunFolder, config: Config) -> Outcome:
+def run_training(run: RunFolder, config: Config) -> Outcome:
     """Train a detector on the training split and test it on the test split; the report goes to `report/`."""
     training = open_dataset(config.data, config.data.train)
     testing = open_dataset(config.data, config.data.test)
     run.begin(config)
-    run.log_notes(training.notes + testing.notes)
+    run.log_notes(dict.fromkeys(training.notes + testing.notes))
     proposals = run_propose(run.stage("propose", split_slug(config.data.train)), config, training)
     run_finetune(run.stage("finetune"), config, training, proposals)
-    return _test(run, config, testing, split_slug(config.data.test), run.path / "report")
+    return _run_test(run, config, testing, split_slug(config.data.test), run.path / "report")
 
 
-def test(run: RunFolder, config: Config, splits: Sequence[str]) -> Outcome:
+def run_testing(run: RunFolder, config: Config, splits: Sequence[str]) -> Outcome:
     """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
     if not run.model_path.is_file():
         raise DataError(f"run must hold a trained model, got none at {run.model_path}")
     testing = open_dataset(config.data, splits)
     run.log_notes(testing.notes)
     slug = split_slug(splits)
-    return _test(run, config, testing, slug, run.path / f"report_{slug}")
+    return _run_test(run, config, testing, slug, run.path / f"report_{slug}")
 
 
 def split_slug(splits: Sequence[str]) -> str:
@@ -53,7 +53,7 @@ def split_slug(splits: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", "+".join(Path(split).stem for split in splits))
 
 
-def _test(run: RunFolder, config: Config, testing: Dataset, slug: str, folder: Path) -> Outcome:
+def _run_test(run: RunFolder, config: Config, testing: Dataset, slug: str, folder: Path) -> Outcome:
     model_path = run.model_path
     proposals = run_propose(run.stage("propose", slug), config, testing)
     table = run_detect(run.stage("detect", slug), config, testing, proposals, model_path)

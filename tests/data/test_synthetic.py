@@ -17,7 +17,7 @@ from detector.data.synthetic_textures import TEXTURES, texture_tiles
 from detector.errors import ConfigError, DataError
 from detector.records import Array, Float64
 
-IMAGES, VAL, CLASSES, SEED, WIDTH = 40, 60, 4, 7, 96.0
+IMAGES, VAL, CLASSES, SEED, WIDTH = 80, 60, 4, 7, 96.0
 
 
 def scenes(count: int, classes: int, width: float = WIDTH) -> Iterator[Scene]:
@@ -79,9 +79,9 @@ def test_scenes_have_the_statistics_of_the_ilsvrc_validation_set() -> None:
         classes.append(len(set(scene.truth.labels.tolist())))
         scales.extend(sides.prod(axis=1) / (height * width))
         shapes.append((width, height))
-    assert np.mean(counts) == pytest.approx(2.758, rel=0.07)
-    assert np.mean(classes) == pytest.approx(1.534, rel=0.05)
-    assert np.mean(scales) == pytest.approx(0.170, rel=0.07)
+    assert np.mean(counts) == pytest.approx(2.758, rel=0.05)
+    assert np.mean(classes) == pytest.approx(1.534, rel=0.03)
+    assert np.mean(scales) == pytest.approx(0.170, rel=0.05)
     assert np.mean(shapes, axis=0) == pytest.approx([WIDTH, WIDTH * 415 / 482], rel=0.02)
     assert np.mean(np.array(counts) == 0) == pytest.approx(0.068, abs=0.02)
     assert np.mean(np.array(counts) == 1) == pytest.approx(0.39, abs=0.04)

@@ -13,7 +13,13 @@ from detector.data.classes import read_classes
 from detector.data.ilsvrc import read_ground_truth, read_image_list
 from detector.data.submission import read_submission
 from detector.errors import DataError
-from detector.evaluation.protocols import evaluate, evaluate_ilsvrc, evaluate_voc2007, evaluate_voc2010
+from detector.evaluation.protocols import (
+    Protocol,
+    evaluate,
+    evaluate_ilsvrc,
+    evaluate_voc2007,
+    evaluate_voc2010,
+)
 from detector.records import Bool, DetectionTable, Float64, Int64, ObjectTable
 
 NO_BLACKLIST = np.empty((0, 2), np.int64)
@@ -133,10 +139,11 @@ def test_equal_scores_rank_by_image_for_ilsvrc_and_by_file_order_for_voc() -> No
 
 def test_no_detections_give_zero_and_no_objects_give_nan() -> None:
     nothing = table_of_detections([], [], [])
-    for protocol in ("ilsvrc", "voc2007", "voc2010"):
-        found = evaluate(protocol, table_of_objects([0], [2]), nothing, 1, 2, NO_BLACKLIST)  # type: ignore[arg-type]
+    protocols: tuple[Protocol, ...] = ("ilsvrc", "voc2007", "voc2010", "coco")
+    for protocol in protocols:
+        found = evaluate(protocol, table_of_objects([0], [2]), nothing, 1, 2, NO_BLACKLIST)
         assert (found.mean_ap, found.median_ap) == (0, 0)
-        empty = evaluate(protocol, table_of_objects([], []), nothing, 1, 2, NO_BLACKLIST)  # type: ignore[arg-type]
+        empty = evaluate(protocol, table_of_objects([], []), nothing, 1, 2, NO_BLACKLIST)
         assert math.isnan(empty.mean_ap)
 
 

@@ -1,0 +1,279 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trees import coco_tree, side_by_side, write_coco
+
+from detector.config import DataSettings
+from detector.data import coco
+from detector.data.classes import ClassList
+from detector.data.coco import (
+    coco_class_names,
+    coco_ground_truth,
+    coco_image_ids,
+    read_coco,
+    read_coco_json,
+    write_coco_results,
+)
+from detector.data.dataset import Dataset
+from detector.data.voc import read_voc
+from detector.errors import DataError
+from detector.records import DetectionTable
+
+CLASSES = ClassList(("cat", "dog"))
+
+
+def read(root: Path, split: str = "train", classes: ClassList = CLASSES) -> Dataset:
+    return read_coco(DataSettings(format="coco", root=root), split, classes)
+
+
+def detections(image: list[int], labels: list[int]) -> DetectionTable:
+    boxes = np.arange(4.0 * len(image)).reshape(-1, 4) + [0.1, 0, 20, 20]
+    scores = np.linspace(0.9, 0.1, len(image))
+    return DetectionTable(np.array(image, np.int64), boxes, np.array(labels, np.int64), scores)
+
+
+def test_labels_follow_category_ids_and_images_the_file(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    data = read(tmp_path)
+    assert data.image_ids.tolist() == ["12", "5"]
+    assert data.classes.category_ids == (3, 7)
+    assert data.objects.labels.tolist() == [2, 1]
+    assert data.objects.crowd.tolist() == [False, True]
+    np.testing.assert_array_equal(data.objects.boxes, [[1.5, 2, 11.5, 22.25], [0, 0, 60, 40]])
+    assert data.exhaustive.all()
+    assert len(data.truth(1).labels) == 0  # an image without annotations stays
+
+
+def test_objects_are_sorted_by_image_and_keep_their_order(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["annotations"] = [
+        {"id": number, "image_id": image, "category_id": 3, "bbox": [number, 0, 9, 9]}
+        for number, image in enumerate([5, 12, 5, 12])
+    ]
+    write_coco(tmp_path, "train", tree)
+    objects = read(tmp_path).objects
+    assert objects.image.tolist() == [0, 0, 1, 1]
+    assert objects.boxes[:, 0].tolist() == [1, 3, 0, 2]
+
+
+def test_class_names_are_in_the_order_of_category_ids(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    settings = DataSettings(format="coco", root=tmp_path)
+    assert coco_class_names(settings, ["train"]) == ("cat", "dog")
+    tree = coco_tree()
+    tree["categories"][0]["id"] = 1
+    tree["annotations"].clear()
+    write_coco(tmp_path, "val", tree)
+    with pytest.raises(DataError, match=r"categories must be those of .*train\.json, got others in .*val\.json"):
+        coco_class_names(settings, ["train", "val"])
+
+
+def test_own_class_order_changes_labels_and_not_category_ids(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    data = read(tmp_path, classes=ClassList(("dog", "bird", "cat")))
+    assert data.objects.labels.tolist() == [1, 3]
+    assert data.classes.category_ids == (7, -1, 3)
+
+
+def test_category_that_the_class_list_lacks_is_an_error(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    with pytest.raises(DataError, match=r"got 'dog' \(.*instances_train\.json\); did you mean 'dogs'\?"):
+        read(tmp_path, classes=ClassList(("cat", "dogs")))
+
+
+def test_images_are_found_in_each_known_folder(tmp_path: Path) -> None:
+    for name, folder in enumerate(("train", "images/train", "images", ".")):
+        root = tmp_path / str(name)
+        write_coco(root, "train", coco_tree())
+        if folder != "train":
+            for picture in list((root / "train").iterdir()):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                picture.rename(root / folder / picture.name)
+        assert read(root).record(0).path == root / folder / "b.jpg"
+
+
+def test_missing_files_tell_where_they_were_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"annotations/instances_train\.json and .*/instances_train\.json\)"):
+        read(tmp_path)
+    path = write_coco(tmp_path, "train", coco_tree())
+    path.rename(tmp_path / "instances_train.json")
+    assert len(read(tmp_path)) == 2
+    (tmp_path / "train").rename(tmp_path / "pictures")
+    with pytest.raises(DataError, match=r"images of train must be in a folder, got none \(looked for .*/train, "):
+        read(tmp_path)
+    with pytest.raises(DataError, match=r"data\.root must be a folder"):
+        read(tmp_path / "gone")
+
+
+def test_empty_split_is_named(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", {"images": [], "categories": [{"id": 1, "name": "cat"}], "annotations": []})
+    with pytest.raises(DataError, match=r"split train must hold at least one image, got none \(.*_train\.json"):
+        read(tmp_path)
+
+
+def change(path: list[Any], value: Any) -> dict[str, Any]:
+    tree = coco_tree()
+    *parents, last = path
+    place: Any = tree
+    for key in parents:
+        place = place[key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["images"], None, "images must be a list of objects, got nothing"),
+        (["categories"], {}, "categories must be a list of objects, got dict"),
+        (["annotations", 0], 3, "annotations must be a list of objects, got list"),
+        (["images", 1, "id"], 12, "images[1].id must be a whole number of its own, got 12"),
+        (["images", 1, "id"], "12", "images[1].id must be a whole number of its own, got '12'"),
+        (["images", 1, "id"], True, "images[1].id must be a whole number of its own, got True"),
+        (["images", 1, "file_name"], 5, "file_name of entry 5 must be text, got 5"),
+        (["images", 1, "width"], "60", "width of entry 5 must be a number of pixels, got '60'"),
+        (["categories", 0, "id"], 3, "categories[1].id must be a whole number of its own, got 3"),
+        (["categories", 0, "name"], None, "name of entry 7 must be text, got None"),
+        (["annotations", 1, "id"], 1, "annotations[1].id must be a whole number of its own, got 1"),
+        (["annotations", 0, "bbox"], [1, 2, 3], "bbox of entry 1 must be 4 finite numbers, got [1, 2, 3]"),
+        (["annotations", 0, "bbox"], None, "bbox of entry 1 must be 4 finite numbers, got None"),
+        (["annotations", 0, "bbox", 2], math.nan, "bbox of entry 1 must be 4 finite numbers, got [1.5, 2, nan"),
+        (["annotations", 0, "bbox", 2], math.inf, "bbox of entry 1 must be 4 finite numbers"),
+        (["annotations", 0, "bbox", 2], "3", "bbox of entry 1 must be 4 finite numbers"),
+        (["annotations", 0, "image_id"], 99, "image_id of entry 1 must be the id of an image, got 99"),
+        (["annotations", 0, "image_id"], [12], "image_id of entry 1 must be the id of an image, got [12]"),
+        (["annotations", 0, "category_id"], 1, "category_id of entry 1 must be the id of a category, got 1"),
+        (["annotations", 0, "iscrowd"], 2, "iscrowd of entry 1 must be 0 or 1, got 2"),
+    ],
+)
+def test_wrong_entry_of_a_coco_json_is_named(tmp_path: Path, path: list[Any], value: Any, message: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(change(path, value)))
+    with pytest.raises(DataError) as caught:
+        read_coco_json(file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"images": [', b"\xff\xfe", b"[" * 100_000])
+def test_file_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"valid JSON, got .*x\.json"):
+        read_coco_json(tmp_path / "x.json")
+
+
+def test_json_that_is_missing_or_no_object_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"readable file, got .*x\.json \(No such"):
+        read_coco_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"must be an object, got list \(.*x\.json\)"):
+        read_coco_json(tmp_path / "x.json")
+
+
+def test_results_carry_the_json_s_own_ids(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    path = tmp_path / "out" / "results.json"
+    write_coco_results(path, detections([1, 0], [1, 2]), read(tmp_path))
+    rows = json.loads(path.read_text())
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [(5, 3), (12, 7)]
+    assert rows[0]["bbox"] == pytest.approx([0.1, 1, 21.9, 22], abs=1e-12)
+    assert [row["score"] for row in rows] == [0.9, 0.1]
+
+
+def test_results_without_detections_are_an_empty_list(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    write_coco_results(tmp_path / "results.json", detections([], []), read(tmp_path))
+    assert json.loads((tmp_path / "results.json").read_text()) == []
+
+
+def test_detections_of_classes_the_json_lacks_are_left_out(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    data = read(tmp_path, classes=ClassList(("dog", "bird", "cat")))
+    write_coco_results(tmp_path / "results.json", detections([0, 0, 1], [2, 1, 2]), data)
+    assert [row["category_id"] for row in json.loads((tmp_path / "results.json").read_text())] == [7]
+
+
+def test_detections_of_other_images_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    with pytest.raises(DataError, match="detections must be of 2 images, got image 2"):
+        write_coco_results(tmp_path / "results.json", detections([2], [1]), read(tmp_path))
+
+
+def test_full_disk_leaves_the_old_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    path = tmp_path / "results.json"
+    path.write_text("old")
+
+    def fail(row: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(coco.json, "dumps", fail)
+    with pytest.raises(DataError, match=r"results\.json must be writable \(No space left"):
+        write_coco_results(path, detections([0], [1]), read(tmp_path))
+    assert path.read_text() == "old"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_ground_truth_of_a_coco_set_is_what_was_read(tmp_path: Path) -> None:
+    tree = coco_tree()
+    write_coco(tmp_path, "train", tree)
+    truth = coco_ground_truth(read(tmp_path))
+    assert [(image["id"], image["height"], image["width"]) for image in truth["images"]] == [
+        (12, 40, 60),
+        (5, 40, 60),
+    ]
+    assert truth["categories"] == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    for made, original in zip(truth["annotations"], tree["annotations"], strict=True):
+        for name in ("image_id", "category_id", "bbox", "iscrowd"):
+            assert made[name] == original[name]
+    json.dumps(truth)
+
+
+def test_ground_truth_of_another_format_counts_images_and_classes_from_one(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("dog", (1, 1, 20, 10)), ("dog", (9, 9, 1, 1))], b=[])
+    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
+    assert coco_image_ids(data).tolist() == [1, 2]
+    truth = coco_ground_truth(data)
+    assert [image["id"] for image in truth["images"]] == [1, 2]
+    (entry,) = truth["annotations"]  # the inverted box has no area and is left out
+    assert (entry["image_id"], entry["category_id"], entry["bbox"], entry["area"]) == (1, 2, [0, 0, 20, 10], 200)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"), [(("7", "12"), [7, 12]), (("000007", "12"), [1, 2]), (("9" * 30, "1"), [1, 2])]
+)
+def test_image_ids_that_are_all_plain_numbers_are_used(
+    tmp_path: Path, names: tuple[str, ...], ids: list[int]
+) -> None:
+    side_by_side(tmp_path, "train", **{name: [] for name in names})
+    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
+    assert dict(zip(data.image_ids.tolist(), coco_image_ids(data).tolist(), strict=True)) == (
+        dict(zip(names, ids, strict=True)) if ids != [1, 2] else dict(zip(sorted(names), ids, strict=True))
+    )
+
+
+@pytest.mark.shared
+def test_real_coco_images_are_read(shared: Path) -> None:
+    root = shared / "data" / "coco256"
+    settings = DataSettings(format="coco", root=root)
+    classes = ClassList(coco_class_names(settings, ["train2017"]))
+    assert len(classes) == 80
+    train, val = (read_coco(settings, split, classes) for split in ("train2017", "val2017"))
+    assert (len(train), len(val)) == (126, 128)
+    assert len(np.unique(train.objects.labels)) == 71
+    assert len(np.unique(val.objects.labels)) == 73
+    assert val.classes.category_ids == tuple(range(1, 81))
+    truth = coco_ground_truth(val)
+    tree = read_coco_json(root / "instances_val2017.json")
+    by_id = {image["id"]: [a["bbox"] for a in tree["annotations"] if a["image_id"] == image["id"]] for image in tree["images"]}
+    made = [(a["image_id"], a["bbox"]) for a in truth["annotations"]]
+    for image_id, boxes in by_id.items():
+        np.testing.assert_allclose([box for i, box in made if i == image_id], boxes, atol=1e-9)

@@ -1,0 +1,166 @@
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.config import Config
+from detector.data.readers import open_dataset
+from detector.errors import DataError
+from detector.networks.weights import load_model
+from detector.pipeline.finetune import TrainingRegions
+from detector.pipeline.propose import propose_image, run_propose
+from detector.pipeline.run import RunFolder
+from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
+
+ROOT = Path(__file__).parents[2]
+Finished = tuple[RunFolder, Outcome]
+
+
+def events(run: RunFolder) -> list[tuple[str, str]]:
+    lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    return [(line["event"], line.get("stage", "")) for line in lines]
+
+
+def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished) -> None:
+    run, outcome = finished_run
+    assert outcome.report is not None
+    metrics = json.loads((outcome.folder / "metrics.json").read_text())
+    assert metrics["protocol"] == "ilsvrc"
+    assert [entry["name"] for entry in metrics["classes"]] == list(outcome.dataset.classes.names)
+    page = (run.path / "report" / "index.html").read_text()
+    assert "data:image" in page
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?http""", page)
+    assert "mean AP" in outcome_text(outcome)
+    for name in ("config.yaml", "environment.json", "metrics.csv", "stages/detect/val/submission.txt"):
+        assert (run.path / name).stat().st_size, name
+    assert isinstance(json.loads((run.path / "stages/detect/val/results.json").read_text()), list)
+
+
+def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished) -> None:
+    run, outcome = finished_run
+    network, _, metadata = load_model(run.model_path)
+    assert network.classifier.out_features == 3
+    assert metadata["classes"] == list(outcome.dataset.classes.names)
+    assert metadata["region"] == {"crop_size": 32, "padding": 2}
+
+
+def test_every_step_is_in_the_metrics_once(finished_run: Finished) -> None:
+    with (finished_run[0].path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+def test_finished_stages_are_skipped_and_give_the_same_report(finished_run: Finished, tiny_config: Config) -> None:
+    run, outcome = finished_run
+    before = len(events(run))
+    again = run_training(run, tiny_config)
+    assert {event for event, _ in events(run)[before:]} <= {"start", "data"}
+    assert outcome.report is not None
+    assert again.report is not None
+    np.testing.assert_array_equal(again.report.ap, outcome.report.ap)
+
+
+def test_a_changed_setting_repeats_only_what_depends_on_it(finished_run: Finished, tiny_config: Config) -> None:
+    run, _ = finished_run
+    before = len(events(run))
+    stricter = tiny_config.detect.model_copy(update={"nms_iou": 0.2})
+    run_training(run, tiny_config.model_copy(update={"detect": stricter}))
+    assert {stage for event, stage in events(run)[before:] if event == "stage done"} == {
+        "detect/val",
+        "evaluate/val",
+    }
+    run_training(run, tiny_config)
+
+
+def test_another_split_can_be_tested(finished_run: Finished, tiny_config: Config) -> None:
+    run, _ = finished_run
+    outcome = run_testing(run, tiny_config, ("train",))
+    assert len(outcome.dataset) == 12
+    assert outcome.folder == run.path / "report_train"
+    assert (outcome.folder / "metrics.json").is_file()
+
+
+def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> None:
+    with pytest.raises(DataError, match="must hold a trained model"):
+        run_testing(RunFolder(tmp_path), tiny_config, ("val",))
+
+
+def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
+    finished_run: Finished, tiny_config_path: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "tools/train_det.py"),
+        str(tiny_config_path),
+        "--run",
+        str(tmp_path / "run"),
+    ]
+    killed = RunFolder(tmp_path / "run")
+    checkpoint = killed.path / "stages" / "finetune" / "last.pt"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not killed.model_path.exists()
+    subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True)
+    assert ("stage resumed", "finetune") in events(killed)
+    run = finished_run[0]
+    for name in (
+        "report/metrics.json",
+        "stages/detect/val/submission.txt",
+        "stages/propose/train/store/boxes.npy",
+    ):
+        assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name
+    mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (killed, run))
+    assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_an_unreadable_image_stops_the_run_or_is_left_out(
+    tiny_data: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    root = shutil.copytree(tiny_data, tmp_path / "tree")
+    victim = min((root / "Data/DET/train").glob("*.JPEG"))
+    victim.write_bytes(victim.read_bytes()[:4000])
+    data = tiny_config.data.model_copy(update={"root": root})
+    with pytest.raises(DataError, match=victim.name):
+        open_dataset(data, data.train)
+    dataset = open_dataset(data.model_copy(update={"bad_images": "skip"}), data.train)
+    assert len(dataset) == 11
+
+
+def test_an_image_that_breaks_later_gets_no_proposals_and_trains_nothing(
+    tiny_data: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    root = shutil.copytree(tiny_data, tmp_path / "tree")
+    data = tiny_config.data.model_copy(update={"root": root})
+    dataset = open_dataset(data, data.train)
+    broken = tiny_config.model_copy(update={"data": data})
+    dataset.record(0).path.unlink()
+    with pytest.raises(DataError, match=dataset.record(0).path.name):
+        propose_image(broken, dataset, 0)
+    lenient = broken.model_copy(update={"data": data.model_copy(update={"bad_images": "skip"})})
+    stage = RunFolder(tmp_path / "run").stage("propose", "train")
+    store = run_propose(stage, lenient, dataset)
+    assert stage.facts()["unreadable"] == [dataset.record(0).image_id]
+    assert len(TrainingRegions(lenient, dataset, store).labels(0)) == 0
+
+
+def test_splits_become_folder_names() -> None:
+    assert split_slug(["train", "lists/val 1.txt"]) == "train_val_1"
+
+
+def test_the_synthetic_lists_mark_some_images_as_not_exhaustive(tiny_config: Config) -> None:
+    dataset = open_dataset(tiny_config.data, tiny_config.data.train)
+    assert 0 < dataset.exhaustive.sum() < len(dataset)
