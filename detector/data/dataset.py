@@ -84,7 +84,8 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
     first = parts[0]
     if len(parts) == 1:
         return first
-    if any(p.classes != first.classes for p in parts):
+    lists = [(p.classes, p.classes.category_ids) for p in parts]
+    if any(other != lists[0] for other in lists):
         raise DataError(f"splits joined into one data set must share their classes, got {[p.name for p in parts]}")
     starts = np.cumsum([0] + [len(p) for p in parts])
     ids = np.concatenate([p.image_ids for p in parts])

@@ -87,7 +87,8 @@ def read_train_lists(folder: Path, num_classes: int) -> tuple[list[str], Bool] |
     if not by_class:
         return None
     places: dict[str, int] = {}
-    listed, partial = [], []
+    listed: list[Int64] = []
+    partial: list[Int64] = []
     for paths in by_class.values():
         entries = [_read_train_list(path, kind, places) for path, kind in paths]
         listed.append(np.unique(np.concatenate([rows for rows, _ in entries])))

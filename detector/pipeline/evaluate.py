@@ -82,8 +82,8 @@ def _provenance(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, s
     return {
         "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
         "Notes on the data": "; ".join(dataset.notes) or "none",
-        "Network": f"GoogLeNet `{config.network.variant}`, {finetune.get('steps', '?')} steps of fine-tuning",
-        "Regions": f"selective search `{config.proposals.mode}`, crops of {config.region.crop_size} pixels",
+        "Network": f"GoogLeNet {config.network.variant}, {finetune.get('steps', '?')} steps of fine-tuning",
+        "Regions": f"selective search {config.proposals.mode}, crops of {config.region.crop_size} pixels",
         "Commit": facts["commit"],
         "Hardware": f"{processors}; {facts['threads']} threads",
         "Software": f"Python {facts['python']}, {packages}",

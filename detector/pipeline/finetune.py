@@ -26,7 +26,7 @@ from detector.pipeline.inputs import finetune_inputs
 from detector.pipeline.run import Stage, key_of
 from detector.records import Array, Float32, Image
 from detector.training.assign import assign
-from detector.training.batch import PatchSource, RegionBatch, load_patches, warp_patches
+from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, load_patches, warp_patches
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
 from detector.training.loop import StepResult, Trainer
 from detector.training.sample import RegionSampler
@@ -124,9 +124,10 @@ def _batches(
     trainer: Trainer,
 ) -> Iterator[RegionBatch]:
     distort = PhotometricAugment(config.finetune.photometric)
-    source = PatchSource(sampler, regions.image, regions.boxes, distort, config.region)
-    on_gpu = trainer.device.type != "cpu"
     workers = worker_count(config.engine.workers)
+    cache_bytes = CACHE_BYTES // max(workers, 1)
+    source = PatchSource(sampler, regions.image, regions.boxes, distort, config.region, cache_bytes)
+    on_gpu = trainer.device.type != "cpu"
     patches = load_patches(source, trainer.step, config.finetune.steps, workers, pin=on_gpu)
     return map(
         partial(warp_patches, preprocessing=preprocessing, region=config.region, device=trainer.device), patches

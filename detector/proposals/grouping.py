@@ -65,7 +65,9 @@ def pixel_bins(image: Array) -> Image:
     """
     height, width, channels = image.shape
     bins = np.empty((height, width, (1 + AXES) * channels), np.uint8)
-    bins[..., :channels] = cv2.LUT(image, (np.arange(256) * COLOUR_BINS // 256).astype(np.uint8)).reshape(image.shape)
+    bins[..., :channels] = cv2.LUT(image, (np.arange(256) * COLOUR_BINS // 256).astype(np.uint8)).reshape(
+        image.shape
+    )
     along_x, along_y = _derivatives(image)
     _bin_responses(along_x, along_y, TEXTURE_BINS / TEXTURE_RANGE, bins[..., channels:])
     return bins
@@ -105,7 +107,9 @@ def group(regions: Regions, similarity: Similarity) -> Int64:
 
 def _histograms(regions: Regions, similarity: Similarity, rows: int) -> tuple[Int32, Float64]:
     """Counts (rows, B) of the histograms in use, R rows filled, and the weight (B,) of each: 1 / histograms."""
-    kinds = [(regions.colour, COLOUR_BINS)] * similarity.colour + [(regions.texture, TEXTURE_BINS)] * similarity.texture
+    kinds = [(regions.colour, COLOUR_BINS)] * similarity.colour + [
+        (regions.texture, TEXTURE_BINS)
+    ] * similarity.texture
     shares = np.repeat([bins / kind.shape[1] for kind, bins in kinds], [kind.shape[1] for kind, _ in kinds])
     counts = np.empty((rows, len(shares)), np.int32)
     if kinds:

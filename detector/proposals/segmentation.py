@@ -69,9 +69,7 @@ def smooth(image: Array, sigma: float) -> NDArray[np.uint16]:
     if sigma == 0:
         return planes
     side = 2 * math.ceil(4 * sigma) + 1
-    blurred = [
-        cv2.GaussianBlur(plane, (side, side), sigma, borderType=cv2.BORDER_REPLICATE) for plane in planes
-    ]
+    blurred = [cv2.GaussianBlur(plane, (side, side), sigma, borderType=cv2.BORDER_REPLICATE) for plane in planes]
     return np.stack(blurred)
 
 

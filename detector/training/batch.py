@@ -16,7 +16,7 @@ from detector.networks.warp import Preprocessing, prepare_image, warp_regions
 from detector.records import Float32, Image
 from detector.training.sample import RegionSampler
 
-CACHE_BYTES = 256 << 20  # of decoded images, each worker
+CACHE_BYTES = 2 << 30  # of decoded images, all workers together
 
 
 class Patches(NamedTuple):
@@ -47,7 +47,7 @@ class PatchSource(Dataset[Patches]):
     """The batches by step: `source[step]` depends on the sampler's seed and the step alone.
 
     read_image(position) gives an image of the data set, read_boxes(position) its regions (R, 4) f32;
-    distort(image, seed) changes colours, not geometry.
+    distort(image, seed) changes colours, not geometry. Decoded images are kept up to `cache_bytes` in each worker.
     """
 
     def __init__(
@@ -57,13 +57,14 @@ class PatchSource(Dataset[Patches]):
         read_boxes: Callable[[int], Float32],
         distort: Callable[[Image, int], Image],
         region: RegionSettings,
+        cache_bytes: int,
     ) -> None:
         self.sampler = sampler
         self.read_image = read_image
         self.read_boxes = read_boxes
         self.distort = distort
         self.region = region
-        self.cache = ImageCache(CACHE_BYTES)
+        self.cache = ImageCache(cache_bytes)
 
     def __getitem__(self, step: int) -> Patches:
         draw = self.sampler.draw(step)

@@ -31,7 +31,7 @@ def read(root: Path, split: str = "train", classes: ClassList = CLASSES) -> Data
 
 
 def detections(image: list[int], labels: list[int]) -> DetectionTable:
-    boxes = np.arange(4.0 * len(image)).reshape(-1, 4) + [0.1, 0, 20, 20]
+    boxes = np.arange(4.0 * len(image)).reshape(-1, 4) + np.array([0.1, 0, 20, 20])
     scores = np.linspace(0.9, 0.1, len(image))
     return DetectionTable(np.array(image, np.int64), boxes, np.array(labels, np.int64), scores)
 
@@ -273,7 +273,10 @@ def test_real_coco_images_are_read(shared: Path) -> None:
     assert val.classes.category_ids == tuple(range(1, 81))
     truth = coco_ground_truth(val)
     tree = read_coco_json(root / "instances_val2017.json")
-    by_id = {image["id"]: [a["bbox"] for a in tree["annotations"] if a["image_id"] == image["id"]] for image in tree["images"]}
+    by_id = {
+        image["id"]: [a["bbox"] for a in tree["annotations"] if a["image_id"] == image["id"]]
+        for image in tree["images"]
+    }
     made = [(a["image_id"], a["bbox"]) for a in truth["annotations"]]
     for image_id, boxes in by_id.items():
         np.testing.assert_allclose([box for i, box in made if i == image_id], boxes, atol=1e-9)

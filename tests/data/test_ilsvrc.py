@@ -204,7 +204,9 @@ def test_all_real_val2_annotations_are_read(shared: Path, tmp_path: Path) -> Non
     assert len(ids) - len(np.unique(table.image)) == 677
     assert np.count_nonzero(table.boxes[:, 0] == 0) == 1_858  # 0-based: many touch the left edge at 0
     assert (np.diff(table.image) >= 0).all()
-    counts = np.array([len(file.read_text().split("<object>")) - 1 for file in map(folder.joinpath, _xml(ids[:300]))])
+    counts = np.array(
+        [len(file.read_text().split("<object>")) - 1 for file in map(folder.joinpath, _xml(ids[:300]))]
+    )
     np.testing.assert_array_equal(np.bincount(table.image, minlength=len(ids))[:300], counts)
 
 

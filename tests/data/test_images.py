@@ -9,6 +9,7 @@ import PIL.ImageOps
 import pytest
 from trees import write_image
 
+from detector.data import progress
 from detector.data.images import read_image, read_size, read_sizes
 from detector.errors import DataError
 from detector.records import Image
@@ -172,14 +173,17 @@ def test_missing_file_and_folder_are_refused_by_name(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_sizes_of_many_files_come_with_the_errors_by_position(tmp_path: Path) -> None:
-    paths = [str(write_image(tmp_path / f"{n}.png", 10 + n, 20 + n)) for n in range(600)]
-    Path(paths[300]).write_bytes(b"")
+def test_sizes_of_many_files_come_with_the_errors_by_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "CHUNK", 4)
+    paths = [str(write_image(tmp_path / f"{n}.jpg", 10 + n, 20 + n)) for n in range(30)]
+    Path(paths[17]).write_bytes(b"")
     sizes, errors = read_sizes(paths)
-    assert list(errors) == [300]
-    assert "300.png" in errors[300]
-    expected = np.stack([np.arange(600) + 10, np.arange(600) + 20], axis=1)
-    expected[300] = 0
+    assert list(errors) == [17]
+    assert "17.jpg" in errors[17]
+    expected = np.stack([np.arange(30) + 10, np.arange(30) + 20], axis=1)
+    expected[17] = 0
     np.testing.assert_array_equal(sizes, expected)
 
 

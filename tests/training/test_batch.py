@@ -37,7 +37,7 @@ def make_source(distort: object = untouched) -> PatchSource:
     labels = np.array([1, 0, 0, 2, 0, 0] * 3, np.int16)
     settings = FinetuneSettings(batch_size=10, positives=3)
     sampler = RegionSampler(labels, np.arange(4) * 6, settings, seed=0)
-    return PatchSource(sampler, picture, boxes_of, distort, REGION)  # type: ignore[arg-type]
+    return PatchSource(sampler, picture, boxes_of, distort, REGION, cache_bytes=30_000)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("box", [[5.5, 7.2, 30.1, 20.9], [0, 0, 70, 50], [0, 40, 9, 50], [60.5, 0, 70, 3]])

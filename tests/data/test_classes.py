@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+from trees import write_lines
+
+from detector.data.classes import ClassList, ilsvrc_det_classes, read_classes
+from detector.errors import DataError
+
+
+def test_labels_count_from_one_and_know_names_and_wnids() -> None:
+    classes = ClassList(("cat", "dog"), ("n01", "n02"))
+    assert [classes.label(word) for word in ("cat", "dog", "n02", "bird")] == [1, 2, 2, None]
+    assert classes.name(2) == "dog"
+    assert len(classes) == 2
+
+
+def test_category_ids_do_not_make_lists_differ() -> None:
+    assert ClassList(("cat",), category_ids=(7,)) == ClassList(("cat",))
+    assert ClassList(("cat",)) != ClassList(("dog",))
+
+
+def test_message_about_an_unknown_class_offers_the_nearest() -> None:
+    classes = ClassList(("cat", "dog"))
+    assert classes.unknown("dgo", "x.xml") == (
+        "class name must be in the class list, got 'dgo' (x.xml); did you mean 'dog'?"
+    )
+    assert classes.unknown("elephant", "x.xml").endswith("(x.xml)")
+
+
+def test_lists_that_contradict_themselves_are_refused() -> None:
+    with pytest.raises(DataError, match="at least one class"):
+        ClassList(())
+    with pytest.raises(DataError, match="got 'cat' twice"):
+        ClassList(("cat", "dog", "cat"))
+    with pytest.raises(DataError, match="a WNID a name, got 1 for 2"):
+        ClassList(("cat", "dog"), ("n01",))
+
+
+def test_official_list_has_200_classes_and_bow_tie_before_bow() -> None:
+    classes = ilsvrc_det_classes()
+    assert len(classes) == 200
+    assert classes.label("n02672831") == 1
+    assert (classes.name(28), classes.name(29)) == ("bow tie", "bow")  # some public lists swap them
+
+
+@pytest.mark.shared
+def test_official_list_equals_the_public_sources(shared: Path) -> None:
+    assert read_classes(shared / "data" / "ilsvrc_det_lists" / "synsets.csv") == ilsvrc_det_classes()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("id,name", "1,cat"), "list.csv:1 must be the header id,wnid,name, got id,name"),
+        (("id,wnid,name", "1,n01,cat", "3,n02,dog"), "list.csv:3 must read 2,wnid,name, got 3,n02,dog"),
+        (("id,wnid,name", "1,n01"), "list.csv:2 must read 1,wnid,name, got 1,n01"),
+        (("id,wnid,name",), "at least one class"),
+        ((), "list.csv:1 must be the header id,wnid,name, got nothing"),
+    ],
+)
+def test_wrong_line_of_a_class_list_is_named(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_classes(write_lines(tmp_path / "list.csv", *lines))
+    assert message in str(caught.value)
+
+
+def test_class_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"readable CSV, got .*gone\.csv"):
+        read_classes(tmp_path / "gone.csv")
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"UTF-8 CSV, got .*x\.csv"):
+        read_classes(tmp_path / "x.csv")

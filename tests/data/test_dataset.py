@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detector.data.classes import ClassList
+from detector.data.dataset import Dataset, has_area, join_datasets, subset
+from detector.errors import DataError
+from detector.records import ObjectTable
+
+
+def dataset(*ids: str, name: str = "train") -> Dataset:
+    """Image i has i objects, labelled i + 1, and the blacklisted label i + 1."""
+    count = len(ids)
+    image = np.repeat(np.arange(count), np.arange(count))
+    boxes = np.arange(10.0, 10.0 + len(image))[:, None] + np.array([0.0, 0, 20, 20])
+    flags = np.zeros(len(image), np.bool_)
+    return Dataset(
+        name=name,
+        classes=ClassList(tuple("abcdefgh")),
+        image_ids=np.array(ids, np.str_),
+        paths=np.array([f"/{image_id}.jpg" for image_id in ids], np.str_),
+        sizes=np.stack([np.arange(count) + 40, np.arange(count) + 60], axis=1),
+        objects=ObjectTable(image, boxes, image + 1, flags, flags),
+        exhaustive=np.arange(count) % 2 == 0,
+        indices=np.arange(count) + 1,
+        blacklist=np.stack([np.arange(count), np.arange(count) + 1], axis=1),
+        notes=(f"{name}: a note",),
+    )
+
+
+def with_boxes(*boxes: tuple[float, float, float, float]) -> Dataset:
+    data = dataset("x")
+    count = len(boxes)
+    flags = np.zeros(count, np.bool_)
+    table = ObjectTable(np.zeros(count, np.int64), np.array(boxes), np.arange(1, count + 1), flags, flags)
+    return replace(data, objects=table)
+
+
+def test_record_describes_an_image() -> None:
+    record = dataset("x", "y").record(1)
+    assert (record.image_id, str(record.path), record.height, record.width) == ("y", "/y.jpg", 41, 61)
+
+
+def test_truth_is_clipped_and_without_what_is_left_too_thin() -> None:
+    beyond, thin, inverted, sliver = (-5, 10, 90, 20), (5, 5, 6, 20), (20, 10, 10, 20), (59.5, 0, 80, 20)
+    truth = with_boxes(beyond, thin, inverted, sliver, (70, 0, 80, 20), (5, 5, 6.5, 7)).truth(0)
+    np.testing.assert_array_equal(truth.boxes, np.array([[0, 10, 60, 20], [5, 5, 6.5, 7]], np.float32))
+    assert truth.labels.tolist() == [1, 6]
+
+
+def test_truth_of_an_image_without_objects_is_empty() -> None:
+    assert dataset("x", "y").truth(0).boxes.shape == (0, 4)
+
+
+def test_area_needs_more_than_one_pixel_each_way() -> None:
+    boxes = np.array([[0, 0, 1, 5], [0, 0, 1.1, 5], [0, 0, 5, 1], [5, 5, 0, 0]])
+    assert has_area(boxes).tolist() == [False, True, False, False]
+    assert has_area(np.empty((0, 4))).shape == (0,)
+
+
+def test_subset_takes_along_what_belongs_to_its_images() -> None:
+    part = subset(dataset("w", "x", "y", "z"), np.array([3, 1]))
+    assert part.image_ids.tolist() == ["z", "x"]
+    assert part.indices.tolist() == [4, 2]
+    assert part.objects.image.tolist() == [0, 0, 0, 1]
+    assert part.objects.labels.tolist() == [4, 4, 4, 2]
+    assert part.objects.boxes[:, 0].tolist() == [13, 14, 15, 10]
+    assert part.blacklist.tolist() == [[1, 2], [0, 4]]
+    assert part.sizes.tolist() == [[43, 63], [41, 61]]
+    assert part.exhaustive.tolist() == [False, False]
+
+
+def test_subset_by_mask_keeps_the_order_and_may_be_empty() -> None:
+    data = dataset("w", "x", "y")
+    assert subset(data, np.array([True, False, True])).image_ids.tolist() == ["w", "y"]
+    assert len(subset(data, np.zeros(3, np.bool_)).objects.labels) == 0
+
+
+def test_join_of_subsets_is_the_whole() -> None:
+    data = dataset("w", "x", "y", "z")
+    again = join_datasets([subset(data, np.array([0, 1])), subset(data, np.array([2, 3]))])
+    for name in ("image_ids", "paths", "sizes", "exhaustive", "indices", "blacklist"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(data, name))
+    for name in ("image", "boxes", "labels"):
+        np.testing.assert_array_equal(getattr(again.objects, name), getattr(data.objects, name))
+
+
+def test_join_keeps_order_names_and_notes() -> None:
+    joined = join_datasets([dataset("x", "y"), dataset("v", "w", name="val")])
+    assert joined.name == "train + val"
+    assert joined.notes == ("train: a note", "val: a note")
+    assert joined.objects.image.tolist() == [1, 3]
+    assert joined.truth(3).labels.tolist() == [2]
+    assert joined.blacklist.tolist() == [[0, 1], [1, 2], [2, 1], [3, 2]]
+
+
+def test_image_in_two_splits_is_refused() -> None:
+    with pytest.raises(DataError, match=r"image y must be in one split only, got \['train', 'val'\]"):
+        join_datasets([dataset("x", "y"), dataset("y", name="val")])
+
+
+def test_splits_of_other_classes_are_not_joined() -> None:
+    other = replace(dataset("z", name="val"), classes=ClassList(("a",)))
+    with pytest.raises(DataError, match="must share their classes"):
+        join_datasets([dataset("x"), other])
