@@ -32,34 +32,48 @@ FIRST_LABEL = 1
 BACKGROUND = 0
 
 
-def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], sizes: dict[str, int]) -> None:
-    """Raise DataError unless `owner.name` has this dtype and shape; letters in `shape` are bound in `sizes`."""
-    array = getattr(owner, name)
-    where = f"{type(owner).__name__}.{name}"
-    if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        got = getattr(array, "dtype", type(array).__name__)
-        raise DataError(f"{where} must be an array of {np.dtype(dtype)}, got {got}")
-    wanted = tuple(sizes.get(s, s) if isinstance(s, str) else s for s in shape)
-    if array.ndim != len(shape) or any(
-        isinstance(w, int) and w != got for w, got in zip(wanted, array.shape, strict=True)
-    ):
-        raise DataError(f"{where} must have shape {_shape_text(wanted)}, got {_shape_text(array.shape)}")
-    sizes.update({s: n for s, n in zip(shape, array.shape, strict=True) if isinstance(s, str)})
+Layout = tuple[type, tuple[int | str, ...]]  # dtype, and shape with a letter for each free length
+
+
+def _check_shapes(owner: object, **layouts: Layout) -> None:
+    """Raise DataError unless the arrays of `owner` have these dtypes and shapes; equal letters, equal lengths."""
+    sizes: dict[str, int] = {}
+    for name, (dtype, shape) in layouts.items():
+        array = getattr(owner, name)
+        where = f"{type(owner).__name__}.{name}"
+        if not isinstance(array, np.ndarray) or array.dtype != dtype:
+            got = getattr(array, "dtype", type(array).__name__)
+            raise DataError(f"{where} must be an array of {np.dtype(dtype)}, got {got}")
+        wanted = tuple(sizes.get(side, side) if isinstance(side, str) else side for side in shape)
+        if array.ndim != len(shape) or any(
+            isinstance(side, int) and side != got for side, got in zip(wanted, array.shape, strict=True)
+        ):
+            raise DataError(f"{where} must have shape {_shape_text(wanted)}, got {_shape_text(array.shape)}")
+        sizes.update({side: n for side, n in zip(shape, array.shape, strict=True) if isinstance(side, str)})
+
+
+def _check(owner: object, **layouts: Layout) -> None:
+    """As `_check_shapes`; besides, numbers must be finite and labels those of classes."""
+    _check_shapes(owner, **layouts)
+    for name, (dtype, _) in layouts.items():
+        array = getattr(owner, name)
+        where = f"{type(owner).__name__}.{name}"
+        if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
+            raise DataError(f"{where} must be finite, got NaN or infinity")
+        if name == "labels" and array.size and array.min() < FIRST_LABEL:
+            raise DataError(f"{where} must be at least {FIRST_LABEL}, got {int(array.min())}")
 
 
 def _shape_text(shape: Sequence[int | str]) -> str:
     return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
 
 
-def _check_finite(owner: object, *names: str) -> None:
-    for name in names:
-        if not np.isfinite(getattr(owner, name)).all():
-            raise DataError(f"{type(owner).__name__}.{name} must be finite, got NaN or infinity")
-
-
-def _check_labels(owner: object, labels: Int64) -> None:
-    if labels.size and labels.min() < FIRST_LABEL:
-        raise DataError(f"{type(owner).__name__}.labels must be at least {FIRST_LABEL}, got {int(labels.min())}")
+BOXES: Layout = (np.float32, ("N", 4))
+EXACT_BOXES: Layout = (np.float64, ("N", 4))
+NUMBERS: Layout = (np.float32, ("N",))
+EXACT_NUMBERS: Layout = (np.float64, ("N",))
+INTEGERS: Layout = (np.int64, ("N",))
+FLAGS: Layout = (np.bool_, ("N",))
 
 
 @dataclass(frozen=True)
@@ -82,13 +96,7 @@ class GroundTruth:
     crowd: Bool
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "boxes", np.float32, ("G", 4), sizes)
-        _check(self, "labels", np.int64, ("G",), sizes)
-        _check(self, "difficult", np.bool_, ("G",), sizes)
-        _check(self, "crowd", np.bool_, ("G",), sizes)
-        _check_finite(self, "boxes")
-        _check_labels(self, self.labels)
+        _check(self, boxes=BOXES, labels=INTEGERS, difficult=FLAGS, crowd=FLAGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +107,7 @@ class Proposals:
     scores: Float32
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "boxes", np.float32, ("N", 4), sizes)
-        _check(self, "scores", np.float32, ("N",), sizes)
-        _check_finite(self, "boxes", "scores")
+        _check(self, boxes=BOXES, scores=NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +118,7 @@ class RegionScores:
     probs: Float32
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "boxes", np.float32, ("N", 4), sizes)
-        _check(self, "probs", np.float32, ("N", "C+1"), sizes)
-        _check_finite(self, "boxes", "probs")
+        _check(self, boxes=BOXES, probs=(np.float32, ("N", "C+1")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +130,7 @@ class Detections:
     scores: Float32
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "boxes", np.float32, ("M", 4), sizes)
-        _check(self, "labels", np.int64, ("M",), sizes)
-        _check(self, "scores", np.float32, ("M",), sizes)
-        _check_finite(self, "boxes", "scores")
-        _check_labels(self, self.labels)
+        _check(self, boxes=BOXES, labels=INTEGERS, scores=NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +148,7 @@ class ObjectTable:
     crowd: Bool
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "image", np.int64, ("G",), sizes)
-        _check(self, "boxes", np.float64, ("G", 4), sizes)
-        _check(self, "labels", np.int64, ("G",), sizes)
-        _check(self, "difficult", np.bool_, ("G",), sizes)
-        _check(self, "crowd", np.bool_, ("G",), sizes)
-        _check_finite(self, "boxes")
-        _check_labels(self, self.labels)
+        _check(self, image=INTEGERS, boxes=EXACT_BOXES, labels=INTEGERS, difficult=FLAGS, crowd=FLAGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +164,7 @@ class DetectionTable:
     scores: Float64
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "image", np.int64, ("M",), sizes)
-        _check(self, "boxes", np.float64, ("M", 4), sizes)
-        _check(self, "labels", np.int64, ("M",), sizes)
-        _check(self, "scores", np.float64, ("M",), sizes)
-        _check_finite(self, "boxes", "scores")
-        _check_labels(self, self.labels)
+        _check(self, image=INTEGERS, boxes=EXACT_BOXES, labels=INTEGERS, scores=EXACT_NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,10 +189,7 @@ class Report:
     coco: dict[str, float]
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        _check(self, "ap", np.float64, ("C",), sizes)
-        _check(self, "objects", np.int64, ("C",), sizes)
-        _check(self, "detections", np.int64, ("C",), sizes)
+        _check_shapes(self, ap=EXACT_NUMBERS, objects=INTEGERS, detections=INTEGERS)
 
 
 Record = TypeVar("Record", GroundTruth, Proposals, RegionScores, Detections, ObjectTable, DetectionTable)

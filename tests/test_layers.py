@@ -30,7 +30,7 @@ def imported(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module if not node.level else "." * node.level + (node.module or "")
+            yield "." * node.level + (node.module or "")
 
 
 def room_of(path: Path) -> str:

@@ -29,7 +29,7 @@ def test_join_of_nothing_is_an_error() -> None:
 
 def test_a_wrong_dtype_names_the_field() -> None:
     with pytest.raises(DataError, match=r"Proposals\.boxes must be an array of float32, got float64"):
-        Proposals(np.zeros((2, 4)), np.zeros(2, np.float32))
+        Proposals(np.zeros((2, 4)), np.zeros(2, np.float32))  # type: ignore[arg-type]
 
 
 def test_arrays_of_different_length_are_an_error() -> None:

@@ -1,11 +1,11 @@
 """Hierarchical grouping of superpixels by similarity (Uijlings et al., IJCV 2013, sections 3.1 and 3.2).
 
-Similarities are sums of integers in units of 2 ** -16, so that they are the same on every machine. Of equally
-similar pairs the one with the lowest region is merged first, then the one with the lower partner; a merged region
-is numbered after all regions before it.
+Similarities are integers in units of 2 ** -16. Of equally similar pairs the one whose lower region is lowest is
+merged first, then the one whose higher region is; a merged region is numbered after all regions before it.
 
-Texture: the eight orientations are 0, 45, ..., 315 degrees and a response below zero counts as zero, so that
-opposite orientations share one derivative.
+The paper leaves open: the orientations of texture are 0, 45, ..., 315 degrees and a derivative below zero counts
+as zero, so that opposite orientations share one derivative; its ten bins are 5 grey levels a pixel wide, what is
+stronger falls in the last; neighbours are 8-connected.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from typing import NamedTuple
 import cv2
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.errors import DataError
 from detector.proposals.segmentation import NEIGHBOURS, Int32, find_root
@@ -24,13 +23,15 @@ COLOUR_BINS = 25  # a channel
 TEXTURE_BINS = 10  # a channel and orientation
 AXES = 4  # pairs of opposite orientations
 SIGNED_BINS = 2 * TEXTURE_BINS - 1  # of an axis: the two orientations share the bin of no response
+TEXTURE_STEP = 5.0  # grey levels a pixel in a bin; the edge of a step of 255 has a derivative of 102
 TEXTURE_SIGMA = 1.0
-TEXTURE_RANGE = 50.0
+
+COLOUR_BIN = (np.arange(256) * COLOUR_BINS // 256).astype(np.uint8)
 
 UNIT = 2**16  # a similarity of 1
-REGION_BITS = 22
+REGION_BITS = 22  # of a heap's key: similarity, lower region, higher region
 REGION_MASK = 2**REGION_BITS - 1
-MAX_REGIONS = 2 ** (REGION_BITS - 1)
+MAX_SUPERPIXELS = 2 ** (REGION_BITS - 1)
 
 
 class Similarity(NamedTuple):
@@ -60,17 +61,29 @@ class Regions:
 def pixel_bins(image: Array) -> Image:
     """The histogram bins (H, W, 5 C) of each pixel of `image` (H, W, C) uint8.
 
-    First the C colours' bins, 0..24; then for each channel those of the axes 0, 45, 90, 135 degrees: 9 is no
-    response, 10..18 a response along the axis, 8..0 one against it, strongest last.
+    First the C colours' bins, 0..24; then for each channel those of the axes right, down right, down, down left:
+    10..18 where the image brightens that way, 8..0 where it brightens the other way, strongest last, else 9.
     """
     height, width, channels = image.shape
     bins = np.empty((height, width, (1 + AXES) * channels), np.uint8)
-    bins[..., :channels] = cv2.LUT(image, (np.arange(256) * COLOUR_BINS // 256).astype(np.uint8)).reshape(
-        image.shape
-    )
-    along_x, along_y = _derivatives(image)
-    _bin_responses(along_x, along_y, TEXTURE_BINS / TEXTURE_RANGE, bins[..., channels:])
+    bins[..., :channels] = COLOUR_BIN.take(image)
+    along_x, along_y = derivatives(image)
+    _bin_derivatives(along_x, along_y, bins[..., channels:])
     return bins
+
+
+def derivatives(image: Array) -> tuple[Float32, Float32]:
+    """Gaussian derivatives of `image` along x and y, (H, W, C), grey levels a pixel; borders are repeated."""
+    reach = np.arange(-4, 5)
+    bell = np.exp(-(reach**2) / (2 * TEXTURE_SIGMA**2))
+    bell /= bell.sum()
+    slope = reach * bell / (reach**2 * bell).sum()
+    return _filter(image, slope, bell), _filter(image, bell, slope)
+
+
+def _filter(image: Array, along_x: Float64, along_y: Float64) -> Float32:
+    filtered = cv2.sepFilter2D(image, cv2.CV_32F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(filtered, np.float32).reshape(image.shape)
 
 
 def describe_regions(labels: Int32, bins: Image) -> Regions:
@@ -94,38 +107,30 @@ def group(regions: Regions, similarity: Similarity) -> Int64:
     The superpixels come first, in their order, then merged regions as they are made; the last is the image.
     """
     count = len(regions.sizes)
-    if count > MAX_REGIONS:
-        raise DataError(f"superpixels of an image must be at most {MAX_REGIONS}, got {count}")
+    if count > MAX_SUPERPIXELS:
+        raise DataError(f"superpixels of an image must be at most {MAX_SUPERPIXELS}, got {count}")
     total = 2 * count - 1
     sizes = np.empty(total, np.int64)
     boxes = np.empty((total, 4), np.int64)
-    counts, shares = _histograms(regions, similarity, total)
+    counts, weights = _histograms(regions, similarity, total)
     sizes[:count], boxes[:count] = regions.sizes, regions.boxes
-    _merge_all(sizes, boxes, counts, shares, regions.pairs, bool(similarity.size), bool(similarity.fill))
+    _merge_all(sizes, boxes, counts, weights, regions.pairs, bool(similarity.size), bool(similarity.fill))
     return boxes
 
 
 def _histograms(regions: Regions, similarity: Similarity, rows: int) -> tuple[Int32, Float64]:
-    """Counts (rows, B) of the histograms in use, R rows filled, and the weight (B,) of each: 1 / histograms."""
-    kinds = [(regions.colour, COLOUR_BINS)] * similarity.colour + [
-        (regions.texture, TEXTURE_BINS)
-    ] * similarity.texture
-    shares = np.repeat([bins / kind.shape[1] for kind, bins in kinds], [kind.shape[1] for kind, _ in kinds])
-    counts = np.empty((rows, len(shares)), np.int32)
+    """The counts (rows, B) in use, the first R rows filled, and the weights (B,) that let each kind sum to one."""
+    kinds = []
+    if similarity.colour:
+        kinds.append((regions.colour, COLOUR_BINS))
+    if similarity.texture:
+        kinds.append((regions.texture, TEXTURE_BINS))
+    parts = [np.full(counts.shape[1], bins / counts.shape[1]) for counts, bins in kinds]
+    weights = np.concatenate([np.empty(0), *parts])
+    counts = np.empty((rows, len(weights)), np.int32)
     if kinds:
-        np.concatenate([kind for kind, _ in kinds], axis=1, out=counts[: len(regions.sizes)])
-    return counts, shares.astype(np.float64)
-
-
-def _derivatives(image: Array) -> tuple[Float32, Float32]:
-    """Gaussian derivatives (H, W, C) of `image` along x and y."""
-    reach = np.arange(-4, 5)
-    bell = np.exp(-(reach**2) / (2 * TEXTURE_SIGMA**2))
-    bell /= bell.sum()
-    slope = reach * bell / (reach**2 * bell).sum()
-    along_x = cv2.sepFilter2D(image, cv2.CV_32F, slope, bell, borderType=cv2.BORDER_REPLICATE)
-    along_y = cv2.sepFilter2D(image, cv2.CV_32F, bell, slope, borderType=cv2.BORDER_REPLICATE)
-    return along_x.reshape(image.shape), along_y.reshape(image.shape)
+        np.concatenate([part for part, _ in kinds], axis=1, out=counts[: len(regions.sizes)])
+    return counts, weights
 
 
 def _rectify(signed: Int32, sizes: Int64) -> Int32:
@@ -138,19 +143,19 @@ def _rectify(signed: Int32, sizes: Int64) -> Int32:
 
 
 @numba.njit(cache=True, nogil=True)
-def _bin_responses(along_x, along_y, scale, bins):  # type: ignore[no-untyped-def]
+def _bin_derivatives(along_x, along_y, bins):  # type: ignore[no-untyped-def]
     height, width, channels = along_x.shape
-    middle = np.int32(TEXTURE_BINS - 1)
-    straight = np.float32(scale)
-    slanted = np.float32(scale / np.sqrt(2.0))
+    last = TEXTURE_BINS - 1
+    straight = np.float32(1 / TEXTURE_STEP)
+    slanted = np.float32(np.sqrt(0.5) / TEXTURE_STEP)
     for y in range(height):
         for x in range(width):
             for channel in range(channels):
                 dx, dy = along_x[y, x, channel], along_y[y, x, channel]
-                responses = (dx * straight, (dx + dy) * slanted, dy * straight, (dy - dx) * slanted)
+                axes = (dx * straight, (dx + dy) * slanted, dy * straight, (dy - dx) * slanted)
                 for axis in range(AXES):
-                    step = min(max(np.int32(responses[axis]), -middle), middle)
-                    bins[y, x, AXES * channel + axis] = middle + step
+                    step = min(max(int(axes[axis]), -last), last)
+                    bins[y, x, AXES * channel + axis] = last + step
 
 
 @numba.njit(cache=True, nogil=True)
@@ -189,7 +194,7 @@ def _touching(labels, count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _merge_all(sizes, boxes, counts, shares, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
+def _merge_all(sizes, boxes, counts, weights, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
     """Merge the most similar neighbours until one region is left.
 
     sizes (T,), boxes (T, 4) and counts (T, B) hold the R superpixels first; regions R..T-1 are filled in.
@@ -199,7 +204,7 @@ def _merge_all(sizes, boxes, counts, shares, pairs, use_size, use_fill):  # type
     area = sizes[:count].sum()
     profiles = np.empty_like(counts)
     for region in range(count):
-        _normalise(counts[region], shares, sizes[region], profiles[region])
+        _normalise(counts[region], weights, sizes[region], profiles[region])
     heads, following, partners = _neighbour_lists(pairs, total)
     owners = np.arange(total)
     listed = np.full(total, -1)
@@ -211,7 +216,7 @@ def _merge_all(sizes, boxes, counts, shares, pairs, use_size, use_fill):  # type
         a, b, filled = _pop_live(heap, filled, owners)
         owners[a] = owners[b] = region
         _merge(region, a, b, sizes, boxes, counts)
-        _normalise(counts[region], shares, sizes[region], profiles[region])
+        _normalise(counts[region], weights, sizes[region], profiles[region])
         _join_lists(region, a, b, owners, listed, heads, following, partners)
         link = heads[region]
         while link >= 0:
@@ -221,11 +226,11 @@ def _merge_all(sizes, boxes, counts, shares, pairs, use_size, use_fill):  # type
 
 
 @numba.njit(cache=True, nogil=True)
-def _normalise(counts, shares, size, profile):  # type: ignore[no-untyped-def]
+def _normalise(counts, weights, size, profile):  # type: ignore[no-untyped-def]
     """Histograms as similarities compare them: those of a kind sum to UNIT."""
     scale = UNIT / size
     for i in range(counts.shape[0]):
-        profile[i] = np.int32(counts[i] * (shares[i] * scale) + 0.5)
+        profile[i] = np.int32(counts[i] * (weights[i] * scale) + 0.5)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,8 +1,8 @@
 """Graph segmentation of an image into superpixels (Felzenszwalb & Huttenlocher, IJCV 2004).
 
-Differs from the paper: colours after smoothing, and with them the edge weights, are multiples of 1/128 grey level.
-Everything after that is integer arithmetic, so the result is exact and the edges are sorted by counting.
-Edges of equal weight are taken by their pixel in raster order, then by direction: right, down left, down, down right.
+Differs from the paper: smoothed colours and edge weights are rounded to 1/128 grey level. From there on all is
+integer arithmetic: exact, and sorted by counting. Edges of equal weight are taken by their pixel in raster order,
+then by direction: right, down left, down, down right.
 """
 
 import math
@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.records import Array, Image
+from detector.records import Array
 
 LEVELS = 128  # units of weight in a grey level; three channels differ by at most 255 * 128 * sqrt(3) < 2 ** 16
 NO_EDGE = 2**16 - 1

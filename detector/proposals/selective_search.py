@@ -7,7 +7,7 @@ Differs from the paper: every channel of every colour space is stored in 0..255;
 """
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,8 +16,8 @@ from detector.boxes import clip_boxes
 from detector.config import ProposalSettings
 from detector.errors import DataError
 from detector.proposals.grouping import Similarity, describe_regions, group, pixel_bins
-from detector.proposals.segmentation import Int32, pixel_graph, segment
-from detector.records import Bool, Float32, Image, Proposals
+from detector.proposals.segmentation import pixel_graph, segment
+from detector.records import Array, Float32, Image, Int64, Proposals
 
 MAX_ASPECT = 4  # of a resized image, height to width: taller ones become this high, not as wide as asked
 
@@ -53,9 +53,9 @@ def selective_search(image: Image, settings: ProposalSettings, seed: int) -> Pro
         raise DataError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     resized = resize_to_width(image, settings.width)
     boxes = _in_random_order(list(_hierarchies(resized, settings)), np.random.default_rng(seed))
-    boxes = _distinct(boxes[_large_enough(boxes, settings.min_side)])
+    boxes = _distinct(_large_enough(boxes, settings.min_side))
     if not len(boxes):
-        boxes = np.array([[0, 0, resized.shape[1] - 1, resized.shape[0] - 1]], np.int32)
+        boxes = np.array([[0, 0, resized.shape[1] - 1, resized.shape[0] - 1]])
     if settings.max_boxes:
         boxes = boxes[: settings.max_boxes]
     scores = 1 - np.arange(len(boxes)) / len(boxes)
@@ -70,32 +70,28 @@ def resize_to_width(image: Image, width: int) -> Image:
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     if size == image.shape[1::-1]:
         return image
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
 
 def convert_colour(image: Image, colour: str) -> Image:
     """`image` (H, W, 3) RGB in one of the paper's colour spaces, (H, W, 3) or (H, W, 1) uint8."""
     match colour:
         case "hsv":
-            return cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+            converted: Array = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
         case "lab":
-            return cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-        case "hue":
-            return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)[..., :1])
-        case "intensity":
-            return _intensity(image)
+            converted = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
         case "rgi":
-            total = np.maximum(image.sum(axis=2, dtype=np.float32, keepdims=True), 1)
-            red_green = np.rint(image[..., :2] * (255 / total)).astype(np.uint8)
-            return np.concatenate([red_green, _intensity(image)], axis=2)
-    raise ValueError(colour)
+            total = np.maximum(image.sum(axis=2, keepdims=True, dtype=np.float32), 1)
+            converted = np.rint(np.concatenate([image[..., :2] * (255 / total), total / 3], axis=2))
+        case "hue":
+            converted = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)[..., :1]
+        case "intensity":
+            converted = np.rint(image.mean(axis=2, keepdims=True, dtype=np.float32))
+    return np.ascontiguousarray(converted, dtype=np.uint8)
 
 
-def _intensity(image: Image) -> Image:
-    return np.rint(image.mean(axis=2, dtype=np.float32, keepdims=True)).astype(np.uint8)
-
-
-def _hierarchies(image: Image, settings: ProposalSettings) -> Iterator[Int32]:
+def _hierarchies(image: Image, settings: ProposalSettings) -> Iterator[Int64]:
     """The inclusive boxes of each strategy's hierarchy; what strategies share is worked out once."""
     strategies = STRATEGIES[settings.mode]
     for colour in strategies.colours:
@@ -109,25 +105,26 @@ def _hierarchies(image: Image, settings: ProposalSettings) -> Iterator[Int32]:
                 yield group(regions, similarity)
 
 
-def _in_random_order(hierarchies: list[Int32], random: np.random.Generator) -> Int32:
+def _in_random_order(hierarchies: list[Int64], random: np.random.Generator) -> Int64:
     """The boxes of all hierarchies, (N, 4), by their position from the top times a number in [0, 1)."""
     positions = np.concatenate([np.arange(len(boxes), 0, -1) for boxes in hierarchies])
     order = np.argsort(positions * random.random(len(positions)), kind="stable")
     return np.concatenate(hierarchies)[order]
 
 
-def _large_enough(boxes: Int32, min_side: float) -> Bool:
-    return (boxes[:, 2:] - boxes[:, :2] + 1 >= min_side).all(axis=1)
+def _large_enough(boxes: Int64, min_side: float) -> Int64:
+    sides = boxes[:, 2:] + 1 - boxes[:, :2]
+    return boxes[np.min(sides, axis=1) >= min_side]
 
 
-def _distinct(boxes: Int32) -> Int32:
+def _distinct(boxes: Int64) -> Int64:
     """The first of each box, in order."""
     _, first = np.unique(boxes, axis=0, return_index=True)
     return boxes[np.sort(first)]
 
 
-def _in_original(boxes: Int32, resized: tuple[int, ...], original: tuple[int, ...]) -> Float32:
+def _in_original(boxes: Int64, resized: tuple[int, ...], original: tuple[int, ...]) -> Float32:
     """Inclusive `boxes` of an image of shape `resized` as continuous ones of the image of shape `original`."""
     factor = np.tile([original[1] / resized[1], original[0] / resized[0]], 2)
-    mapped = ((boxes + [0, 0, 1, 1]) * factor).astype(np.float32)
+    mapped = ((boxes + np.array([0, 0, 1, 1])) * factor).astype(np.float32)
     return clip_boxes(mapped, *original[:2])

@@ -29,7 +29,7 @@ def test_the_map_has_the_size_of_caffe_s_ceil_mode(size: int, cells: int) -> Non
 
 def test_the_maps_of_a_224_image_have_the_sizes_of_table_1() -> None:
     network = GoogLeNet("paper").eval()
-    sizes = {}
+    sizes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> None:
         network.inception[name].register_forward_hook(

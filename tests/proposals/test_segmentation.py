@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from oracles_proposals import segment_slowly, sorted_edges
+
+from detector.proposals.segmentation import NO_EDGE, edge_weights, pixel_graph, segment, smooth
+from detector.records import Array, Image
+
+
+def random_image(random: np.random.Generator, height: int, width: int, channels: int) -> Image:
+    """Blobs with noise: few colours, so that weights tie and regions are of many sizes."""
+    coarse = random.integers(0, 4, (height // 3 + 1, width // 3 + 1, channels)) * 60
+    noise = random.integers(0, 12, (height, width, channels))
+    return (coarse.repeat(3, axis=0).repeat(3, axis=1)[:height, :width] + noise).astype(np.uint8)
+
+
+def two_halves(left: int, right: int) -> Image:
+    image = np.full((6, 8, 3), left, np.uint8)
+    image[:, 4:] = right
+    return image
+
+
+def test_weights_are_colour_distances_in_every_direction() -> None:
+    image = np.array([[[0, 0, 0], [3, 4, 0]], [[0, 0, 12], [0, 0, 0]]], np.uint8)
+    right, down_left, down, down_right = edge_weights(smooth(image, 0)).astype(int)
+    assert right.tolist() == [[5 * 128, NO_EDGE], [12 * 128, NO_EDGE]]
+    assert down_left.tolist() == [[NO_EDGE, 13 * 128], [NO_EDGE, NO_EDGE]]
+    assert down.tolist() == [[12 * 128, 5 * 128], [NO_EDGE, NO_EDGE]]
+    assert down_right.tolist() == [[0, NO_EDGE], [NO_EDGE, NO_EDGE]]
+
+
+def test_the_greatest_weight_fits() -> None:
+    image = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
+    assert edge_weights(smooth(image, 0))[0, 0, 0] == round(255 * 128 * 3**0.5) < NO_EDGE
+
+
+def test_edges_are_sorted_by_weight_then_pixel_then_direction() -> None:
+    image = random_image(np.random.default_rng(0), 7, 9, 3)
+    graph = pixel_graph(image, 0.8)
+    steps = np.array([1, 8, 9, 10])
+    weights = np.repeat(np.arange(NO_EDGE), np.diff(graph.starts))
+    pixels = graph.edges // 4
+    got = np.stack([weights, pixels, pixels + steps[graph.edges % 4]], axis=1)
+    assert got.tolist() == [list(edge) for edge in sorted_edges(smooth(image, 0.8))]
+
+
+def test_an_edge_stronger_than_k_splits_two_flat_halves() -> None:
+    labels = segment(pixel_graph(two_halves(100, 110), 0), 24 * 17, 0)  # halves of 24 pixels, contrast 17.3
+    assert labels.tolist() == [[0] * 4 + [1] * 4] * 6
+    assert segment(pixel_graph(two_halves(100, 110), 0), 24 * 18, 0).max() == 0
+
+
+def test_superpixels_under_the_minimum_size_join_their_most_similar_neighbour() -> None:
+    row = np.array([0, 0, 0, 0, 100, 140, 140, 140], np.uint8)
+    graph = pixel_graph(np.tile(row[None, :, None], (1, 1, 3)), 0)
+    assert segment(graph, 1, 1).tolist() == [[0, 0, 0, 0, 1, 2, 2, 2]]
+    assert segment(graph, 1, 2).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+
+
+def test_one_colour_is_one_superpixel() -> None:
+    labels = segment(pixel_graph(np.full((16, 16, 3), 7, np.uint8), 0.8), 50, 50)
+    assert labels.dtype == np.int32
+    assert not labels.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 1), (2, 2, 1)])
+def test_thin_images_agree_with_the_slow_version(shape: tuple[int, int, int]) -> None:
+    image = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    for k in (1, 60, 500):
+        wanted = segment_slowly(smooth(image, 0.8), k, 2)
+        np.testing.assert_array_equal(segment(pixel_graph(image, 0.8), k, 2), wanted)
+
+
+@pytest.mark.parametrize(("k", "min_size"), [(1, 0), (20, 1), (50, 5), (50, 20), (300, 8), (10**12, 0)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_random_images_agree_with_the_slow_version(k: int, min_size: int, channels: int) -> None:
+    random = np.random.default_rng(k + min_size)
+    for _ in range(4):
+        image = random_image(random, int(random.integers(5, 20)), int(random.integers(5, 20)), channels)
+        wanted = segment_slowly(smooth(image, 0.8), k, min_size)
+        np.testing.assert_array_equal(segment(pixel_graph(image, 0.8), k, min_size), wanted)
+
+
+def test_a_minimum_size_above_the_image_leaves_one_superpixel() -> None:
+    image = random_image(np.random.default_rng(2), 12, 12, 3)
+    assert segment(pixel_graph(image, 0.8), 1e300, 10**30).max() == 0
+    assert segment(pixel_graph(image, 0.8), 1, 10**30).max() == 0
+
+
+def test_smoothing_is_a_gaussian_with_repeated_borders() -> None:
+    image = np.random.default_rng(3).integers(0, 256, (11, 13, 2)).astype(np.uint8)
+    np.testing.assert_allclose(smooth(image, 0.8) / 128, blur(image, 0.8), atol=2 / 128)
+
+
+def blur(image: Array, sigma: float) -> Array:
+    reach = np.arange(-4, 5)
+    kernel = np.exp(-(reach**2) / (2 * sigma**2))
+    padded = np.pad(image.transpose(2, 0, 1).astype(float), ((0, 0), (4, 4), (4, 4)), mode="edge")
+    rows = np.apply_along_axis(np.convolve, 2, padded, kernel / kernel.sum(), mode="valid")
+    return np.apply_along_axis(np.convolve, 1, rows, kernel / kernel.sum(), mode="valid")
