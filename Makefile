@@ -16,7 +16,7 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python tools/make_synthetic.py datasets/demo --images 600 --val 100 --classes 5 --seed 0
+	$(BIN)/python tools/make_synthetic.py datasets/demo --images 800 --val 80 --classes 5 --seed 0
 	$(BIN)/python tools/train_det.py configs/demo.yaml --run $(DEMO)
 
 test: $(VENV)/installed

@@ -56,7 +56,7 @@ class ProposalSettings(Section):
 
     mode: Literal["fast", "quality"] = Field("fast", description="[2] S")
     superpixel_scale: float = Field(
-        2.0, gt=0, description="factor on k and the minimum size; [1] section 8: 2; [2]: 1"
+        2.0, ge=0.1, description="factor on k and the minimum size; [1] section 8: 2; [2]: 1"
     )
     sigma: float = Field(0.8, ge=0, description="smoothing before segmentation, pixels [2] S")
     min_side: float = Field(20.0, ge=0, description="smallest box side, pixels of the resized image [2] S")
@@ -94,11 +94,12 @@ class FinetuneSettings(Section):
     batch_size: int = Field(128, ge=2, description="[2] P")
     positives: int = Field(32, ge=1, description="regions of a batch that hold an object [2] P")
     positive_iou: Fraction = Field(0.5, description="[2] P")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd: [2] P; adamw learns faster from scratch")
     learning_rate: float = Field(1e-3, gt=0, description="[2] P: a tenth of pretraining's")
     head_factor: float = Field(
         10.0, gt=0, description="the new classifier's learning rate is so much higher [2] S"
     )
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(5e-4, ge=0, description="[2] S")
     schedule: Literal["step", "cosine"] = Field("step", description="step: divided by ten every `step_size` [2] S")
     step_size: int = Field(20_000, ge=1)

@@ -124,6 +124,7 @@ def _batches(
     trainer: Trainer,
 ) -> Iterator[RegionBatch]:
     distort = PhotometricAugment(config.finetune.photometric)
+    distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
     workers = worker_count(config.engine.workers)
     cache_bytes = CACHE_BYTES // max(workers, 1)
     source = PatchSource(sampler, regions.image, regions.boxes, distort, config.region, cache_bytes)

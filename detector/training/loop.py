@@ -1,4 +1,4 @@
-"""The training loop: stochastic gradient descent on batches of regions, resumable at any step."""
+"""The training loop: gradient descent on batches of regions, resumable at any step."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -45,9 +45,7 @@ class Trainer:
         self.device = device
         self.precision = precision
         self.step = 0
-        self.optimizer = torch.optim.SGD(
-            parameter_groups(self.network, settings), lr=settings.learning_rate, momentum=settings.momentum
-        )
+        self.optimizer = _make_optimizer(self.network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.average: AveragedModel | None = None
         if settings.average_decay:
@@ -109,6 +107,15 @@ class Trainer:
         return StepResult(
             batch.step, value, *_accuracies(logits, batch.labels), self.settings.learning_rate * factor
         )
+
+
+def _make_optimizer(network: RegionClassifier, settings: FinetuneSettings) -> torch.optim.Optimizer:
+    groups = parameter_groups(network, settings)
+    match settings.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 
 def parameter_groups(network: RegionClassifier, settings: FinetuneSettings) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -36,13 +37,17 @@ def test_training_lowers_the_loss() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_resumed_training_ends_with_the_very_same_weights(tmp_path: Path) -> None:
-    whole = make_trainer()
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_resumed_training_ends_with_the_very_same_weights(
+    tmp_path: Path, optimizer: Literal["sgd", "adamw"]
+) -> None:
+    settings = SETTINGS.model_copy(update={"optimizer": optimizer})
+    whole = make_trainer(settings)
     list(whole.train(batches(0, 6)))
-    first = make_trainer()
+    first = make_trainer(settings)
     list(first.train(batches(0, 3)))
     save_checkpoint(tmp_path / "last.pt", first.state())
-    second = make_trainer()
+    second = make_trainer(settings)
     state = load_checkpoint(tmp_path / "last.pt")
     assert state is not None
     second.load(state)
