@@ -138,7 +138,8 @@ class ObjectTable:
     """The objects of a whole data set, flat, as its files state them: unclipped and in float64.
 
     image (G,) i64 is the position of the object's image in the data set; boxes (G, 4) f64, labels (G,) i64,
-    difficult and crowd (G,) bool. Rows keep the order of the files.
+    difficult and crowd (G,) bool, areas (G,) f64 in square pixels: of the object's outline where the data state
+    one (COCO), else of its box. Rows keep the order of the files.
     """
 
     image: Int64
@@ -146,9 +147,18 @@ class ObjectTable:
     labels: Int64
     difficult: Bool
     crowd: Bool
+    areas: Float64
 
     def __post_init__(self) -> None:
-        _check(self, image=INTEGERS, boxes=EXACT_BOXES, labels=INTEGERS, difficult=FLAGS, crowd=FLAGS)
+        _check(
+            self,
+            image=INTEGERS,
+            boxes=EXACT_BOXES,
+            labels=INTEGERS,
+            difficult=FLAGS,
+            crowd=FLAGS,
+            areas=EXACT_NUMBERS,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +216,15 @@ def join(records: Sequence[Record]) -> Record:
         raise DataError("join needs at least one record, got none")
     first = records[0]
     return replace(first, **{f.name: np.concatenate([getattr(r, f.name) for r in records]) for f in fields(first)})
+
+
+def object_table(
+    image: Int64, boxes: Float64, labels: Int64, difficult: Bool, crowd: Bool, areas: Float64 | None = None
+) -> ObjectTable:
+    """An ObjectTable whose `areas` are those of the boxes unless they are given."""
+    if areas is None:
+        areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
+    return ObjectTable(image, boxes, labels, difficult, crowd, areas)
 
 
 def table_of_detections(per_image: Sequence[Detections]) -> DetectionTable:

@@ -53,6 +53,9 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.stderr.write(f"{name}: {error}\n")
+        return USAGE_ERROR
 
 
 def check_torchvision() -> None:

@@ -12,14 +12,14 @@ from detector.data.classes import ClassList
 from detector.data.dataset import Dataset, has_area, subset
 from detector.data.images import read_sizes
 from detector.errors import DataError
-from detector.records import Array, Bool, Float64, Int64, ObjectTable
+from detector.records import Array, Bool, Float64, Int64, ObjectTable, object_table
 
 NAMED = 3  # files a note names as examples
 
 
 def objects_of(table: AnnotationTable, boxes: Float64, paths: Sequence[str], classes: ClassList) -> ObjectTable:
     """The labelled objects of `table` with their `boxes` (G, 4) in continuous pixels."""
-    return ObjectTable(
+    return object_table(
         image=table.image,
         boxes=boxes,
         labels=label_objects(table, paths, classes),
@@ -66,7 +66,9 @@ def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array) -> Dataset:
     rows = rescaled[found.objects.image]
     image = found.objects.image[rows]
     boxes[rows] = boxes[rows] * sizes[image][:, [1, 0, 1, 0]] / stated[image][:, [1, 0, 1, 0]]
-    objects = replace(found.objects, boxes=boxes)
+    areas = found.objects.areas.copy()
+    areas[rows] = areas[rows] * sizes[image].prod(axis=1) / stated[image].prod(axis=1)
+    objects = replace(found.objects, boxes=boxes, areas=areas)
     notes = [*found.notes]
     if rescaled.any():
         text = "images differ in size from what their annotation states; their boxes were rescaled"

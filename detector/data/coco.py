@@ -21,7 +21,7 @@ from detector.data.dataset import Dataset
 from detector.data.folders import require_folder
 from detector.errors import DataError
 from detector.files import write_atomically
-from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64, ObjectTable
+from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64, ObjectTable, object_table
 
 UNKNOWN_CATEGORY = -1  # in `category_ids`, for a class that the JSON does not have
 COCO_ID = re.compile(r"0|-?[1-9]\d{0,17}")
@@ -106,7 +106,7 @@ def write_coco_results(path: Path, table: DetectionTable, dataset: Dataset) -> N
 def coco_ground_truth(dataset: Dataset) -> Tree:
     """The objects of `dataset` as an instances tree, for pycocotools.
 
-    `area` is the box's. COCO does not know difficult objects: they count as any other. Boxes without area are
+    COCO does not know difficult objects: they count as any other. Boxes without area are
     left out.
     """
     image_ids = coco_image_ids(dataset)
@@ -118,6 +118,7 @@ def coco_ground_truth(dataset: Dataset) -> Tree:
         categories[objects.labels[rows] - FIRST_LABEL].tolist(),
         _sides(objects.boxes[rows]).tolist(),
         objects.crowd[rows].tolist(),
+        objects.areas[rows].tolist(),
         strict=True,
     )
     return {
@@ -133,10 +134,10 @@ def coco_ground_truth(dataset: Dataset) -> Tree:
                 "image_id": image,
                 "category_id": category,
                 "bbox": box,
-                "area": box[2] * box[3],
+                "area": area,
                 "iscrowd": int(crowd),
             }
-            for number, (image, category, box, crowd) in enumerate(columns, 1)
+            for number, (image, category, box, crowd, area) in enumerate(columns, 1)
         ],
         "categories": [
             {"id": number, "name": name}
@@ -203,6 +204,12 @@ def _check_annotation(entry: Tree, images: set[int], categories: set[int], path:
     _require(_is_in(entry.get("image_id"), images), "image_id", "the id of an image", entry, path)
     _require(_is_in(entry.get("category_id"), categories), "category_id", "the id of a category", entry, path)
     _require(entry.get("iscrowd", 0) in (0, 1), "iscrowd", "0 or 1", entry, path)
+    _require(_is_finite(entry.get("area", 0)), "area", "a finite number", entry, path)
+
+
+def _area(entry: Tree) -> float:
+    """The area that an annotation states, of its outline, or its box's."""
+    return entry.get("area", entry["bbox"][2] * entry["bbox"][3])
 
 
 def _is_finite(value: object) -> bool:
@@ -254,12 +261,13 @@ def _objects(tree: Tree, classes: ClassList, source: Path) -> ObjectTable:
     position = {image["id"]: place for place, image in enumerate(tree["images"])}
     entries = sorted(tree["annotations"], key=lambda entry: position[entry["image_id"]])
     sides = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
-    return ObjectTable(
+    return object_table(
         image=np.array([position[entry["image_id"]] for entry in entries], np.int64),
         boxes=np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1),
         labels=np.array([labels[entry["category_id"]] for entry in entries], np.int64),
         difficult=np.zeros(len(entries), np.bool_),
         crowd=np.array([entry.get("iscrowd", 0) == 1 for entry in entries], np.bool_),
+        areas=np.array([_area(entry) for entry in entries], np.float64),
     )
 
 

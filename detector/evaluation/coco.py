@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detector.records import DetectionTable, Float64, Int64, ObjectTable, Report
+from detector.records import DetectionTable, Float64, Int64, ObjectTable, Report, object_table
 
 COCO_NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 ALL_AREAS = 0
@@ -22,18 +22,17 @@ MAX_DETECTIONS = 100  # of an image and class, the best ones
 
 
 def evaluate_coco(objects: ObjectTable, detections: DetectionTable, num_images: int, num_classes: int) -> Report:
-    """The COCO evaluation of tables; an object's area is its box's, crowd objects are COCO's iscrowd.
+    """The COCO evaluation of tables; crowd objects are COCO's iscrowd.
 
     Of equal scores the earlier image's counts first.
     """
+    columns = _lists(objects.image, objects.labels, _sides(objects.boxes), objects.crowd, objects.areas)
     annotations = {
         "images": [{"id": position} for position in range(num_images)],
         "categories": [{"id": label} for label in range(1, num_classes + 1)],
         "annotations": [
-            {"id": number, "image_id": image, "category_id": label, "bbox": box, "iscrowd": int(crowd)}
-            for number, (image, label, box, crowd) in enumerate(
-                zip(*_lists(objects.image, objects.labels, _sides(objects.boxes), objects.crowd), strict=True), 1
-            )
+            {"id": n, "image_id": image, "category_id": label, "bbox": box, "iscrowd": int(crowd), "area": area}
+            for n, (image, label, box, crowd, area) in enumerate(zip(*columns, strict=True), 1)
         ],
     }
     rows = _lists(detections.image, detections.labels, _sides(detections.boxes), detections.scores)
@@ -66,7 +65,7 @@ def coco_tables(
     labels = {number: label for label, number in enumerate(category_ids(annotations), 1)}
     crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in annotations["annotations"]], np.bool_)
     image, label, boxes = _columns(annotations["annotations"], positions, labels)
-    objects = ObjectTable(image, boxes, label, np.zeros_like(crowd), crowd)
+    objects = object_table(image, boxes, label, np.zeros_like(crowd), crowd)
     image, label, boxes = _columns(results, positions, labels)
     scores = np.array([entry["score"] for entry in results], np.float64)
     return objects, DetectionTable(image, boxes, label, scores)

@@ -30,7 +30,7 @@ from detector.records import (
     GroundTruth,
     Image,
     Int64,
-    ObjectTable,
+    object_table,
     table_of_detections,
     take,
 )
@@ -110,7 +110,7 @@ def _corners(boxes: Float32, canvas: PillowImage.Image) -> list[list[float]]:
 def _outcomes(detections: Detections, truth: GroundTruth) -> Outcomes:
     image = np.zeros(len(truth.labels), np.int64)
     boxes = truth.boxes.astype(np.float64)
-    objects = ObjectTable(image, boxes, truth.labels, truth.difficult | truth.crowd, truth.crowd)
+    objects = object_table(image, boxes, truth.labels, truth.difficult | truth.crowd, truth.crowd)
     return match_voc(objects, table_of_detections([detections]))
 
 

@@ -37,7 +37,7 @@ def run_detect(
     inputs = detect_inputs(config, dataset, file_hash(model_path))
     folder = stage.folder / "store"
     if stage.is_done(inputs):
-        return _read_table(Store.open(folder, key_of(inputs)), config)
+        return read_table(Store.open(folder, key_of(inputs)), config)
     stage.begin(inputs)
     writer = StoreWriter(folder, FIELDS, len(dataset), key_of(inputs))
     network, preprocessing, _ = load_model(model_path)
@@ -52,7 +52,7 @@ def run_detect(
                 entries.append({"boxes": found.boxes, "labels": found.labels, "scores": found.scores})
                 progress.update()
             writer.write_shard(shard, entries)
-    table = _read_table(writer.finish(), config)
+    table = read_table(writer.finish(), config)
     write_submission(stage.folder / "submission.txt", table, dataset.indices)
     write_coco_results(stage.folder / "results.json", table, dataset)
     regions = int(proposals.offsets[-1])
@@ -74,7 +74,8 @@ def _images(
     return ordered_map(load, positions, worker_count(config.engine.workers))
 
 
-def _read_table(store: Store, config: Config) -> DetectionTable:
+def read_table(store: Store, config: Config) -> DetectionTable:
+    """The detections in the stage's store, the best `max_per_class` of each class."""
     per_image = (store.read(position) for position in range(len(store)))
     records = [Detections(found["boxes"], found["labels"], found["scores"]) for found in per_image]
     return keep_best_of_each_class(table_of_detections(records), config.detect.max_per_class)

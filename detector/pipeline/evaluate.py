@@ -16,7 +16,8 @@ from detector.pipeline.inputs import evaluate_inputs
 from detector.pipeline.run import RunFolder, Stage, environment, file_hash
 from detector.records import Detections, DetectionTable, Int64, Report, take
 
-DRAWN_SCORE = 0.3  # detections under this score would hide the picture
+DRAWN_SCORE = 0.6  # detections under this score, or beyond so many, would hide the picture
+DRAWN_MOST = 8
 PICTURE_SIDE = 640  # pixels
 
 
@@ -43,7 +44,7 @@ def run_evaluate(
         folder,
         report,
         dataset.classes,
-        pictures=_pictures(config, dataset, table),
+        pictures=draw_pictures(config, dataset, table),
         notes=_provenance(stage.run, config, dataset),
         html_name="index.html",
         title=f"Detection report: {config.name}",
@@ -52,13 +53,13 @@ def run_evaluate(
     return report
 
 
-def _pictures(config: Config, dataset: Dataset, table: DetectionTable) -> list[Picture]:
+def draw_pictures(config: Config, dataset: Dataset, table: DetectionTable) -> list[Picture]:
     """Test images that hold objects, spread evenly over the split, with their detections drawn."""
     pictures = []
     for position in tqdm(_spread(dataset, config.evaluate.pictures), desc="draw", unit="image", leave=False):
         record = dataset.record(position)
         image = read_image(record.path, config.data.exif)
-        rows = take(table, (table.image == position) & (table.scores >= DRAWN_SCORE))
+        rows = take(table, np.flatnonzero((table.image == position) & (table.scores >= DRAWN_SCORE))[:DRAWN_MOST])
         found = Detections(rows.boxes.astype(np.float32), rows.labels, rows.scores.astype(np.float32))
         truth = dataset.truth(position)
         drawn = draw_detections(image, found, truth, dataset.classes.names, PICTURE_SIDE)

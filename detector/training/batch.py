@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from detector.boxes import expand_boxes
 from detector.config import RegionSettings
+from detector.errors import DataError
 from detector.networks.warp import Preprocessing, prepare_image, warp_regions
 from detector.records import Float32, Image
 from detector.training.sample import RegionSampler
@@ -141,11 +142,26 @@ def warp_patches(
 def load_patches(source: PatchSource, first: int, last: int, workers: int, pin: bool) -> Iterator[Patches]:
     """The batches of steps first..last - 1 in order, prepared by `workers` processes (0: in this one)."""
     loader = DataLoader(
-        source,
+        _Guarded(source),
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
         pin_memory=pin,
-        persistent_workers=False,
     )
-    yield from loader
+    for result in loader:
+        if isinstance(result, DataError):
+            raise result
+        yield result
+
+
+class _Guarded(Dataset[Patches | DataError]):
+    """`source`, with the user's mistakes as results: raised in a worker they would come back as a traceback."""
+
+    def __init__(self, source: PatchSource) -> None:
+        self.source = source
+
+    def __getitem__(self, step: int) -> Patches | DataError:
+        try:
+            return self.source[step]
+        except DataError as error:
+            return error

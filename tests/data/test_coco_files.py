@@ -60,6 +60,18 @@ def test_objects_are_sorted_by_image_and_keep_their_order(tmp_path: Path) -> Non
     assert objects.boxes[:, 0].tolist() == [1, 3, 0, 2]
 
 
+def test_an_object_has_the_area_that_the_file_states_or_its_box_s(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["annotations"] = [
+        {"id": 1, "image_id": 12, "category_id": 3, "bbox": [0, 0, 10, 20], "area": 77.5},
+        {"id": 2, "image_id": 12, "category_id": 3, "bbox": [0, 0, 10, 20]},
+    ]
+    write_coco(tmp_path, "train", tree)
+    data = read(tmp_path)
+    assert data.objects.areas.tolist() == [77.5, 200]
+    assert [entry["area"] for entry in coco_ground_truth(data)["annotations"]] == [77.5, 200]
+
+
 def test_class_names_are_in_the_order_of_category_ids(tmp_path: Path) -> None:
     write_coco(tmp_path, "train", coco_tree())
     settings = DataSettings(format="coco", root=tmp_path)
@@ -150,6 +162,7 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
         (["annotations", 0, "image_id"], 99, "image_id of entry 1 must be the id of an image, got 99"),
         (["annotations", 0, "image_id"], [12], "image_id of entry 1 must be the id of an image, got [12]"),
         (["annotations", 0, "category_id"], 1, "category_id of entry 1 must be the id of a category, got 1"),
+        (["annotations", 0, "area"], "big", "area of entry 1 must be a finite number, got 'big'"),
         (["annotations", 0, "iscrowd"], 2, "iscrowd of entry 1 must be 0 or 1, got 2"),
     ],
 )

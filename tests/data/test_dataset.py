@@ -6,7 +6,7 @@ import pytest
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset, has_area, join_datasets, subset
 from detector.errors import DataError
-from detector.records import ObjectTable
+from detector.records import object_table
 
 
 def dataset(*ids: str, name: str = "train") -> Dataset:
@@ -21,7 +21,7 @@ def dataset(*ids: str, name: str = "train") -> Dataset:
         image_ids=np.array(ids, np.str_),
         paths=np.array([f"/{image_id}.jpg" for image_id in ids], np.str_),
         sizes=np.stack([np.arange(count) + 40, np.arange(count) + 60], axis=1),
-        objects=ObjectTable(image, boxes, image + 1, flags, flags),
+        objects=object_table(image, boxes, image + 1, flags, flags),
         exhaustive=np.arange(count) % 2 == 0,
         indices=np.arange(count) + 1,
         blacklist=np.stack([np.arange(count), np.arange(count) + 1], axis=1),
@@ -33,7 +33,7 @@ def with_boxes(*boxes: tuple[float, float, float, float]) -> Dataset:
     data = dataset("x")
     count = len(boxes)
     flags = np.zeros(count, np.bool_)
-    table = ObjectTable(np.zeros(count, np.int64), np.array(boxes), np.arange(1, count + 1), flags, flags)
+    table = object_table(np.zeros(count, np.int64), np.array(boxes), np.arange(1, count + 1), flags, flags)
     return replace(data, objects=table)
 
 

@@ -18,7 +18,7 @@ from detector.evaluation.coco import (
     evaluate_coco,
     evaluate_coco_json,
 )
-from detector.records import DetectionTable, ObjectTable
+from detector.records import DetectionTable, object_table
 
 Tree = dict[str, Any]
 
@@ -144,11 +144,20 @@ def test_tables_have_positions_and_labels_in_the_order_of_images_and_of_category
     assert (len(detections.scores), category_ids(tree)) == (320, (2, 5, 90))
 
 
+def test_an_object_s_own_area_decides_how_large_it_is() -> None:
+    box, flags = np.array([[0.0, 0.0, 100.0, 100.0]]), np.zeros(1, np.bool_)
+    one, found = np.ones(1, np.int64), DetectionTable(np.zeros(1, np.int64), box, np.ones(1, np.int64), np.ones(1))
+    thin = object_table(np.zeros(1, np.int64), box, one, flags, flags, areas=np.array([500.0]))
+    numbers = evaluate_coco(thin, found, 1, 1).coco
+    assert numbers["APs"] == pytest.approx(1)
+    assert numbers["APl"] == -1
+
+
 def test_empty_tables_have_a_mean_that_is_not_defined() -> None:
     flags = np.empty(0, np.bool_)
     none, boxes = np.empty(0, np.int64), np.empty((0, 4))
     report = evaluate_coco(
-        ObjectTable(none, boxes, none, flags, flags), DetectionTable(none, boxes, none, np.empty(0)), 3, 2
+        object_table(none, boxes, none, flags, flags), DetectionTable(none, boxes, none, np.empty(0)), 3, 2
     )
     assert math.isnan(report.mean_ap)
     assert tuple(report.coco) == COCO_NUMBERS

@@ -10,7 +10,7 @@ from detector.evaluation.matching import (
     match_ilsvrc,
     match_voc,
 )
-from detector.records import DetectionTable, Int64, ObjectTable
+from detector.records import DetectionTable, Int64, ObjectTable, object_table
 
 Row = tuple[int, int, tuple[float, float, float, float]]  # image, label, box
 NO_BLACKLIST = np.empty((0, 2), np.int64)
@@ -22,7 +22,7 @@ SECOND = (30.0, 10.0, 130.0, 110.0)
 def objects(*rows: Row, difficult: tuple[bool, ...] | None = None) -> ObjectTable:
     image, labels, boxes = _columns(rows)
     flags = np.array(difficult or [False] * len(rows), np.bool_)
-    return ObjectTable(image, boxes, labels, flags, np.zeros(len(rows), np.bool_))
+    return object_table(image, boxes, labels, flags, np.zeros(len(rows), np.bool_))
 
 
 def ranked(*rows: Row) -> DetectionTable:

@@ -20,7 +20,7 @@ from detector.evaluation.protocols import (
     evaluate_voc2007,
     evaluate_voc2010,
 )
-from detector.records import Bool, DetectionTable, Float64, Int64, ObjectTable
+from detector.records import Bool, DetectionTable, Float64, Int64, ObjectTable, object_table
 
 NO_BLACKLIST = np.empty((0, 2), np.int64)
 BOX = (0.0, 0.0, 50.0, 50.0)
@@ -28,7 +28,7 @@ BOX = (0.0, 0.0, 50.0, 50.0)
 
 def table_of_objects(image: list[int], labels: list[int]) -> ObjectTable:
     boxes, flags = np.array([BOX] * len(image)).reshape(-1, 4), np.zeros(len(image), np.bool_)
-    return ObjectTable(np.array(image, np.int64), boxes, np.array(labels, np.int64), flags, flags)
+    return object_table(np.array(image, np.int64), boxes, np.array(labels, np.int64), flags, flags)
 
 
 def table_of_detections(image: list[int], labels: list[int], scores: list[float]) -> DetectionTable:
@@ -45,7 +45,7 @@ def random_case(seed: int) -> tuple[ObjectTable, DetectionTable, int, int, Int64
     count = int(random.integers(0, 14))
     boxes = _boxes(random, count)
     difficult = random.random(count) < 0.25
-    objects = ObjectTable(
+    objects = object_table(
         random.integers(0, images, count),
         boxes,
         random.integers(1, classes + 1, count),
@@ -184,7 +184,7 @@ def test_the_validation_set_of_ilsvrc_takes_seconds() -> None:
     random = np.random.default_rng(0)
     images, objects, detections = 20_121, 55_502, 400_000
     flags: Bool = np.zeros(objects, np.bool_)
-    truth = ObjectTable(
+    truth = object_table(
         np.sort(random.integers(0, images, objects)),
         _boxes(random, objects),
         random.integers(1, 201, objects),

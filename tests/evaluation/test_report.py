@@ -11,7 +11,7 @@ from detector.evaluation.curves import curves_svg, precision_at, sparkline
 from detector.evaluation.metrics import metrics_tree, ranking, remarks, summary_text
 from detector.evaluation.protocols import evaluate
 from detector.evaluation.report import Picture, write_report
-from detector.records import DetectionTable, Float64, ObjectTable, Report
+from detector.records import DetectionTable, Float64, Report, object_table
 
 CLASSES = ClassList(("apple", "<b>pear & co|ltd</b>", "plum"), ("n1", "n2", "n3"))
 VOID_TAGS = {"meta", "img", "input", "br", "path", "use"}
@@ -21,7 +21,7 @@ def report(protocol: str = "ilsvrc", num_classes: int = 3) -> Report:
     """Class 1 is found, class 2 has a detection and no object, the last has an object and no detection."""
     box = np.array([[0.0, 0.0, 50.0, 50.0]])
     flags = np.zeros(2, np.bool_)
-    objects = ObjectTable(np.zeros(2, np.int64), box.repeat(2, axis=0), np.array([1, num_classes]), flags, flags)
+    objects = object_table(np.zeros(2, np.int64), box.repeat(2, axis=0), np.array([1, num_classes]), flags, flags)
     detections = DetectionTable(
         np.zeros(2, np.int64), box.repeat(2, axis=0), np.array([1, 2]), np.array([0.75, 0.5])
     )

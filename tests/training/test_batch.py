@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from detector.config import FinetuneSettings, RegionSettings
+from detector.errors import DataError
 from detector.networks.warp import IMAGENET, prepare_image, warp_regions
 from detector.records import Float32, Image
 from detector.training.batch import ImageCache, PatchSource, cut_patch, load_patches, warp_patches
@@ -78,6 +79,17 @@ def test_the_same_region_is_distorted_otherwise_at_another_step() -> None:
     source = make_source(darken)
     means = {float(source[step].pixels.float().mean()) for step in range(4)}
     assert len(means) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_one_line_also_from_a_worker(workers: int) -> None:
+    def fail(position: int) -> Image:
+        raise DataError(f"image {position} is broken")
+
+    source = make_source()
+    source.read_image = fail
+    with pytest.raises(DataError, match=r"^image \d is broken$"):
+        list(load_patches(source, 0, 1, workers, pin=False))
 
 
 def test_the_cache_drops_the_least_recently_used_image() -> None:
