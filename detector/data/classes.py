@@ -2,12 +2,16 @@
 
 import csv
 import difflib
+import io
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 from detector.errors import DataError
+from detector.files import write_text
 from detector.records import FIRST_LABEL
+
+HEADER = ("id", "wnid", "name")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ def read_classes(path: Path) -> ClassList:
         raise DataError(f"class list must be a UTF-8 CSV, got {path} ({error})") from None
 
 
+def write_classes(path: Path, classes: ClassList) -> None:
+    """Write `classes` as the CSV that `read_classes` reads."""
+    rows = zip(classes.wnids or ("",) * len(classes), classes.names, strict=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows([label, *row] for label, row in enumerate(rows, FIRST_LABEL))
+    write_text(path, text.getvalue())
+
+
 def ilsvrc_det_classes() -> ClassList:
     """The 200 classes of ILSVRC-DET in the order of the devkit's ids."""
     text = files("detector.data").joinpath("ilsvrc_det_classes.csv").read_text(encoding="utf-8")
@@ -70,7 +84,7 @@ def ilsvrc_det_classes() -> ClassList:
 
 
 def _parse(rows: list[list[str]], source: str) -> ClassList:
-    if not rows or [cell.strip() for cell in rows[0]] != ["id", "wnid", "name"]:
+    if not rows or [cell.strip() for cell in rows[0]] != list(HEADER):
         raise DataError(
             f"{source}:1 must be the header id,wnid,name, got {','.join(rows[0]) if rows else 'nothing'}"
         )
@@ -84,4 +98,4 @@ def _parse(rows: list[list[str]], source: str) -> ClassList:
             raise DataError(f"{source}:{line} must read {wanted}, got {','.join(row)}")
         wnids.append(row[1].strip())
         names.append(row[2].strip())
-    return ClassList(tuple(names), tuple(wnids))
+    return ClassList(tuple(names), tuple(wnids) if any(wnids) else ())

@@ -12,6 +12,7 @@ from detector.data.dataset import Dataset
 from detector.data.images import read_image
 from detector.data.stores import Entry, Fields, Store, StoreWriter
 from detector.data.submission import write_submission
+from detector.errors import DataError
 from detector.inference.engine import RegionEngine
 from detector.inference.select import keep_best_of_each_class, select
 from detector.networks.weights import load_model
@@ -40,7 +41,8 @@ def run_detect(
         return read_table(Store.open(folder, key_of(inputs)), config)
     stage.begin(inputs)
     writer = StoreWriter(folder, FIELDS, len(dataset), key_of(inputs))
-    network, preprocessing, _ = load_model(model_path)
+    network, preprocessing, metadata = load_model(model_path)
+    _check_classes(metadata["classes"], dataset, model_path)
     engine = RegionEngine(network, preprocessing, config.region, config.engine)
     shards = writer.missing_shards()
     left = sum(map(len, shards))
@@ -58,6 +60,17 @@ def run_detect(
     regions = int(proposals.offsets[-1])
     stage.finish(inputs, images=len(dataset), regions=regions, detections=len(table.scores))
     return table
+
+
+def _check_classes(trained: list[str], dataset: Dataset, model_path: Path) -> None:
+    """Raise DataError where a label would mean another class than in training."""
+    names = list(dataset.classes.names)
+    if names != trained:
+        at = next((i for i, pair in enumerate(zip(names, trained, strict=False)) if len(set(pair)) > 1), 0)
+        raise DataError(
+            f"classes of {dataset.name} must be those of the model in their order, got {len(names)} classes for "
+            f"{len(trained)}, and {names[at]!r} for {trained[at]!r} ({model_path})"
+        )
 
 
 def _images(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.config import Config
+from detector.data.classes import write_classes
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.errors import DataError
@@ -32,6 +33,7 @@ def run_training(run: RunFolder, config: Config) -> Outcome:
     training = open_dataset(config.data, config.data.train)
     testing = open_dataset(config.data, config.data.test)
     run.begin(config)
+    write_classes(run.path / "classes.csv", training.classes)
     run.log_notes(dict.fromkeys(training.notes + testing.notes))
     proposals = run_propose(run.stage("propose", split_slug(config.data.train)), config, training)
     run_finetune(run.stage("finetune"), config, training, proposals)

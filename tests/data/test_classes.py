@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from trees import write_lines
 
-from detector.data.classes import ClassList, ilsvrc_det_classes, read_classes
+from detector.data.classes import ClassList, ilsvrc_det_classes, read_classes, write_classes
 from detector.errors import DataError
 
 
@@ -70,3 +70,10 @@ def test_class_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"UTF-8 CSV, got .*x\.csv"):
         read_classes(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("wnids", [(), ("n1", "n2")])
+def test_a_written_class_list_reads_back_equal(tmp_path: Path, wnids: tuple[str, ...]) -> None:
+    classes = ClassList(("cat", 'dog, "big"'), wnids)
+    write_classes(tmp_path / "classes.csv", classes)
+    assert read_classes(tmp_path / "classes.csv") == classes

@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detector.config import Config
+from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.networks.weights import load_model
+from detector.pipeline.detect import run_detect
 from detector.pipeline.finetune import TrainingRegions
 from detector.pipeline.propose import propose_image, run_propose
 from detector.pipeline.run import RunFolder
@@ -40,6 +43,7 @@ def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished)
     assert "data:image" in page
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?http""", page)
     assert "mean AP" in outcome_text(outcome)
+    assert read_classes(run.path / "classes.csv") == outcome.dataset.classes
     for name in ("config.yaml", "environment.json", "metrics.csv", "stages/detect/val/submission.txt"):
         assert (run.path / name).stat().st_size, name
     assert isinstance(json.loads((run.path / "stages/detect/val/results.json").read_text()), list)
@@ -88,6 +92,15 @@ def test_another_split_can_be_tested(finished_run: Finished, tiny_config: Config
     assert len(outcome.dataset) == 12
     assert outcome.folder == run.path / "report_train"
     assert (outcome.folder / "metrics.json").is_file()
+
+
+def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_config: Config) -> None:
+    run, outcome = finished_run
+    first, second = outcome.dataset.classes.names
+    swapped = replace(outcome.dataset, classes=ClassList((second, first)))
+    store = run_propose(run.stage("propose", "val"), tiny_config, swapped)
+    with pytest.raises(DataError, match=f"got 2 classes for 2, and '{second}' for '{first}'"):
+        run_detect(run.stage("detect", "swapped"), tiny_config, swapped, store, run.model_path)
 
 
 def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> None:
