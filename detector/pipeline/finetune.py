@@ -23,6 +23,7 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_pretrained, preprocessing_of, save_model
 from detector.parallel import worker_count
 from detector.pipeline.inputs import finetune_inputs
+from detector.pipeline.interrupt import interrupts_noted
 from detector.pipeline.run import Stage, key_of
 from detector.records import Array, Float32, Image
 from detector.training.assign import assign
@@ -138,27 +139,29 @@ def _batches(
 def _train(
     trainer: Trainer, batches: Iterator[RegionBatch], config: Config, checkpoint: Path, metrics: Path
 ) -> float | None:
-    """Run the remaining steps with progress, metrics and checkpoints; the last loss, None where none was left."""
+    """Run the remaining steps with progress, metrics and checkpoints; the last loss, None where none was left.
+
+    An interrupt waits for the end of the step, so that the checkpoint it leaves is that of a whole step.
+    """
     settings = config.finetune
     cut_metrics(metrics, trainer.step)
     rows: list[StepResult] = []
     loss = None
     started = time.monotonic()
-    with tqdm(total=settings.steps, initial=trainer.step, desc="finetune", unit="step") as progress:
-        try:
-            for result in trainer.train(batches):
-                loss = result.loss
-                rows.append(result)
-                progress.update()
-                if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
-                    rate = len(rows) * settings.batch_size / (time.monotonic() - started)
-                    progress.set_postfix(_append_metrics(metrics, trainer.step, rows, rate))
-                    rows, started = [], time.monotonic()
-                if trainer.step % settings.checkpoint_every == 0:
-                    save_checkpoint(checkpoint, trainer.state())
-        except KeyboardInterrupt:
-            save_checkpoint(checkpoint, trainer.state())
-            raise
+    progress = tqdm(total=settings.steps, initial=trainer.step, desc="finetune", unit="step")
+    with progress, interrupts_noted() as interrupted:
+        for result in trainer.train(batches):
+            loss = result.loss
+            rows.append(result)
+            progress.update()
+            if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
+                rate = len(rows) * settings.batch_size / (time.monotonic() - started)
+                progress.set_postfix(_append_metrics(metrics, trainer.step, rows, rate))
+                rows, started = [], time.monotonic()
+            if trainer.step % settings.checkpoint_every == 0 or interrupted():
+                save_checkpoint(checkpoint, trainer.state())
+            if interrupted():
+                raise KeyboardInterrupt
     save_checkpoint(checkpoint, trainer.state())
     return loss
 

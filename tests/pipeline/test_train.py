@@ -23,6 +23,9 @@ from detector.pipeline.finetune import TrainingRegions
 from detector.pipeline.propose import propose_image, run_propose
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
+from detector.training.batch import RegionBatch
+from detector.training.checkpoint import load_checkpoint
+from detector.training.loop import StepResult, Trainer
 
 ROOT = Path(__file__).parents[2]
 Finished = tuple[RunFolder, Outcome]
@@ -137,6 +140,30 @@ def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
     ):
         assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name
     mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (killed, run))
+    assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_an_interrupted_training_ends_its_step_and_resumes_to_the_very_same_weights(
+    finished_run: Finished, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = tiny_config.finetune.model_copy(update={"checkpoint_every": 100})
+    config = tiny_config.model_copy(update={"finetune": rare})
+    run = RunFolder(tmp_path / "run")
+    train_step = Trainer._train_step
+
+    def interrupt_in_the_third(trainer: Trainer, batch: RegionBatch) -> StepResult:
+        if batch.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return train_step(trainer, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_train_step", interrupt_in_the_third)
+        run_training(run, config)
+    state = load_checkpoint(run.path / "stages" / "finetune" / "last.pt")
+    assert state is not None
+    assert state["step"] == 3
+    run_training(run, config)
+    mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (run, finished_run[0]))
     assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
 
 

@@ -1,0 +1,29 @@
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from detector.pipeline.interrupt import interrupts_noted
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interrupt_is_noted_and_the_second_raised(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interrupts_noted() as interrupted:
+        assert not interrupted()
+        os.kill(os.getpid(), number)
+        assert interrupted()
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_other_threads_leave_interrupts_alone() -> None:
+    def look() -> bool:
+        with interrupts_noted() as interrupted:
+            return interrupted()
+
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(look).result()
+    assert signal.getsignal(signal.SIGINT) is before
