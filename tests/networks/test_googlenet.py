@@ -78,7 +78,7 @@ def test_the_bvlc_weights_classify_real_photographs(shared: Path) -> None:
     network = RegionClassifier("paper", 1000).eval()
     preprocessing = load_pretrained(network, shared / "weights" / "bvlc_googlenet.npz")
     folder = shared / "data" / "ilsvrc_cls_mini"
-    lines = [line.split() for line in (folder / "val.txt").read_text().splitlines()[:60]]
+    lines = [line.split() for line in (folder / "val.txt").read_text().splitlines()]
     centre = torch.tensor([[1.0, 1.0, 225.0, 225.0]])
     crops = []
     for name, _ in lines:
@@ -87,5 +87,5 @@ def test_the_bvlc_weights_classify_real_photographs(shared: Path) -> None:
     with torch.inference_mode():
         best = network(torch.cat(crops)).topk(5).indices
     labels = torch.tensor([int(label) for _, label in lines])
-    assert (best[:, 0] == labels).float().mean() >= 0.7
-    assert (best == labels[:, None]).any(1).float().mean() >= 0.9
+    assert (best[:, 0] == labels).float().mean() >= 0.77
+    assert (best == labels[:, None]).any(1).float().mean() >= 0.92
