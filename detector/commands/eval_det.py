@@ -16,16 +16,15 @@ from detector.data.submission import read_coco_results, read_submission
 from detector.errors import DataError
 from detector.evaluation.coco import category_ids, coco_tables, evaluate_coco_json
 from detector.evaluation.metrics import summary_text
-from detector.evaluation.pictures import draw_detections
+from detector.evaluation.pictures import best_detections, draw_detections, evenly_spread
 from detector.evaluation.protocols import Protocol, evaluate
 from detector.evaluation.report import Picture, write_report
-from detector.records import Detections, DetectionTable, GroundTruth, Int64, ObjectTable, Report, take
+from detector.records import DetectionTable, GroundTruth, Int64, ObjectTable, Report, take
 
 PROTOCOLS = ("ilsvrc", "voc2007", "voc2010", "coco")
 IMAGE_SUFFIXES = (".JPEG", ".jpg", ".jpeg", ".png", ".bmp")
 PICTURES = 12
 PICTURE_SIDE = 640  # pixels
-EXTRA_DETECTIONS = 2  # drawn beyond as many as there are objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +147,7 @@ def _pictures(case: Case, folder: Path) -> list[Picture]:
     if not found and len(case.objects.image):
         missing = case.image_names[case.objects.image[0]]
         raise DataError(f"--images must be the folder of the images, got {folder} without {missing}")
-    positions = sorted(found)
-    chosen = np.linspace(0, len(positions) - 1, min(PICTURES, len(positions))).astype(np.int64)
-    return [_picture(case, positions[i], found[positions[i]]) for i in chosen]
+    return [_picture(case, position, found[position]) for position in evenly_spread(sorted(found), PICTURES)]
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -162,8 +159,6 @@ def _find(folder: Path, name: str) -> Path | None:
 def _picture(case: Case, position: int, path: Path) -> Picture:
     rows = take(case.objects, case.objects.image == position)
     truth = GroundTruth(rows.boxes.astype(np.float32), rows.labels, rows.difficult, rows.crowd)
-    mine = take(case.detections, case.detections.image == position)
-    best = take(mine, np.argsort(-mine.scores, kind="stable")[: len(rows.labels) + EXTRA_DETECTIONS])
-    detections = Detections(best.boxes.astype(np.float32), best.labels, best.scores.astype(np.float32))
+    detections = best_detections(case.detections, position, len(rows.labels))
     drawn = draw_detections(read_image(path), detections, truth, case.classes.names, PICTURE_SIDE)
     return Picture(case.image_names[position], drawn)

@@ -26,6 +26,7 @@ from detector.evaluation.matching import (
 from detector.records import (
     Bool,
     Detections,
+    DetectionTable,
     Float32,
     GroundTruth,
     Image,
@@ -46,9 +47,23 @@ STYLES: dict[int, tuple[Colour, str]] = {
     FALSE_POSITIVE: ((192, 68, 0), "\N{MULTIPLICATION X} "),
     IGNORED: (GREY, ""),
 }
+EXTRA_DETECTIONS = 2  # drawn beyond as many as there are objects
 DASH = 6  # pixels
 LINES = 36  # of text that would fit the picture's longer side
 SMALLEST_FONT = 11
+
+
+def evenly_spread(positions: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the `positions`, from the first to the last at even distances."""
+    chosen = np.linspace(0, len(positions) - 1, min(count, len(positions))).astype(np.int64)
+    return [positions[place] for place in chosen]
+
+
+def best_detections(table: DetectionTable, position: int, objects: int) -> Detections:
+    """The best detections of the image at `position`, a few more than it has objects: all would hide it."""
+    rows = take(table, table.image == position)
+    best = take(rows, np.argsort(-rows.scores, kind="stable")[: objects + EXTRA_DETECTIONS])
+    return Detections(best.boxes.astype(np.float32), best.labels, best.scores.astype(np.float32))
 
 
 def draw_detections(

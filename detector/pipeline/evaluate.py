@@ -9,15 +9,13 @@ from tqdm import tqdm
 from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.evaluation.pictures import draw_detections
+from detector.evaluation.pictures import best_detections, draw_detections, evenly_spread
 from detector.evaluation.protocols import evaluate
 from detector.evaluation.report import Picture, write_report
 from detector.pipeline.inputs import evaluate_inputs
 from detector.pipeline.run import RunFolder, Stage, environment, file_hash
-from detector.records import Detections, DetectionTable, Int64, Report, take
+from detector.records import DetectionTable, Report
 
-DRAWN_SCORE = 0.6  # detections under this score, or beyond so many, would hide the picture
-DRAWN_MOST = 8
 PICTURE_SIDE = 640  # pixels
 
 
@@ -56,22 +54,15 @@ def run_evaluate(
 def draw_pictures(config: Config, dataset: Dataset, table: DetectionTable) -> list[Picture]:
     """Test images that hold objects, spread evenly over the split, with their detections drawn."""
     pictures = []
-    for position in tqdm(_spread(dataset, config.evaluate.pictures), desc="draw", unit="image", leave=False):
-        record = dataset.record(position)
+    with_objects = np.unique(dataset.objects.image).tolist()
+    chosen = evenly_spread(with_objects, config.evaluate.pictures)
+    for position in tqdm(chosen, desc="draw", unit="image", leave=False):
+        record, truth = dataset.record(position), dataset.truth(position)
         image = read_image(record.path, config.data.exif)
-        rows = take(table, np.flatnonzero((table.image == position) & (table.scores >= DRAWN_SCORE))[:DRAWN_MOST])
-        found = Detections(rows.boxes.astype(np.float32), rows.labels, rows.scores.astype(np.float32))
-        truth = dataset.truth(position)
+        found = best_detections(table, position, len(truth.labels))
         drawn = draw_detections(image, found, truth, dataset.classes.names, PICTURE_SIDE)
         pictures.append(Picture(record.image_id, drawn))
     return pictures
-
-
-def _spread(dataset: Dataset, count: int) -> list[int]:
-    """At most `count` positions of images with objects, evenly spaced."""
-    with_objects: Int64 = np.unique(dataset.objects.image)
-    chosen = np.linspace(0, len(with_objects) - 1, min(count, len(with_objects)))
-    return with_objects[chosen.astype(np.int64)].tolist()
 
 
 def _provenance(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, str]:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from detector.evaluation import pictures
-from detector.evaluation.pictures import draw_detections
-from detector.records import Detections, GroundTruth
+from detector.evaluation.pictures import best_detections, draw_detections, evenly_spread
+from detector.records import Detections, DetectionTable, GroundTruth
 
 NAMES = ("apple", "pear")
 BLANK = np.full((120, 160, 3), 128, np.uint8)
@@ -83,3 +83,18 @@ def test_nothing_to_draw_gives_the_image_back() -> None:
 def test_boxes_outside_inverted_or_empty_are_drawn_without_harm(box: tuple[float, ...]) -> None:
     drawn = draw_detections(BLANK, detections((0.5, 1, box)), truth(box), NAMES)
     assert drawn.shape == BLANK.shape
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"), [(0, []), (1, [3]), (2, [3, 9]), (3, [3, 5, 9]), (9, [3, 4, 5, 7, 9])]
+)
+def test_pictures_are_spread_from_the_first_image_to_the_last(count: int, wanted: list[int]) -> None:
+    assert evenly_spread([3, 4, 5, 7, 9], count) == wanted
+    assert evenly_spread([], count) == []
+
+
+def test_a_few_more_of_the_best_detections_are_drawn_than_there_are_objects() -> None:
+    scores = np.array([0.1, 0.9, 0.5, 0.7, 0.8])
+    table = DetectionTable(np.array([0, 0, 0, 0, 1]), np.zeros((5, 4)), np.ones(5, np.int64), scores)
+    assert best_detections(table, 0, objects=1).scores.tolist() == pytest.approx([0.9, 0.7, 0.5])
+    assert len(best_detections(table, 2, objects=1).scores) == 0
