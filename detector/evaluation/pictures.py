@@ -47,7 +47,7 @@ STYLES: dict[int, tuple[Colour, str]] = {
     FALSE_POSITIVE: ((192, 68, 0), "\N{MULTIPLICATION X} "),
     IGNORED: (GREY, ""),
 }
-EXTRA_DETECTIONS = 2  # drawn beyond as many as there are objects
+EXTRA_DETECTIONS = 4  # drawn beyond as many as there are objects
 DASH = 6  # pixels
 LINES = 36  # of text that would fit the picture's longer side
 SMALLEST_FONT = 11

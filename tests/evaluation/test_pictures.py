@@ -94,7 +94,7 @@ def test_pictures_are_spread_from_the_first_image_to_the_last(count: int, wanted
 
 
 def test_a_few_more_of_the_best_detections_are_drawn_than_there_are_objects() -> None:
-    scores = np.array([0.1, 0.9, 0.5, 0.7, 0.8])
-    table = DetectionTable(np.array([0, 0, 0, 0, 1]), np.zeros((5, 4)), np.ones(5, np.int64), scores)
-    assert best_detections(table, 0, objects=1).scores.tolist() == pytest.approx([0.9, 0.7, 0.5])
+    scores = np.array([0.1, 0.9, 0.5, 0.7, 0.6, 0.4, 0.8])
+    table = DetectionTable(np.arange(7) // 6, np.zeros((7, 4)), np.ones(7, np.int64), scores)
+    assert best_detections(table, 0, objects=1).scores.tolist() == pytest.approx([0.9, 0.7, 0.6, 0.5, 0.4])
     assert len(best_detections(table, 2, objects=1).scores) == 0
