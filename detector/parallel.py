@@ -12,7 +12,11 @@ Result = TypeVar("Result")
 
 def worker_count(workers: int) -> int:
     """`workers`, or for -1 the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if workers < 0 else workers
+    if workers >= 0:
+        return workers
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a container or torchrun may have left us a part of the cores
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
