@@ -14,7 +14,7 @@ def worker_count(workers: int) -> int:
     """`workers`, or for -1 the number of cores this process may use."""
     if workers >= 0:
         return workers
-    if hasattr(os, "sched_getaffinity"):  # Linux, where a container or torchrun may have left us a part of the cores
+    if hasattr(os, "sched_getaffinity"):  # Linux: a container may leave us a part of the cores
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
