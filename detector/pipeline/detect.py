@@ -10,7 +10,7 @@ from detector.config import Config
 from detector.data.coco import write_coco_results
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.data.stores import Entry, Fields, Store, StoreWriter
+from detector.data.stores import Entry, Fields, Store, StoreWriter, read_proposals
 from detector.data.submission import write_submission
 from detector.errors import DataError
 from detector.inference.engine import RegionEngine
@@ -79,7 +79,7 @@ def _images(
     """The images at `positions` with their proposals, decoded ahead; one that was unreadable comes black, bare."""
 
     def load(position: int) -> tuple[Image, Float32]:
-        boxes = np.array(proposals.read(position)["boxes"])
+        boxes = np.array(read_proposals(proposals, position).boxes)
         if not len(boxes):
             return np.zeros((1, 1, 3), np.uint8), boxes
         return read_image(dataset.record(position).path, config.data.exif), boxes

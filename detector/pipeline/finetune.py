@@ -15,7 +15,7 @@ from detector.config import Config, dump_config
 from detector.data.augment import PhotometricAugment
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.data.stores import Store, StoreWriter
+from detector.data.stores import Store, StoreWriter, read_proposals
 from detector.files import write_atomically
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.region_classifier import RegionClassifier
@@ -45,7 +45,7 @@ class TrainingRegions:
 
     def boxes(self, position: int) -> Float32:
         """Regions (R, 4) of the image at `position`; none where the image was found unreadable."""
-        proposed = self.proposals.read(position)["boxes"]
+        proposed = read_proposals(self.proposals, position).boxes
         if not len(proposed):
             return proposed
         return np.concatenate([self.dataset.truth(position).boxes, proposed])
@@ -74,7 +74,7 @@ def run_finetune(stage: Stage, config: Config, dataset: Dataset, proposals: Stor
     regions = TrainingRegions(config, dataset, proposals)
     labels = _label_store(stage, regions, key_of(inputs))
     sampler = RegionSampler(labels.field("labels"), labels.offsets, config.finetune, config.seed)
-    trainer, preprocessing = _make_trainer(config, len(dataset.classes))
+    trainer, preprocessing = make_trainer(config, len(dataset.classes))
     checkpoint = stage.folder / "last.pt"
     if state := load_checkpoint(checkpoint):
         trainer.load(state)
@@ -106,7 +106,8 @@ def _label_store(stage: Stage, regions: TrainingRegions, key: str) -> Store:
     return writer.finish()
 
 
-def _make_trainer(config: Config, classes: int) -> tuple[Trainer, Preprocessing]:
+def make_trainer(config: Config, classes: int) -> tuple[Trainer, Preprocessing]:
+    """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or device."""
     torch.manual_seed(config.seed)
     network = RegionClassifier(config.network.variant, classes + 1, config.network.dropout)
     preprocessing = preprocessing_of(config.network.variant)

@@ -11,9 +11,10 @@ from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.evaluation.metrics import summary_text
+from detector.networks.device import choose_device
 from detector.pipeline.detect import run_detect
 from detector.pipeline.evaluate import run_evaluate
-from detector.pipeline.finetune import run_finetune
+from detector.pipeline.finetune import make_trainer, run_finetune
 from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder
 from detector.records import Report
@@ -32,6 +33,7 @@ def run_training(run: RunFolder, config: Config) -> Outcome:
     """Train a detector on the training split and test it on the test split; the report goes to `report/`."""
     training = open_dataset(config.data, config.data.train)
     testing = open_dataset(config.data, config.data.test)
+    make_trainer(config, len(training.classes))  # wrong weights are told now, not after hours of proposals
     run.begin(config)
     write_classes(run.path / "classes.csv", training.classes)
     run.log_notes(dict.fromkeys(training.notes + testing.notes))
@@ -44,6 +46,7 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str]) -> Outcom
     """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
     if not run.model_path.is_file():
         raise DataError(f"run must hold a trained model, got none at {run.model_path}")
+    choose_device(config.engine.device)  # a wrong one is told now
     testing = open_dataset(config.data, splits)
     run.log_notes(testing.notes)
     slug = split_slug(splits)

@@ -16,7 +16,7 @@ import pytest
 from detector.config import Config
 from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.networks.weights import load_model
 from detector.pipeline.detect import run_detect
 from detector.pipeline.finetune import TrainingRegions
@@ -95,6 +95,22 @@ def test_another_split_can_be_tested(finished_run: Finished, tiny_config: Config
     assert len(outcome.dataset) == 12
     assert outcome.folder == run.path / "report_train"
     assert (outcome.folder / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("engine", {"device": "nope"}, "engine.device must be auto, cpu or a device of this machine, got nope"),
+        ("network", {"weights": Path("/nowhere.npz")}, "/nowhere.npz"),
+    ],
+)
+def test_a_wrong_device_or_missing_weights_are_told_before_any_work(
+    tiny_config: Config, tmp_path: Path, section: str, values: dict[str, object], message: str
+) -> None:
+    changed = getattr(tiny_config, section).model_copy(update=values)
+    with pytest.raises((ConfigError, DataError), match=message):
+        run_training(RunFolder(tmp_path / "run"), tiny_config.model_copy(update={section: changed}))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_config: Config) -> None:
