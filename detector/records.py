@@ -122,6 +122,21 @@ class RegionScores:
 
 
 @dataclass(frozen=True, eq=False)
+class RegionFeatures:
+    """What the network makes of regions: boxes (N, 4) f32, features (N, 1024) f32, probs (N, outputs) f32.
+
+    The columns of `probs` are the network's outputs: those of a region classifier are background and C classes.
+    """
+
+    boxes: Float32
+    features: Float32
+    probs: Float32
+
+    def __post_init__(self) -> None:
+        _check(self, boxes=BOXES, features=(np.float32, ("N", "F")), probs=(np.float32, ("N", "outputs")))
+
+
+@dataclass(frozen=True, eq=False)
 class Detections:
     """Detected objects of one image: boxes (M, 4) f32, labels (M,) i64 in 1..C, scores (M,) f32, best first."""
 

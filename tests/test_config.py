@@ -11,12 +11,12 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 def load(tmp_path: Path, text: str, *overrides: str) -> Config:
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    return load_config(path, overrides)
+    return load_config(Config, path, overrides)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_of_the_project_loads(path: Path) -> None:
-    assert load_config(path).name == path.stem
+    assert load_config(Config, path).name == path.stem
 
 
 def test_an_empty_file_is_the_published_settings(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_dumped_settings_load_back_equal(tmp_path: Path) -> None:
         ("finetune:\n  steps: many\n", "finetune.steps is wrong: .*integer.*got 'many'"),
         ("finetune:\n  steps: 0\n", "finetune.steps is wrong: .*greater than or equal to 1, got 0"),
         ("finetune:\n  momentum: .nan\n", "finetune.momentum is wrong: .*finite"),
-        ("network:\n  variant: paper2\n", "network.variant is wrong: .*'paper' or 'paper_bn', got 'paper2'"),
+        ("network:\n  variant: paper2\n", "network.variant is wrong: .*'paper', 'paper_bn' or 'torchvision', got 'paper2'"),
         ("region:\n  padding: 200\n", "region: padding must be under half of crop_size 224, got 200"),
         ("finetune:\n  positives: 200\n", "finetune: positives must be at most batch_size 128, got 200"),
         ("- a\n- b\n", "must hold `section: key: value` lines, got list"),
@@ -79,7 +79,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, word: str, message: str) -> N
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
-        load_config(tmp_path / "nowhere.yaml")
+        load_config(Config, tmp_path / "nowhere.yaml")
 
 
 def test_settings_cannot_be_changed() -> None:

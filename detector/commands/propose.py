@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.config import load_config
+from detector.config import Config, load_config
 from detector.data.readers import open_dataset
 from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder
@@ -15,7 +15,7 @@ from detector.pipeline.train import split_slug
 def main(arguments: Sequence[str] | None = None) -> int:
     """Propose regions for every image of the split; print how many and where they are."""
     options = _parse(arguments)
-    config = load_config(options.config, options.overrides)
+    config = load_config(Config, options.config, options.overrides)
     splits = tuple(options.split)
     dataset = open_dataset(config.data, splits)
     run = RunFolder(options.run or Path("runs") / config.name)

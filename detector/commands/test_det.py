@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.config import Config
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import outcome_text, run_testing
 
@@ -13,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stages propose, detect and evaluate on other splits; print the mAP table and the report's path."""
     options = _parse(arguments)
     run = RunFolder(options.run)
-    config = run.read_config(options.overrides)
+    config = run.read_config(Config, options.overrides)
     outcome = run_testing(run, config, options.split or config.data.test)
     sys.stdout.write(outcome_text(outcome))
     return 0

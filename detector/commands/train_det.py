@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.config import dump_config, load_config
+from detector.config import Config, dump_config, load_config
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import outcome_text, run_training
 
@@ -13,7 +13,7 @@ from detector.pipeline.train import outcome_text, run_training
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stages propose, finetune, detect and evaluate; print the mAP table and the report's path."""
     options = _parse(arguments)
-    config = load_config(options.config, options.overrides)
+    config = load_config(Config, options.config, options.overrides)
     if options.print_config:
         sys.stdout.write(dump_config(config))
         return 0

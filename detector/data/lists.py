@@ -16,13 +16,14 @@ TRAIN_LIST = re.compile(r"train_(?:(pos|part|neg)_)?(\d+)\.txt")
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number (from 1) and the words of each line of a text file that is not blank."""
-    for number, line in enumerate(_read_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         words = line.split()
         if words:
             yield number, words
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a list file; DataError names one that cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -110,7 +111,7 @@ def _train_lists_by_class(folder: Path) -> dict[int, list[tuple[Path, str | None
 
 def _read_train_list(path: Path, kind: str | None, places: dict[str, int]) -> tuple[Int64, Int64]:
     """The images (n,) of a list and those (m,) listed as partial, as places in `places`, which grows."""
-    words = _read_text(path).split()
+    words = read_text(path).split()
     if kind:
         rows = _places_of(words, places)
         return rows, rows if kind == "part" else rows[:0]

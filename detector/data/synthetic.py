@@ -6,36 +6,38 @@ images is labelled for every class; the others are listed for some classes only,
 instances boxed, and may hold objects that nobody boxed.
 """
 
-import json
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from detector.data.classes import ClassList
 from detector.data.synthetic_painting import paint
-from detector.data.synthetic_scenes import MAX_CLASSES, MEAN_WIDTH, Scene, class_name, compose
-from detector.errors import ConfigError, DataError
-from detector.files import write_atomically, write_text
+from detector.data.synthetic_scenes import MEAN_WIDTH, Scene, class_name, compose
+from detector.data.synthetic_sets import (
+    CLASS,
+    LABELS,
+    PAINT,
+    SCENE,
+    Split,
+    begin_set,
+    check_numbers,
+    finish_set,
+    make_images,
+    stream,
+    write_jpeg,
+)
+from detector.errors import ConfigError
+from detector.files import write_text
 from detector.parallel import worker_count
 from detector.records import FIRST_LABEL, Bool, GroundTruth, Image, take
 
-Split = Literal["train", "val"]
-SPLITS: tuple[Split, ...] = ("train", "val")
-
 VERSION = 1  # raised whenever the same settings give other images
-MARKER = "synthetic.json"
-JPEG_QUALITY = 90
 EXHAUSTIVE = 0.7
+MIN_MEAN_WIDTH = 48
 
 POSITIVE, PARTIAL, NEGATIVE = 1, 0, -1  # of the train_X.txt lists
 UNLISTED = 2
@@ -44,9 +46,6 @@ UNLISTED_SHARE = 0.25  # likewise
 NEGATIVE_SHARE = 0.3  # of the classes absent from such images
 BLACKLIST_SHARE = 0.02  # of the validation images
 NO_XML_SHARE = 0.5  # of the images without a box
-
-_SCENE, _PAINT, _LABELS, _CLASS = range(4)  # independent random streams of an image
-_CHUNK = 16
 
 Status = NDArray[np.int8]
 
@@ -85,7 +84,7 @@ def render_image(
 ) -> tuple[Image, GroundTruth]:
     """Image `index` (from 0) of a split, (H, W, 3) RGB, and all its objects, boxed by their visible parts."""
     scene = _scene(index, classes, seed, split, mean_width)
-    return paint(scene, _stream(seed, split, index, _PAINT)), scene.truth
+    return paint(scene, stream(seed, split, index, PAINT)), scene.truth
 
 
 def make_dataset(
@@ -108,89 +107,43 @@ def make_dataset(
     workers = worker_count(workers)
     recipe = _Recipe(images, max(images // 4, 1) if val is None else val, classes, seed, exhaustive, mean_width)
     _check(recipe, workers)
-    if _is_finished(out, recipe):
+    settings = {"version": VERSION, **asdict(recipe)}
+    if not begin_set(out, settings):
         return
-    for stale in out.rglob(".*.tmp"):  # a killed run could not remove them
-        stale.unlink()
-    _write_marker(out, recipe, finished=False)
     _write_classes(out, classes)
     _write_train_lists(
         out, recipe, np.stack([done.status for done in _make_images(out, recipe, "train", workers)])
     )
     _write_val_lists(out, recipe, [done.blacklisted for done in _make_images(out, recipe, "val", workers)])
-    _write_marker(out, recipe, finished=True)
+    finish_set(out, settings)
 
 
 def _check(recipe: _Recipe, workers: int) -> None:
-    for name, value, low in (
-        ("images", recipe.images, 1),
-        ("val", recipe.val, 1),
-        ("seed", recipe.seed, 0),
-        ("mean width", recipe.mean_width, 48),
-        ("workers", workers, 1),
-    ):
-        if value < low:
-            raise ConfigError(f"{name} must be at least {low}, got {value}")
-    if not 1 <= recipe.classes <= MAX_CLASSES:
-        raise ConfigError(f"classes must be in 1..{MAX_CLASSES}, got {recipe.classes}")
+    check_numbers(recipe.images, recipe.val, recipe.classes, recipe.seed, workers)
+    if recipe.mean_width < MIN_MEAN_WIDTH:
+        raise ConfigError(f"mean width must be at least {MIN_MEAN_WIDTH}, got {recipe.mean_width}")
     if not 0 <= recipe.exhaustive <= 1:
         raise ConfigError(f"exhaustive must be in 0..1, got {recipe.exhaustive}")
-
-
-def _is_finished(out: Path, recipe: _Recipe) -> bool:
-    """Whether `out` holds the whole set; DataError where it holds files that are not of this set."""
-    if out.exists() and not out.is_dir():
-        raise DataError(f"output must be a folder, got {out}, a file")
-    if not out.exists() or not any(out.iterdir()):
-        return False
-    try:
-        found = json.loads((out / MARKER).read_text(encoding="utf-8"))
-        finished = found.pop("finished")
-    except (OSError, ValueError, KeyError, AttributeError):
-        raise DataError(f"output must be an empty folder or a synthetic set, got {out} with other files") from None
-    for name, value in _settings(recipe).items():
-        if found.get(name) != value:
-            raise DataError(f"output must hold a set with {name} {value}, got {found.get(name)} ({out / MARKER})")
-    return bool(finished)
-
-
-def _settings(recipe: _Recipe) -> dict[str, float]:
-    return {"version": VERSION, **asdict(recipe)}
-
-
-def _write_marker(out: Path, recipe: _Recipe, finished: bool) -> None:
-    write_text(out / MARKER, json.dumps({**_settings(recipe), "finished": finished}, indent=2) + "\n")
 
 
 def _make_images(out: Path, recipe: _Recipe, split: Split, workers: int) -> Iterator[_Labelling]:
     """Write the images and annotations of a split; yields in order what is known of each."""
     make = partial(_make_image, out, recipe, split)
     count = recipe.images if split == "train" else recipe.val
-    progress = partial(tqdm, total=count, desc=split, unit="image", disable=None)
-    if workers == 1:
-        yield from progress(map(make, range(count)))
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
-        yield from progress(pool.map(make, range(count), chunksize=_CHUNK))
-
-
-def _start_worker() -> None:
-    """Leave the cores to the other workers, and an interrupt to the parent."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return make_images(make, count, split, workers)
 
 
 def _make_image(out: Path, recipe: _Recipe, split: Split, index: int) -> _Labelling:
     """Write one image and its annotation, the image last: where it stands already, both are done."""
     scene = _scene(index, recipe.classes, recipe.seed, split, recipe.mean_width)
-    rng = _stream(recipe.seed, split, index, _LABELS)
+    rng = stream(recipe.seed, split, index, LABELS)
     labelling = _label_train(scene, recipe, rng) if split == "train" else _label_val(scene, recipe, rng)
     picture = out / "Data" / "DET" / split / f"{image_id(split, index)}.JPEG"
     if not picture.exists():
         if labelling.boxed.any() or rng.random() >= NO_XML_SHARE:
             annotation = out / "Annotations" / "DET" / split / f"{image_id(split, index)}.xml"
             write_text(annotation, _annotation(scene, labelling.boxed, split, index, recipe.classes))
-        _write_jpeg(picture, paint(scene, _stream(recipe.seed, split, index, _PAINT)))
+        write_jpeg(picture, paint(scene, stream(recipe.seed, split, index, PAINT)))
     return labelling
 
 
@@ -202,12 +155,8 @@ def image_id(split: Split, index: int) -> str:
 def _scene(index: int, classes: int, seed: int, split: Split, mean_width: float) -> Scene:
     """The classes take turns, in a new order each round, so that none is missing from a small set."""
     block, turn = divmod(index, classes)
-    order = _stream(seed, split, block, _CLASS).permutation(classes)
-    return compose(_stream(seed, split, index, _SCENE), classes, int(order[turn]) + FIRST_LABEL, mean_width)
-
-
-def _stream(seed: int, split: Split, index: int, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([seed, SPLITS.index(split), index, purpose])
+    order = stream(seed, split, block, CLASS).permutation(classes)
+    return compose(stream(seed, split, index, SCENE), classes, int(order[turn]) + FIRST_LABEL, mean_width)
 
 
 def _full_knowledge(scene: Scene, classes: int) -> tuple[Bool, Status]:
@@ -247,12 +196,6 @@ def _label_val(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labe
     forgotten = rng.integers(len(labels))
     boxed[forgotten] = False
     return _Labelling(boxed, status, int(labels[forgotten]))
-
-
-def _write_jpeg(path: Path, image: Image) -> None:
-    _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    with write_atomically(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
 
 
 def _annotation(scene: Scene, boxed: Bool, split: Split, index: int, classes: int) -> str:

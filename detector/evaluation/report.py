@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import jinja2
 
 from detector.evaluation.curves import curves_svg, sparkline
-from detector.evaluation.metrics import Classes, decimal, headline, metrics_tree, ranking, remarks
+from detector.evaluation.metrics import Classes, headline, metrics_tree, ranking, remarks
+from detector.evaluation.pages import page_environment
 from detector.files import write_text
 from detector.records import Image, Report
 
@@ -76,7 +76,7 @@ def write_report(
         "coco_meanings": COCO_MEANINGS,
         "notes": dict(notes or {}),
     }
-    environment = _environment()
+    environment = page_environment()
     write_text(folder / "metrics.json", json.dumps(tree, indent=1, allow_nan=False) + "\n")
     write_text(folder / "report.md", environment.get_template("report.md.j2").render(context))
     page = environment.get_template("report.html.j2").render(
@@ -87,24 +87,6 @@ def write_report(
     )
     write_text(folder / html_name, page)
     return folder / html_name
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("detector.evaluation"),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["decimal"] = decimal
-    environment.filters["cell"] = _markdown_cell
-    return environment
-
-
-def _markdown_cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|")
 
 
 def _data_uri(image: Image) -> str:

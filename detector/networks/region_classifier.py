@@ -6,7 +6,7 @@ from detector.networks.googlenet import FEATURES, GoogLeNet, Variant
 
 
 class RegionClassifier(nn.Module):
-    """Crops (B, 3, S, S), preprocessed, to logits (B, outputs); for detection outputs = C + 1, 0 is background."""
+    """Crops (B, 3, H, W), preprocessed, to logits (B, outputs); for detection outputs = C + 1, 0 is background."""
 
     def __init__(self, variant: Variant, outputs: int, dropout: float = 0.4) -> None:
         super().__init__()
@@ -16,10 +16,18 @@ class RegionClassifier(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
-    def features(self, crops: Tensor) -> Tensor:
-        """Pooled features (B, 1024) of crops (B, 3, S, S)."""
-        return self.backbone(crops).mean((2, 3))
-
     def forward(self, crops: Tensor) -> Tensor:
-        """Logits (B, outputs) of crops (B, 3, S, S)."""
-        return self.classifier(self.dropout(self.features(crops)))
+        """Logits (B, outputs) of crops (B, 3, H, W)."""
+        return self.classify(self.features(crops))
+
+    def features(self, crops: Tensor) -> Tensor:
+        """Pooled features (B, 1024) of crops (B, 3, H, W)."""
+        return self.pool(self.backbone(crops))
+
+    def pool(self, last_map: Tensor) -> Tensor:
+        """Features (B, 1024), the averages of the map (B, 1024, h, w) of inception 5b."""
+        return last_map.mean((2, 3))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, outputs) of features (B, 1024)."""
+        return self.classifier(self.dropout(features))

@@ -35,14 +35,20 @@ class Preprocessing:
 
 BVLC = Preprocessing("BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))
 IMAGENET = Preprocessing("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+TORCHVISION = Preprocessing("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+
+
+def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """The network's view (B, 3, H, W) f32 of RGB images (B, H, W, 3) uint8, on their device."""
+    channels = images if preprocessing.channel_order == "RGB" else images.flip(3)
+    mean = torch.tensor(preprocessing.mean, device=images.device)
+    scale = torch.tensor(preprocessing.scale, device=images.device)
+    return ((channels.float() - mean) / scale).permute(0, 3, 1, 2)
 
 
 def prepare_image(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     """The network's view (1, 3, H, W) f32 of an RGB image (H, W, 3) uint8, on the image's device."""
-    channels = image if preprocessing.channel_order == "RGB" else image.flip(2)
-    mean = torch.tensor(preprocessing.mean, device=image.device)
-    scale = torch.tensor(preprocessing.scale, device=image.device)
-    return ((channels.float() - mean) / scale).permute(2, 0, 1).contiguous()[None]
+    return normalise(image[None], preprocessing).contiguous()
 
 
 def warp_regions(prepared: Tensor, boxes: Tensor, crop_size: int, padding: int) -> Tensor:

@@ -1,8 +1,10 @@
-"""Weight files: the BVLC GoogLeNet, and the project's own safetensors with all that a model needs to be used."""
+"""Weight files of every family, read under this project's names; written as safetensors with all a model needs."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,96 +16,194 @@ from torch import Tensor, nn
 
 from detector.errors import DataError
 from detector.files import write_atomically
-from detector.networks.googlenet import TABLE_1, Variant
+from detector.networks.auxiliary import WithAuxiliaryHeads
+from detector.networks.caffemodel import read_caffemodel
+from detector.networks.googlenet import DESIGNS, Variant
+from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import BVLC, IMAGENET, Preprocessing
+from detector.networks.warp import BVLC, IMAGENET, TORCHVISION, Preprocessing
 
 METADATA = "detector"  # one key: safetensors keeps no order among several, and equal models are equal files
-BVLC_LAYERS = {
-    "conv1/7x7_s2": "backbone.conv1.conv",
-    "conv2/3x3_reduce": "backbone.conv2_reduce.conv",
-    "conv2/3x3": "backbone.conv2.conv",
-    **{
-        f"inception_{name}/{theirs}": f"backbone.inception.{name}.{ours}.conv"
-        for name in TABLE_1
-        for theirs, ours in {
-            "1x1": "conv1",
-            "3x3_reduce": "reduce3",
-            "3x3": "conv3",
-            "5x5_reduce": "reduce5",
-            "5x5": "conv5",
-            "pool_proj": "pool_proj",
-        }.items()
-    },
-    "loss3/classifier": "classifier",
-}
+HEADS = "heads."
+BATCHES = "num_batches_tracked"  # a counter that old files lack; nothing depends on it
+FIRST_CONVOLUTION = "backbone.conv1.conv.weight"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a weight file holds: `state` by our names, auxiliary heads under "heads.", and what goes with it."""
+
+    state: dict[str, Tensor]
+    variant: Variant
+    preprocessing: Preprocessing
+    path: Path
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """The number of classes of the classifier."""
+        return len(self._tensor("classifier.weight"))
+
+    def network(self) -> dict[str, Tensor]:
+        """The state without the auxiliary heads."""
+        return {key: value for key, value in self.state.items() if not key.startswith(HEADS)}
+
+    def heads(self) -> dict[str, Tensor]:
+        """The state of the auxiliary heads; empty where the file has none."""
+        return {key.removeprefix(HEADS): self.state[key] for key in self.state if key.startswith(HEADS)}
+
+    def in_rgb(self) -> "Weights":
+        """The same function of RGB images: where the network wants BGR, its first convolution is turned round."""
+        if self.preprocessing.channel_order == "RGB":
+            return self
+        state = self.state | {FIRST_CONVOLUTION: self._tensor(FIRST_CONVOLUTION).flip(1)}
+        turned = Preprocessing("RGB", self.preprocessing.mean[::-1], self.preprocessing.scale[::-1])
+        return Weights(state, self.variant, turned, self.path, self.metadata)
+
+    def _tensor(self, key: str) -> Tensor:
+        if key not in self.state:
+            raise DataError(f"weights must hold {key}, got a file without it ({self.path})")
+        return self.state[key]
 
 
 def preprocessing_of(variant: Variant) -> Preprocessing:
     """The input that `variant` is trained with from scratch; pretrained weights bring their own."""
-    return BVLC if variant == "paper" else IMAGENET
+    return {"paper": BVLC, "paper_bn": IMAGENET, "torchvision": TORCHVISION}[variant]
+
+
+def read_weights(path: Path) -> Weights:
+    """The weights of `path`: BVLC's .caffemodel or .npz, torchvision's .pth, or our .safetensors.
+
+    DataError where the file cannot be read or holds layers that are not GoogLeNet's.
+    """
+    match path.suffix:
+        case ".caffemodel":
+            return Weights(_renamed(read_caffemodel(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
+        case ".npz":
+            return Weights(_renamed(_read_npz(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
+        case ".pth" | ".pt":
+            state = _renamed(_read_pth(path), TORCHVISION_LAYERS, "torchvision", path)
+            return Weights(state, "torchvision", TORCHVISION, path)
+        case ".safetensors":
+            return _read_safetensors(path)
+    raise DataError(f"weights must be a .caffemodel, .npz, .pth or .safetensors file, got {path}")
 
 
 def load_pretrained(network: RegionClassifier, path: Path) -> Preprocessing:
-    """Load the weights of `path` (.npz of BVLC, or our .safetensors) into `network`; return their preprocessing.
+    """Load the weights of `path` into `network`, without auxiliary heads; return their preprocessing.
 
     A classifier with another number of outputs keeps its initial weights: that is fine-tuning. DataError names
     the layer that is missing or of another shape.
     """
-    match path.suffix:
-        case ".npz":
-            state, preprocessing = _read_bvlc_npz(path), BVLC
-        case ".safetensors":
-            state, metadata = read_safetensors(path)
-            preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
-        case _:
-            raise DataError(f"weights must be a .npz or .safetensors file, got {path}")
+    weights = read_weights(path)
+    _check_variant(weights, network.backbone.variant)
     own = network.state_dict()
+    state = weights.network()
     if state.get("classifier.weight", own["classifier.weight"]).shape != own["classifier.weight"].shape:
-        state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
         state |= {key: own[key] for key in ("classifier.weight", "classifier.bias")}
     load_state(network, state, path)
-    return preprocessing
+    return weights.preprocessing
+
+
+def load_heads(network: WithAuxiliaryHeads, path: Path) -> bool:
+    """Load the auxiliary heads of `path`; False where it has none for this number of classes."""
+    heads = read_weights(path).heads()
+    own = network.heads.state_dict()
+    if any(heads[key].shape != own[key].shape for key in heads.keys() & own.keys() if "classifier" in key):
+        return False
+    if heads:
+        load_state(network.heads, heads, path)
+    return bool(heads)
+
+
+def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, Any]]:
+    """The network of a weight file of any family, in eval mode, its preprocessing, and the file's metadata."""
+    weights = read_weights(path)
+    network = RegionClassifier(weights.variant, weights.outputs)
+    load_state(network, weights.network(), path)
+    return network.eval(), weights.preprocessing, weights.metadata
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load `state` into `network`; DataError names the first layer that is missing or misshapen."""
     own = network.state_dict()
+    counters = {key: value for key, value in own.items() if key.endswith(BATCHES)}
+    given = counters | dict(state)
     for key, value in own.items():
-        if key not in state:
+        if key not in given:
             raise DataError(f"weights must hold {key}, got a file without it ({path})")
-        if state[key].shape != value.shape:
-            wanted, got = tuple(value.shape), tuple(state[key].shape)
+        if given[key].shape != value.shape:
+            wanted, got = tuple(value.shape), tuple(given[key].shape)
             raise DataError(f"weights of {key} must have shape {wanted}, got {got} ({path})")
-    unknown = sorted(set(state) - set(own))
+    unknown = sorted(set(given) - set(own))
     if unknown:
         raise DataError(f"weights must hold the network's layers only, got {unknown[0]} ({path})")
-    network.load_state_dict(dict(state))
+    network.load_state_dict(given)
 
 
 def save_model(path: Path, network: RegionClassifier, preprocessing: Preprocessing, **metadata: Any) -> None:
-    """Write `network` as safetensors, its header stating variant, outputs, preprocessing and `metadata` (JSON)."""
+    """Write `network` as safetensors, its header stating variant, outputs, preprocessing, hash and `metadata`."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     facts = {
         "variant": network.backbone.variant,
         "outputs": network.classifier.out_features,
         "preprocessing": preprocessing.to_dict(),
+        "hash": state_hash(state),
         **metadata,
     }
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with write_atomically(path) as temporary:
         save_file(state, temporary, {METADATA: json.dumps(facts)})
 
 
-def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, Any]]:
-    """The network of a file that `save_model` wrote, in eval mode, its preprocessing, and all its metadata."""
-    state, metadata = read_safetensors(path)
-    network = RegionClassifier(metadata["variant"], metadata["outputs"])
-    load_state(network, state, path)
-    return network.eval(), Preprocessing.from_dict(metadata["preprocessing"]), metadata
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of names, types, shapes and values: equal for equal weights, whatever file they come from."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the metadata of a file that `save_model` wrote; DataError where it is none."""
+def _check_variant(weights: Weights, variant: Variant) -> None:
+    if weights.variant != variant:
+        raise DataError(
+            f"weights must be of the variant {variant}, got those of {weights.variant} ({weights.path});"
+            f" network.variant={weights.variant} takes them"
+        )
+
+
+def _renamed(given: Mapping[str, Tensor], layers: Mapping[str, str], family: str, path: Path) -> dict[str, Tensor]:
+    """`given` with its layers called by our names; `layers` maps theirs to ours."""
+    state = {}
+    for key, value in given.items():
+        layer, _, kind = key.rpartition(".")
+        if layer not in layers:
+            raise DataError(f"weights must hold GoogLeNet's {family} layers, got {key} ({path})")
+        state[f"{layers[layer]}.{kind}"] = value
+    return state
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(f"weights must be a readable .npz file, got {path} ({error})") from None
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler, with anything
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"weights must be a readable state dict, got {path} ({reason})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataError(f"weights must be a state dict of tensors, got another object ({path})")
+    return state
+
+
+def _read_safetensors(path: Path) -> Weights:
     try:
         with safe_open(path, "pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
@@ -113,20 +213,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     missing = {"variant", "outputs", "preprocessing"} - metadata.keys()
     if missing:
         raise DataError(f"weights must state {sorted(missing)[0]} in their metadata, got none ({path})")
-    return state, metadata
-
-
-def _read_bvlc_npz(path: Path) -> dict[str, Tensor]:
-    """The arrays of `bvlc_googlenet` (`LAYER.weight`, `LAYER.bias`) under our layers' names."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            given = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"weights must be a readable .npz file, got {path} ({error})") from None
-    state = {}
-    for key, value in given.items():
-        layer, _, kind = key.rpartition(".")
-        if layer not in BVLC_LAYERS:
-            raise DataError(f"weights must hold GoogLeNet's Caffe layers, got {key} ({path})")
-        state[f"{BVLC_LAYERS[layer]}.{kind}"] = value
-    return state
+    if metadata["variant"] not in DESIGNS:
+        raise DataError(
+            f"weights must be of a variant in {', '.join(DESIGNS)}, got {metadata['variant']} ({path})"
+        )
+    found = state_hash(state)
+    if metadata.get("hash", found) != found:
+        raise DataError(f"weights must have the hash {metadata['hash']} of their metadata, got {found} ({path})")
+    return Weights(state, metadata["variant"], Preprocessing.from_dict(metadata["preprocessing"]), path, metadata)

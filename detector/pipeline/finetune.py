@@ -1,11 +1,8 @@
 """Stage `finetune`: the region classifier, trained on the regions of the training split."""
 
-import csv
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -16,23 +13,27 @@ from detector.data.augment import PhotometricAugment
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
 from detector.data.stores import Store, StoreWriter, read_proposals
-from detector.files import write_atomically
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_pretrained, preprocessing_of, save_model
 from detector.parallel import worker_count
+from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import finetune_inputs
-from detector.pipeline.interrupt import interrupts_noted
 from detector.pipeline.run import Stage, key_of
+from detector.pipeline.steps import MetricsLog, run_steps
 from detector.records import Array, Float32, Image
 from detector.training.assign import assign
-from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, load_patches, warp_patches
-from detector.training.checkpoint import load_checkpoint, save_checkpoint
-from detector.training.loop import StepResult, Trainer
+from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, warp_patches
+from detector.training.checkpoint import load_checkpoint
+from detector.training.loading import load_batches
+from detector.training.loop import Trainer, parameter_groups
+from detector.training.objectives import RegionObjective
 from detector.training.sample import RegionSampler
+from detector.training.schedule import Schedule
 
-METRICS = ("step", "loss", "object_accuracy", "background_accuracy", "learning_rate", "regions_per_second")
+METRICS = ("object_accuracy", "background_accuracy")
+STEP_FACTOR = 0.1  # of the learning rate every finetune.step_size steps
 
 
 class TrainingRegions:
@@ -79,7 +80,8 @@ def run_finetune(stage: Stage, config: Config, dataset: Dataset, proposals: Stor
     if state := load_checkpoint(checkpoint):
         trainer.load(state)
     batches = _batches(config, regions, sampler, preprocessing, trainer)
-    last = _train(trainer, batches, config, checkpoint, stage.run.path / "metrics.csv")
+    log = MetricsLog(stage.run.path / "metrics.csv", "finetune", METRICS, "region", config.finetune.batch_size)
+    last = run_steps(trainer, batches, Group(0, 1, trainer.device), checkpoint, log)
     save_model(
         model_path,
         trainer.tested_network(),
@@ -106,7 +108,7 @@ def _label_store(stage: Stage, regions: TrainingRegions, key: str) -> Store:
     return writer.finish()
 
 
-def make_trainer(config: Config, classes: int) -> tuple[Trainer, Preprocessing]:
+def make_trainer(config: Config, classes: int) -> tuple[Trainer[RegionClassifier, RegionBatch], Preprocessing]:
     """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or device."""
     torch.manual_seed(config.seed)
     network = RegionClassifier(config.network.variant, classes + 1, config.network.dropout)
@@ -115,7 +117,22 @@ def make_trainer(config: Config, classes: int) -> tuple[Trainer, Preprocessing]:
         preprocessing = load_pretrained(network, config.network.weights)
     device = choose_device(config.engine.device)
     precision = choose_precision(config.engine.precision, device)
-    return Trainer(network, config.finetune, config.seed, device, precision), preprocessing
+    settings = config.finetune
+    trainer = Trainer(
+        network,
+        RegionObjective(settings.label_smoothing),
+        settings,
+        Schedule(settings.schedule, settings.steps, settings.step_size, STEP_FACTOR, settings.warmup),
+        parameter_groups(
+            [(network.backbone, 1.0), (network.classifier, settings.head_factor)],
+            settings.learning_rate,
+            settings.weight_decay,
+        ),
+        config.seed,
+        device,
+        precision,
+    )
+    return trainer, preprocessing
 
 
 def _batches(
@@ -123,7 +140,7 @@ def _batches(
     regions: TrainingRegions,
     sampler: RegionSampler,
     preprocessing: Preprocessing,
-    trainer: Trainer,
+    trainer: Trainer[RegionClassifier, RegionBatch],
 ) -> Iterator[RegionBatch]:
     distort = PhotometricAugment(config.finetune.photometric)
     distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
@@ -131,62 +148,7 @@ def _batches(
     cache_bytes = CACHE_BYTES // max(workers, 1)
     source = PatchSource(sampler, regions.image, regions.boxes, distort, config.region, cache_bytes)
     on_gpu = trainer.device.type != "cpu"
-    patches = load_patches(source, trainer.step, config.finetune.steps, workers, pin=on_gpu)
+    patches = load_batches(source, trainer.step, config.finetune.steps, workers, pin=on_gpu)
     return map(
         partial(warp_patches, preprocessing=preprocessing, region=config.region, device=trainer.device), patches
     )
-
-
-def _train(
-    trainer: Trainer, batches: Iterator[RegionBatch], config: Config, checkpoint: Path, metrics: Path
-) -> float | None:
-    """Run the remaining steps with progress, metrics and checkpoints; the last loss, None where none was left.
-
-    An interrupt waits for the end of the step, so that the checkpoint it leaves is that of a whole step.
-    """
-    settings = config.finetune
-    cut_metrics(metrics, trainer.step)
-    rows: list[StepResult] = []
-    loss = None
-    started = time.monotonic()
-    progress = tqdm(total=settings.steps, initial=trainer.step, desc="finetune", unit="step")
-    with progress, interrupts_noted() as interrupted:
-        for result in trainer.train(batches):
-            loss = result.loss
-            rows.append(result)
-            progress.update()
-            if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
-                rate = len(rows) * settings.batch_size / (time.monotonic() - started)
-                progress.set_postfix(_append_metrics(metrics, trainer.step, rows, rate))
-                rows, started = [], time.monotonic()
-            if trainer.step % settings.checkpoint_every == 0 or interrupted():
-                save_checkpoint(checkpoint, trainer.state())
-            if interrupted():
-                raise KeyboardInterrupt
-    save_checkpoint(checkpoint, trainer.state())
-    return loss
-
-
-def cut_metrics(path: Path, step: int) -> None:
-    """Make `path` a metrics table up to `step`: rows that a resumed run will write again are dropped."""
-    rows: list[list[str]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row and row[0].isdecimal() and int(row[0]) <= step]
-    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([METRICS, *rows])
-
-
-def _append_metrics(path: Path, step: int, results: list[StepResult], rate: float) -> dict[str, str]:
-    """Append the means of `results` as one row; the row as text for the progress bar."""
-    values = {
-        "loss": fmean(r.loss for r in results),
-        "object_accuracy": fmean(r.object_accuracy for r in results),
-        "background_accuracy": fmean(r.background_accuracy for r in results),
-        "learning_rate": results[-1].learning_rate,
-        "regions_per_second": rate,
-    }
-    texts = {name: f"{value:.6g}" for name, value in values.items()}
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([step, *texts.values()])
-    return {name: f"{values[name]:.3f}" for name in ("loss", "object_accuracy", "background_accuracy")}

@@ -10,14 +10,16 @@ import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
-from detector.config import Config, dump_config, load_config
+from detector.config import Section, dump_config, load_config
 from detector.errors import DataError
 from detector.files import write_text
+
+Kind = TypeVar("Kind", bound=Section)
 
 PACKAGES = (
     "googlenet-detector",
@@ -47,17 +49,22 @@ class RunFolder:
         """The fine-tuned network."""
         return self.path / "model" / "region_classifier.safetensors"
 
-    def begin(self, config: Config) -> None:
+    @property
+    def classifier_path(self) -> Path:
+        """The trained image classifier."""
+        return self.path / "model" / "classifier.safetensors"
+
+    def begin(self, config: Section) -> None:
         """Write the settings and the environment, and note the start."""
         write_text(self.config_path, dump_config(config))
         write_text(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
         self.log("start", config=str(self.config_path))
 
-    def read_config(self, overrides: list[str]) -> Config:
+    def read_config(self, kind: type[Kind], overrides: list[str]) -> Kind:
         """The settings of an earlier run with `overrides` over them; DataError where this is no run."""
         if not self.config_path.is_file():
             raise DataError(f"run must be a folder that holds config.yaml, got {self.path}")
-        return load_config(self.config_path, overrides)
+        return load_config(kind, self.config_path, overrides)
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one JSON line to log.jsonl."""

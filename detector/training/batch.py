@@ -1,18 +1,17 @@
 """From drawn regions to crops on the device: decode, cut and distort on CPU workers, warp on the device."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from detector.boxes import expand_boxes
 from detector.config import RegionSettings
-from detector.errors import DataError
 from detector.networks.warp import Preprocessing, prepare_image, warp_regions
 from detector.records import Float32, Image
 from detector.training.sample import RegionSampler
@@ -137,31 +136,3 @@ def warp_patches(
     return RegionBatch(
         patches.step, stacked.contiguous(memory_format=torch.channels_last), patches.labels.to(device)
     )
-
-
-def load_patches(source: PatchSource, first: int, last: int, workers: int, pin: bool) -> Iterator[Patches]:
-    """The batches of steps first..last - 1 in order, prepared by `workers` processes (0: in this one)."""
-    loader = DataLoader(
-        _Guarded(source),
-        batch_size=None,
-        sampler=range(first, last),
-        num_workers=workers,
-        pin_memory=pin,
-    )
-    for result in loader:
-        if isinstance(result, DataError):
-            raise result
-        yield result
-
-
-class _Guarded(Dataset[Patches | DataError]):
-    """`source`, with the user's mistakes as results: raised in a worker they would come back as a traceback."""
-
-    def __init__(self, source: PatchSource) -> None:
-        self.source = source
-
-    def __getitem__(self, step: int) -> Patches | DataError:
-        try:
-            return self.source[step]
-        except DataError as error:
-            return error

@@ -1,67 +1,87 @@
-"""The training loop: gradient descent on batches of regions, resumable at any step."""
+"""The training loop: gradient descent by an objective, resumable at any step, on one process or many."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from detector.config import FinetuneSettings
+from detector.config import TrainingSettings
 from detector.errors import DataError
-from detector.networks.region_classifier import RegionClassifier
-from detector.records import BACKGROUND
-from detector.training.batch import RegionBatch
+from detector.training.schedule import Schedule
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class StepBatch(Protocol):
+    """A batch that knows its step."""
+
+    @property
+    def step(self) -> int:
+        """The number of the step, from 0."""
+
+
+Batch = TypeVar("Batch", bound=StepBatch)
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did: its loss, and the share of object and of background regions that were right."""
+    """What one step did: its loss and learning rate, and the numbers its objective adds."""
 
     step: int
     loss: float
-    object_accuracy: float
-    background_accuracy: float
     learning_rate: float
+    metrics: dict[str, float]
 
 
-class Trainer:
-    """Network, optimiser and averaged weights; `step` is the number of steps done."""
+class Trainer(Generic[Net, Batch]):
+    """Network, optimiser and averaged weights; `step` is the number of steps done.
+
+    `groups` are the optimiser's parameters, as `parameter_groups` makes them. In a process group every process
+    trains on its share of each batch, and gradients and numbers are the means over all.
+    """
 
     def __init__(
         self,
-        network: RegionClassifier,
-        settings: FinetuneSettings,
+        network: Net,
+        objective: Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]],
+        settings: TrainingSettings,
+        schedule: Schedule,
+        groups: list[dict[str, Any]],
         seed: int,
         device: torch.device,
         precision: torch.dtype,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
+        self.objective = objective
         self.settings = settings
+        self.schedule = schedule
         self.seed = seed
         self.device = device
         self.precision = precision
         self.step = 0
-        self.optimizer = _make_optimizer(self.network, settings)
+        self.optimizer = _make_optimizer(groups, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-        self.average: AveragedModel | None = None
-        if settings.average_decay:
-            averaging = get_ema_multi_avg_fn(settings.average_decay)
-            self.average = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True)
+        self.average = _make_average(self.network, settings)
+        self.is_distributed = distributed.is_initialized()
+        self.parallel: nn.Module = DistributedDataParallel(self.network) if self.is_distributed else self.network
 
-    def train(self, batches: Iterable[RegionBatch]) -> Iterator[StepResult]:
+    def train(self, batches: Iterable[Batch]) -> Iterator[StepResult]:
         """One step a batch; the batches must begin at `self.step`. A loss that is not finite raises DataError."""
         for batch in batches:
             result = self._train_step(batch)
             self.step += 1
             yield result
 
-    def tested_network(self) -> RegionClassifier:
-        """The network whose weights are tested: the moving average where there is one."""
-        return self.network if self.average is None else cast(RegionClassifier, self.average.module)
+    def tested_network(self) -> Net:
+        """The network whose weights are tested: the averaged ones where there are any."""
+        if self.average is None or not self.average.n_averaged:
+            return self.network
+        return cast(Net, self.average.module)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain values and tensors."""
@@ -82,35 +102,49 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
-    def _train_step(self, batch: RegionBatch) -> StepResult:
-        # dropout draws from the global generator: seeded by step, so that a resumed run draws the same
-        torch.manual_seed(self.seed * 1_000_003 + batch.step)
-        factor = schedule_factor(self.settings, batch.step)
+    def _train_step(self, batch: Batch) -> StepResult:
+        self._seed(batch.step)
+        factor = self.schedule.factor(batch.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_rate"] * factor
         mixed = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision if mixed else torch.bfloat16, enabled=mixed):
-            logits = self.network(batch.crops).float()
-        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self.settings.label_smoothing)
-        value = loss.item()
+            loss, metrics = self.objective(self.parallel, batch)
+        values = self._means({"loss": loss, **metrics})
+        value = values.pop("loss")
         if not math.isfinite(value):
             raise DataError(
                 f"loss must be finite, got {value} at step {batch.step}"
-                f" (finetune.learning_rate is {self.settings.learning_rate:g})"
+                f" (learning_rate is {self.settings.learning_rate:g})"
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.average is not None:
+        self._update_average(batch.step)
+        return StepResult(batch.step, value, self.settings.learning_rate * factor, values)
+
+    def _seed(self, step: int) -> None:
+        """Dropout draws from the global generator: seeded by step, so that a resumed run draws the same."""
+        rank = distributed.get_rank() if self.is_distributed else 0
+        torch.manual_seed((self.seed * 1_000_003 + step) * 1_009 + rank)
+
+    def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """The values as numbers; in a process group their means, so that every process sees the same."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        if self.is_distributed:
+            distributed.all_reduce(stacked)
+            stacked /= distributed.get_world_size()
+        return dict(zip(values, stacked.tolist(), strict=True))
+
+    def _update_average(self, step: int) -> None:
+        if self.average is None:
+            return
+        if self.settings.average == "ema" or step >= self.settings.average_start * self.schedule.steps:
             self.average.update_parameters(self.network)
-        return StepResult(
-            batch.step, value, *_accuracies(logits, batch.labels), self.settings.learning_rate * factor
-        )
 
 
-def _make_optimizer(network: RegionClassifier, settings: FinetuneSettings) -> torch.optim.Optimizer:
-    groups = parameter_groups(network, settings)
+def _make_optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
     match settings.optimizer:
         case "sgd":
             return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
@@ -118,29 +152,27 @@ def _make_optimizer(network: RegionClassifier, settings: FinetuneSettings) -> to
             return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 
-def parameter_groups(network: RegionClassifier, settings: FinetuneSettings) -> list[dict[str, Any]]:
-    """Four groups: backbone and classifier, the latter at `head_factor` times the rate; biases without decay."""
+def _make_average(network: nn.Module, settings: TrainingSettings) -> AveragedModel | None:
+    match settings.average:
+        case "none":
+            return None
+        case "ema":
+            averaging = get_ema_multi_avg_fn(settings.average_decay)
+            return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+        case "polyak":
+            return AveragedModel(network, use_buffers=True)
+
+
+def parameter_groups(
+    parts: Iterable[tuple[nn.Module, float]], learning_rate: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Two groups a (module, factor): at `factor` times the rate, matrices with weight decay, biases without."""
     groups = []
-    parts = ((network.backbone, 1.0), (network.classifier, settings.head_factor))
     for part, factor in parts:
-        for decay, is_matrix in ((settings.weight_decay, True), (0.0, False)):
-            chosen = [p for p in part.parameters() if (p.ndim > 1) == is_matrix]
-            rate = settings.learning_rate * factor
-            groups.append({"params": chosen, "weight_decay": decay, "base_rate": rate})
+        trained = [p for p in part.parameters() if p.requires_grad]
+        for decay, is_matrix in ((weight_decay, True), (0.0, False)):
+            chosen = [p for p in trained if (p.ndim > 1) == is_matrix]
+            if chosen:
+                rate = learning_rate * factor
+                groups.append({"params": chosen, "weight_decay": decay, "base_rate": rate})
     return groups
-
-
-def schedule_factor(settings: FinetuneSettings, step: int) -> float:
-    """What the learning rate is multiplied with at `step`: warm-up, then steps of a tenth or half a cosine."""
-    warmup = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    match settings.schedule:
-        case "step":
-            return warmup * 0.1 ** (step // settings.step_size)
-        case "cosine":
-            return warmup * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-
-
-def _accuracies(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    right = (logits.argmax(1) == labels).float()
-    background = labels == BACKGROUND
-    return right[~background].mean().item(), right[background].mean().item()

@@ -40,7 +40,7 @@ def tiny_config_path(tiny_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_config(tiny_config_path: Path) -> Config:
     """The settings of that file."""
-    return load_config(tiny_config_path)
+    return load_config(Config, tiny_config_path)
 
 
 @pytest.fixture(scope="session")

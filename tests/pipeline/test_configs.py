@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.config import load_config
+from detector.config import Config, load_config
 from detector.data.synthetic import make_dataset
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_training
@@ -24,7 +24,7 @@ def test_the_full_size_config_runs_on_a_synthetic_tree_of_200_classes(tmp_path: 
     root = tmp_path / "tree"
     make_dataset(root, images=200, classes=200, seed=0, val=10, mean_width=120)
     words = [f"data.root={root}", "data.classes=synsets.csv", "data.blacklist=det_validation_blacklist.txt"]
-    config = load_config(CONFIGS / "ilsvrc_det.yaml", [*SHORT, *words, "proposals.min_side=5"])
+    config = load_config(Config, CONFIGS / "ilsvrc_det.yaml", [*SHORT, *words, "proposals.min_side=5"])
     outcome = run_training(RunFolder(tmp_path / "run"), config)
     assert outcome.report is not None
     assert len(outcome.report.ap) == 200
@@ -35,7 +35,7 @@ def test_the_full_size_config_runs_on_real_ilsvrc_images(shared: Path, tmp_path:
     root = shared / "data" / "ilsvrc_det_mini"
     weights = shared / "weights" / "bvlc_googlenet.npz"
     words = [f"data.root={root}", "data.train=val", f"network.weights={weights}"]
-    config = load_config(CONFIGS / "ilsvrc_det.yaml", [*SHORT, *words])
+    config = load_config(Config, CONFIGS / "ilsvrc_det.yaml", [*SHORT, *words])
     outcome = run_training(RunFolder(tmp_path / "run"), config)
     assert len(outcome.dataset) == 60
     assert len(outcome.dataset.classes) == 200
@@ -45,7 +45,7 @@ def test_the_full_size_config_runs_on_real_ilsvrc_images(shared: Path, tmp_path:
 def test_the_fruit_config_runs_on_real_photographs(shared: Path, tmp_path: Path) -> None:
     root = shared / "data" / "fruit"
     words = [f"data.root={root}", f"network.weights={shared / 'weights' / 'bvlc_googlenet.npz'}"]
-    config = load_config(CONFIGS / "fruit.yaml", [*SHORT, *words])
+    config = load_config(Config, CONFIGS / "fruit.yaml", [*SHORT, *words])
     outcome = run_training(RunFolder(tmp_path / "run"), config)
     assert outcome.report is not None
     assert outcome.dataset.classes.names == ("apple", "banana", "orange")

@@ -55,14 +55,14 @@ def test_a_run_says_with_what_it_was_made(run: RunFolder) -> None:
     facts = json.loads((run.path / "environment.json").read_text())
     assert facts.keys() == environment().keys()
     assert facts["packages"]["torch"] != "not installed"
-    assert load_config(run.config_path) == Config()
+    assert load_config(Config, run.config_path) == Config()
     events = [json.loads(line)["event"] for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert events == ["start"]
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"must be a folder that holds config.yaml, got {tmp_path}"):
-        RunFolder(tmp_path).read_config([])
+        RunFolder(tmp_path).read_config(Config, [])
 
 
 def test_a_file_that_cannot_be_hashed_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from detector.config import FinetuneSettings, RegionSettings
 from detector.errors import DataError
 from detector.networks.warp import IMAGENET, prepare_image, warp_regions
 from detector.records import Float32, Image
-from detector.training.batch import ImageCache, PatchSource, cut_patch, load_patches, warp_patches
+from detector.training.batch import ImageCache, PatchSource, cut_patch, warp_patches
+from detector.training.loading import load_batches
 from detector.training.sample import RegionSampler
 
 REGION = RegionSettings(crop_size=32, padding=3)
@@ -67,8 +68,8 @@ def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_are_the_same_for_any_number_of_workers(workers: int) -> None:
-    alone = list(load_patches(make_source(darken), 3, 7, workers=0, pin=False))
-    together = list(load_patches(make_source(darken), 3, 7, workers=workers, pin=False))
+    alone = list(load_batches(make_source(darken), 3, 7, workers=0, pin=False))
+    together = list(load_batches(make_source(darken), 3, 7, workers=workers, pin=False))
     assert [patches.step for patches in together] == [3, 4, 5, 6]
     for one, two in zip(alone, together, strict=True):
         assert torch.equal(one.pixels, two.pixels)
@@ -89,7 +90,7 @@ def test_an_unreadable_image_is_one_line_also_from_a_worker(workers: int) -> Non
     source = make_source()
     source.read_image = fail
     with pytest.raises(DataError, match=r"^image \d is broken$"):
-        list(load_patches(source, 0, 1, workers, pin=False))
+        list(load_batches(source, 0, 1, workers, pin=False))
 
 
 def test_the_cache_drops_the_least_recently_used_image() -> None:

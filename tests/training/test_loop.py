@@ -11,12 +11,22 @@ from detector.errors import DataError
 from detector.networks.region_classifier import RegionClassifier
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
-from detector.training.loop import Trainer, parameter_groups, schedule_factor
+from detector.training.loop import Trainer, parameter_groups
+from detector.training.objectives import RegionObjective
+from detector.training.schedule import Schedule
 
 CPU = torch.device("cpu")
 SETTINGS = FinetuneSettings(
-    steps=6, batch_size=8, positives=4, learning_rate=0.02, head_factor=2, average_decay=0.5, schedule="cosine"
+    steps=6,
+    batch_size=8,
+    positives=4,
+    learning_rate=0.02,
+    schedule="cosine",
+    average="ema",
+    average_decay=0.5,
+    average_start=0.5,
 )
+Averaging = Literal["none", "ema", "polyak"]
 
 
 def batches(first: int, last: int) -> Iterator[RegionBatch]:
@@ -27,9 +37,14 @@ def batches(first: int, last: int) -> Iterator[RegionBatch]:
         yield RegionBatch(step, crops, labels)
 
 
-def make_trainer(settings: FinetuneSettings = SETTINGS) -> Trainer:
+def make_trainer(settings: FinetuneSettings = SETTINGS) -> Trainer[RegionClassifier, RegionBatch]:
     torch.manual_seed(0)
-    return Trainer(RegionClassifier("paper_bn", 3), settings, seed=0, device=CPU, precision=torch.float32)
+    network = RegionClassifier("paper_bn", 3)
+    schedule = Schedule(settings.schedule, settings.steps, settings.step_size, 0.1)
+    groups = parameter_groups(
+        [(network.backbone, 1.0), (network.classifier, 2.0)], settings.learning_rate, settings.weight_decay
+    )
+    return Trainer(network, RegionObjective(), settings, schedule, groups, 0, CPU, torch.float32)
 
 
 def test_training_lowers_the_loss() -> None:
@@ -37,11 +52,11 @@ def test_training_lowers_the_loss() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("optimizer", "average"), [("sgd", "ema"), ("adamw", "polyak")])
 def test_a_resumed_training_ends_with_the_very_same_weights(
-    tmp_path: Path, optimizer: Literal["sgd", "adamw"]
+    tmp_path: Path, optimizer: Literal["sgd", "adamw"], average: Averaging
 ) -> None:
-    settings = SETTINGS.model_copy(update={"optimizer": optimizer})
+    settings = SETTINGS.model_copy(update={"optimizer": optimizer, "average": average})
     whole = make_trainer(settings)
     list(whole.train(batches(0, 6)))
     first = make_trainer(settings)
@@ -72,6 +87,27 @@ def test_without_averaging_the_network_itself_is_tested() -> None:
     assert trainer.tested_network() is trainer.network
 
 
+def test_polyak_s_average_is_the_plain_mean_of_the_last_steps() -> None:
+    trainer = make_trainer(SETTINGS.model_copy(update={"average": "polyak"}))
+    seen = []
+    for result in trainer.train(batches(0, 6)):
+        if result.step < 3:
+            assert trainer.tested_network() is trainer.network
+        else:
+            seen.append(copy.deepcopy(trainer.network.state_dict()))
+    tested = trainer.tested_network().state_dict()
+    for key in ("classifier.weight", "backbone.conv1.norm.running_mean"):
+        mean = torch.stack([state[key] for state in seen]).mean(0)
+        torch.testing.assert_close(tested[key], mean, rtol=1e-5, atol=1e-7)
+
+
+def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
+    network = RegionClassifier("paper", 3)
+    network.backbone.freeze(5)
+    groups = parameter_groups([(network.backbone, 1), (network.classifier, 1)], 0.1, 5e-4)
+    assert sum(len(g["params"]) for g in groups) == 2
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
     batch = next(batches(0, 1))
     broken = RegionBatch(0, batch.crops * float("nan"), batch.labels)
@@ -80,22 +116,10 @@ def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
 
 
 def test_the_new_classifier_learns_faster_and_biases_do_not_decay() -> None:
-    groups = parameter_groups(RegionClassifier("paper", 3), FinetuneSettings(learning_rate=0.1, head_factor=10))
+    network = RegionClassifier("paper", 3)
+    groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4)
     assert [(g["base_rate"], g["weight_decay"]) for g in groups] == [(0.1, 5e-4), (0.1, 0), (1, 5e-4), (1, 0)]
     assert sum(len(g["params"]) for g in groups) == 116
-
-
-def test_the_step_schedule_divides_by_ten() -> None:
-    settings = FinetuneSettings(steps=50_000, step_size=20_000)
-    factors = [schedule_factor(settings, step) for step in (0, 19_999, 20_000, 40_000)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.01])
-
-
-def test_the_cosine_schedule_warms_up_and_ends_at_nothing() -> None:
-    settings = FinetuneSettings(steps=100, schedule="cosine", warmup=10)
-    assert schedule_factor(settings, 0) == pytest.approx(0.1)
-    assert schedule_factor(settings, 50) == pytest.approx(0.5)
-    assert schedule_factor(settings, 99) < 0.001
 
 
 def test_a_broken_checkpoint_is_named_and_a_missing_one_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""The settings of detection, each with the published value as default and its source beside it.
+
+Sources: [1] Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842; [2] Girshick et al., "Rich feature
+hierarchies", arXiv 1311.2524v5, P for the paper and S for the settings of the authors' released system.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from detector.config.loading import Section
+from detector.config.shared import EngineSettings, Fraction, Names, NetworkSettings, TrainingSettings
+
+
+class DataSettings(Section):
+    """Where the images and annotations are, and what to do about bad ones."""
+
+    format: Literal["ilsvrc", "voc", "coco"] = "ilsvrc"
+    root: Path = Path("datasets/ilsvrc_det")
+    train: Names = Field(("train",), description="split names, or paths of list files; several are joined")
+    test: Names = Field(("val",), description="as `train`")
+    classes: Path | tuple[str, ...] | None = Field(
+        None,
+        description="a CSV with the header id,wnid,name (relative to root), or names in order; "
+        "default: ILSVRC-DET's 200, or the names found in the training annotations",
+    )
+    blacklist: Path | None = Field(None, description="file of <image index> <wnid> lines, relative to root")
+    bad_images: Literal["stop", "skip"] = Field("stop", description="unreadable or truncated image")
+    bad_boxes: Literal["repair", "stop"] = Field(
+        "repair", description="inverted, empty or outside boxes: clip, drop and report, or stop"
+    )
+    exif: Literal["ignore", "apply"] = Field(
+        "ignore", description="orientation tag; the annotations of ILSVRC, VOC and COCO ignore it"
+    )
+
+
+class ProposalSettings(Section):
+    """Selective search (Uijlings et al., IJCV 2013) as [2] used it, with [1]'s doubled superpixels."""
+
+    mode: Literal["fast", "quality"] = Field("fast", description="[2] S")
+    superpixel_scale: float = Field(
+        2.0, ge=0.1, description="factor on k and the minimum size; [1] section 8: 2; [2]: 1"
+    )
+    sigma: float = Field(0.8, ge=0, description="smoothing before segmentation, pixels [2] S")
+    min_side: float = Field(20.0, ge=0, description="smallest box side, pixels of the resized image [2] S")
+    width: int = Field(500, ge=0, description="images are resized to this width first; 0: not [2] P")
+    max_boxes: int = Field(0, ge=0, description="keep the first so many of an image; 0: all")
+
+
+class RegionSettings(Section):
+    """How a region becomes the network's input."""
+
+    crop_size: int = Field(224, ge=32, description="pixels [1] Table 1")
+    padding: int = Field(16, ge=0, description="context on each side, pixels of the crop [2] P")
+
+    @model_validator(mode="after")
+    def _padding_leaves_a_region(self) -> "RegionSettings":
+        if 2 * self.padding >= self.crop_size:
+            raise ValueError(f"padding must be under half of crop_size {self.crop_size}, got {self.padding}")
+        return self
+
+
+class FinetuneSettings(TrainingSettings):
+    """Training of the region classifier."""
+
+    steps: int = Field(50_000, ge=1, description="[2] P, ILSVRC")
+    positives: int = Field(32, ge=1, description="regions of a batch that hold an object [2] P")
+    positive_iou: Fraction = Field(0.5, description="[2] P")
+    head_factor: float = Field(
+        10.0, gt=0, description="the new classifier's learning rate is so much higher [2] S"
+    )
+    step_size: int = Field(20_000, ge=1, description="steps; then the rate is divided by ten [2] S")
+    mirror: bool = Field(True, description="at random [2] S")
+    photometric: Fraction = Field(
+        0.5, description="strength of brightness, contrast, saturation, hue changes [1] section 6"
+    )
+
+    @model_validator(mode="after")
+    def _positives_fit(self) -> "FinetuneSettings":
+        if self.positives > self.batch_size:
+            raise ValueError(f"positives must be at most batch_size {self.batch_size}, got {self.positives}")
+        return self
+
+
+class DetectSettings(Section):
+    """From region scores to detections."""
+
+    nms_iou: Fraction = Field(0.3, description="[2] S")
+    min_score: float = Field(1e-3, ge=0, lt=1, description="boxes under this probability are dropped")
+    max_per_image: int = Field(0, ge=0, description="best detections of an image over all classes; 0: all")
+    max_per_class: int = Field(30_000, ge=0, description="best detections of a class over the set; 0: all [2] S")
+
+
+class EvaluateSettings(Section):
+    """The metric and the report."""
+
+    protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"] = "ilsvrc"
+    pictures: int = Field(12, ge=0, description="test images drawn in the report")
+
+
+class Config(Section):
+    """The whole experiment."""
+
+    name: str = "detector"
+    seed: int = Field(0, ge=0)
+    data: DataSettings = DataSettings()
+    proposals: ProposalSettings = ProposalSettings()
+    region: RegionSettings = RegionSettings()
+    network: NetworkSettings = NetworkSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    detect: DetectSettings = DetectSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    engine: EngineSettings = EngineSettings()

@@ -1,0 +1,61 @@
+"""Settings that detection and classification share. Sources as in `detection`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from detector.config.loading import Section
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class NetworkSettings(Section):
+    """The region classifier's network."""
+
+    variant: Literal["paper", "paper_bn", "torchvision"] = Field(
+        "paper",
+        description="paper: Table 1 of [1]; paper_bn: same topology, batch norm, no LRN; torchvision's own",
+    )
+    weights: Path | None = Field(
+        None, description="pretrained .caffemodel, .npz, .pth or .safetensors, or bvlc, torchvision; none: random"
+    )
+    dropout: float = Field(0.4, ge=0, lt=1, description="[1] Table 1")
+
+
+class TrainingSettings(Section):
+    """Gradient descent, its averages and its checkpoints."""
+
+    batch_size: int = Field(128, ge=2, description="[2] P")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd: [2] P; adamw learns faster from scratch")
+    learning_rate: float = Field(1e-3, gt=0, description="[2] P: a tenth of pretraining's")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(5e-4, ge=0, description="[2] S")
+    schedule: Literal["step", "cosine"] = Field("step", description="step: the rate falls at intervals [2] S")
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    average: Literal["none", "ema", "polyak"] = Field(
+        "none", description="weights to test: the last, their moving average, or their plain mean"
+    )
+    average_decay: float = Field(0.999, ge=0, lt=1, description="of ema, a step")
+    average_start: float = Field(
+        0.5, ge=0, lt=1, description="of polyak: share of the steps before the mean begins"
+    )
+    checkpoint_every: int = Field(500, ge=1, description="steps")
+    log_every: int = Field(20, ge=1, description="steps")
+
+
+class EngineSettings(Section):
+    """How the network is run."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where it is fast")
+    batch_size: int = Field(0, ge=0, description="regions a forward pass; 0: chosen for the device")
+    compile: bool = Field(False, description="torch.compile the network for inference")
+    workers: int = Field(-1, ge=-1, description="decoding, cropping and proposal workers; -1: one a core")

@@ -1,0 +1,186 @@
+"""Images of one class each, for training and testing a classifier: ImageNet's folders and Caffe's list files.
+
+A classifier of whole images has no background, so labels begin at 0 here: label k is `classes.names[k]`.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from detector.data.classes import HEADER, ClassList, read_classes
+from detector.data.folders import IMAGE_SUFFIXES
+from detector.data.lists import read_lines, read_text
+from detector.errors import DataError
+from detector.records import FIRST_LABEL, Array, Int64
+
+WNID = re.compile(r"n\d{8}")
+MAX_CLASSES = 1_000_000  # of a list: a greater index is no class but something else
+SHOWN = 3  # names in a note
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images 0..n-1: paths (n,) str array and labels (n,) i64 in 0..C-1, where label k is `classes.names[k]`.
+
+    `notes` are lines about what the reader found.
+    """
+
+    name: str
+    paths: Array
+    labels: Int64
+    classes: ClassList
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def read_labelled_images(
+    root: Path, split: str, images: Path = Path(), classes: ClassList | None = None
+) -> LabelledImages:
+    """The images of `root/split`, a folder with one folder a class, or of a list, `root/split` or `split.txt`.
+
+    Class folders are taken in the order of their names and may hold folders; hidden files are left out. The lines
+    of a list are `<file> <class index>` with files relative to `root/images` and indices from 0. A folder
+    without folders counts as none, so that `val/` with all images in it may stand beside its list `val.txt`.
+
+    `classes` are those of the training split: folders must bear their names or WNIDs. Without it the folders are
+    the classes, or the indices 0..max. DataError names the folder or the line that is wrong.
+    """
+    place = root / split
+    listing = place if place.is_file() else root / f"{split}.txt"
+    folders, loose = _class_folders(place) if place.is_dir() else ([], 0)
+    if folders:
+        paths, labels, classes = _read_folders(folders, classes)
+    elif listing.is_file():
+        paths, labels, classes = _read_list(listing, root / images, classes)
+    elif place.is_dir():
+        raise DataError(f"split must be a folder with one folder a class, got {place} without any")
+    else:
+        raise DataError(f"split must be a folder or a list file, got {split!r} (neither {place} nor {listing})")
+    notes = [f"{loose} images beside the class folders are left out ({place})"] if folders and loose else []
+    return LabelledImages(split, np.array(paths), labels, classes, (*notes, *_missing(labels, classes)))
+
+
+def read_class_names(path: Path) -> ClassList:
+    """The classes of a text file, one a line: a name, or a WNID and a name as in Caffe's `synset_words.txt`.
+
+    The whole text after a WNID is the name, as ImageNet has several first words twice; where even that is not
+    unique ("crane"), the WNID follows it in brackets. A CSV with a header is read by `read_classes`.
+    """
+    rows = list(read_lines(path))
+    if not rows:
+        raise DataError(f"class list must name at least one class, got none ({path})")
+    if rows[0][1] == [",".join(HEADER)]:
+        return read_classes(path)
+    if not WNID.fullmatch(rows[0][1][0]):
+        return ClassList(_all_different([" ".join(words) for _, words in rows], rows, path))
+    for line, words in rows:
+        if not WNID.fullmatch(words[0]):
+            raise DataError(f"{path}:{line} must begin with a WNID as the lines before, got {words[0]!r}")
+    wnids = _all_different([words[0] for _, words in rows], rows, path)
+    texts = [" ".join(words[1:]) or words[0] for _, words in rows]
+    counts = Counter(texts)
+    names = [f"{text} ({wnid})" if counts[text] > 1 else text for text, wnid in zip(texts, wnids, strict=True)]
+    return ClassList(tuple(names), wnids)
+
+
+def _all_different(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: Path) -> tuple[str, ...]:
+    """`names`; DataError with the line of the first, among `rows` of `path`, that comes twice."""
+    lines: dict[str, int] = {}
+    for name, (line, _) in zip(names, rows, strict=True):
+        if lines.setdefault(name, line) != line:
+            raise DataError(
+                f"{path}:{line} must differ from the lines before, got {name!r} as in line {lines[name]}"
+            )
+    return tuple(names)
+
+
+def _class_folders(place: Path) -> tuple[list[Path], int]:
+    """The folders in `place` by name, and the number of images beside them; hidden ones left out."""
+    with os.scandir(place) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = sorted(entry.name for entry in visible if entry.is_dir())
+        loose = sum(_is_image(entry.name) and entry.is_file() for entry in visible)
+    return [place / name for name in folders], loose
+
+
+def _read_folders(folders: Sequence[Path], classes: ClassList | None) -> tuple[list[str], Int64, ClassList]:
+    names = tuple(folder.name for folder in folders)
+    if classes is None:
+        classes = ClassList(names, names if all(map(WNID.fullmatch, names)) else ())
+    known = [_label(folder, classes) for folder in folders]
+    found = [_find_images(folder) for folder in folders]
+    labels = np.repeat(np.array(known, np.int64), [len(paths) for paths in found])
+    if not len(labels):
+        raise _empty(folders[0].parent)
+    return [path for paths in found for path in paths], labels, classes
+
+
+def _label(folder: Path, classes: ClassList) -> int:
+    label = classes.label(folder.name)
+    if label is None:
+        raise DataError(classes.unknown(folder.name, str(folder)))
+    return label - FIRST_LABEL
+
+
+def _find_images(folder: Path) -> list[str]:
+    """The image files at any depth under `folder`, sorted; hidden ones left out."""
+    paths: list[str] = []
+    for where, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [f"{where}{os.sep}{name}" for name in names if _is_image(name)]
+    return sorted(paths)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"class folder must be readable, got {error.filename} ({error.strerror})")
+
+
+def _read_list(path: Path, base: Path, classes: ClassList | None) -> tuple[list[str], Int64, ClassList]:
+    count = len(classes) if classes else MAX_CLASSES
+    paths: list[str] = []
+    labels: list[int] = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        words = line.strip().rsplit(maxsplit=1)  # names of files may hold spaces
+        if not words:
+            continue
+        if len(words) != 2:
+            raise DataError(f"{path}:{number} must read <file> <class index>, got {line.strip()!r}")
+        labels.append(_class_index(words[1], count, f"{path}:{number}"))
+        paths.append(f"{base}{os.sep}{words[0]}")
+    if not paths:
+        raise _empty(path)
+    if not Path(paths[0]).is_file():
+        raise DataError(f"images of a list must stand under {base}, got no file {paths[0]} ({path})")
+    return paths, np.array(labels, np.int64), classes or ClassList(tuple(map(str, range(max(labels) + 1))))
+
+
+def _class_index(word: str, count: int, where: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < count):
+        raise DataError(f"{where} must have a class index in 0..{count - 1}, got {word!r}")
+    return int(word)
+
+
+def _empty(place: Path) -> DataError:
+    return DataError(f"split must hold at least one image, got none ({place})")
+
+
+def _missing(labels: Int64, classes: ClassList) -> list[str]:
+    """A note about the classes that have no image, empty where all have some."""
+    absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+    if not len(absent):
+        return []
+    shown = ", ".join(repr(classes.names[label]) for label in absent[:SHOWN])
+    rest = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
+    return [f"{len(absent)} of {len(classes)} classes have no image: {shown}{rest}"]

@@ -1,0 +1,24 @@
+"""The templates of the reports."""
+
+import jinja2
+
+from detector.evaluation.metrics import decimal
+
+
+def page_environment() -> jinja2.Environment:
+    """The templates, with the filters `decimal` and `cell` (text that fits a cell of a Markdown table)."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("detector.evaluation"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["decimal"] = decimal
+    environment.filters["cell"] = _markdown_cell
+    return environment
+
+
+def _markdown_cell(text: str) -> str:
+    return " ".join(str(text).split()).replace("|", "\\|")

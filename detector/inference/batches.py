@@ -1,0 +1,129 @@
+"""The network on a device, fed with full batches of crops whatever image they come from."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from detector.config import EngineSettings
+from detector.networks.device import choose_batch_size, choose_device, choose_precision
+from detector.networks.googlenet import FEATURES
+from detector.networks.region_classifier import RegionClassifier
+
+
+class Job(NamedTuple):
+    """Crops of one image: how many, and how to cut those from `first` on, (n, 3, S, S) on the device."""
+
+    count: int
+    cut: Callable[[int, int], Tensor]  # first, n
+
+
+class Answers(NamedTuple):
+    """Features (N, 1024) f32 and class probabilities (N, outputs) f32 of an image's crops, on the CPU."""
+
+    features: Tensor
+    probs: Tensor
+
+
+class BatchRunner:
+    """One network on one device; crops of many images share a forward pass.
+
+    The network is copied, so the caller's stays as it is.
+    """
+
+    def __init__(self, network: RegionClassifier, crop_size: int, settings: EngineSettings) -> None:
+        self.device = choose_device(settings.device)
+        self.precision = choose_precision(settings.precision, self.device)
+        self.batch_size = choose_batch_size(settings.batch_size, self.device, crop_size)
+        self.crop_size = crop_size
+        self.outputs = network.classifier.out_features
+        answering = _Answering(copy.deepcopy(network)).eval().requires_grad_(False)
+        placed = answering.to(self.device, self.precision).to(memory_format=torch.channels_last)
+        self.forward = torch.compile(placed) if settings.compile else placed
+
+    @torch.inference_mode()
+    def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
+        """The answers to the jobs in their order, each as soon as its last crop has gone through the network."""
+        packer = _Packer(self)
+        for job in jobs:
+            packer.add(job)
+            yield from packer.finished()
+        packer.flush()
+        yield from packer.finished()
+
+
+class _Answering(nn.Module):
+    """Features and probabilities in one pass."""
+
+    def __init__(self, network: RegionClassifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(crops)
+        return features.float(), self.network.classify(features).float().softmax(1)
+
+
+@dataclass
+class _Pending:
+    """A job whose crops are not all through the network yet."""
+
+    answers: Answers
+    missing: int
+
+
+@dataclass
+class _Packer:
+    """Fills batches with the crops of job after job and hands the answers back to their jobs."""
+
+    runner: BatchRunner
+    filled: int = 0
+    owners: list[tuple[_Pending, int, int]] = field(default_factory=list)  # job, its first crop, how many
+    queue: deque[_Pending] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        runner = self.runner
+        self.crops = torch.empty(
+            (runner.batch_size, 3, runner.crop_size, runner.crop_size),
+            dtype=runner.precision,
+            device=runner.device,
+        ).contiguous(memory_format=torch.channels_last)
+
+    def add(self, job: Job) -> None:
+        """Cut the crops of `job`; batches that become full go through the network."""
+        answers = Answers(torch.empty(job.count, FEATURES), torch.empty(job.count, self.runner.outputs))
+        pending = _Pending(answers, job.count)
+        self.queue.append(pending)
+        first = 0
+        while first < job.count:
+            count = min(len(self.crops) - self.filled, job.count - first)
+            self.crops[self.filled : self.filled + count] = job.cut(first, count)
+            self.owners.append((pending, first, count))
+            self.filled += count
+            first += count
+            if self.filled == len(self.crops):
+                self.flush()
+
+    def flush(self) -> None:
+        """Run what the batch holds; a last, partial batch is run at full size, so that shapes stay one."""
+        if not self.filled:
+            return
+        self.crops[self.filled :] = 0
+        features, probs = (answer.cpu() for answer in self.runner.forward(self.crops))
+        row = 0
+        for pending, first, count in self.owners:
+            pending.answers.features[first : first + count] = features[row : row + count]
+            pending.answers.probs[first : first + count] = probs[row : row + count]
+            pending.missing -= count
+            row += count
+        self.owners.clear()
+        self.filled = 0
+
+    def finished(self) -> Iterator[Answers]:
+        """The answers at the head of the queue that are whole."""
+        while self.queue and not self.queue[0].missing:
+            yield self.queue.popleft().answers

@@ -1,0 +1,65 @@
+"""Processes that train together, as `torchrun` starts them; without it there is one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from detector.networks.device import choose_device
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process's place among all, rank 0..world - 1, and its device. What one process calls, all must call."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes files and shows progress."""
+        return self.rank == 0
+
+    def from_first(self, value: Value) -> Value:
+        """The first process's `value`."""
+        if self.world == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values)
+        return values[0]
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process."""
+        if self.world == 1:
+            return flag
+        count = torch.tensor(int(flag), device=self.device)
+        distributed.all_reduce(count)
+        return bool(count.item())
+
+
+@contextmanager
+def process_group(device_name: str) -> Iterator[Group]:
+    """The processes that `torchrun` started, joined for the time within; gloo on CPUs, nccl on GPUs.
+
+    Where the device is "auto" or "cuda", each process of a machine takes a GPU of its own.
+    """
+    device = choose_device(device_name)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Group(0, 1, device)
+        return
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Group(distributed.get_rank(), world, device)
+    finally:
+        distributed.destroy_process_group()
