@@ -48,7 +48,10 @@ def test_dumped_settings_load_back_equal(tmp_path: Path) -> None:
         ("finetune:\n  steps: many\n", "finetune.steps is wrong: .*integer.*got 'many'"),
         ("finetune:\n  steps: 0\n", "finetune.steps is wrong: .*greater than or equal to 1, got 0"),
         ("finetune:\n  momentum: .nan\n", "finetune.momentum is wrong: .*finite"),
-        ("network:\n  variant: paper2\n", "network.variant is wrong: .*'paper', 'paper_bn' or 'torchvision', got 'paper2'"),
+        (
+            "network:\n  variant: paper2\n",
+            "network.variant is wrong: .*'torchvision', got 'paper2'",
+        ),
         ("region:\n  padding: 200\n", "region: padding must be under half of crop_size 224, got 200"),
         ("finetune:\n  positives: 200\n", "finetune: positives must be at most batch_size 128, got 200"),
         ("- a\n- b\n", "must hold `section: key: value` lines, got list"),

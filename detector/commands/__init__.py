@@ -1,10 +1,12 @@
 """The commands: `detector NAME ...`, or `python tools/NAME.py ...`."""
 
+import argparse
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from detector.errors import ConfigError, DataError
@@ -12,11 +14,14 @@ from detector.errors import ConfigError, DataError
 COMMANDS = {
     "train_det": "train a detector and test it, into a run folder",
     "test_det": "test a run's detector on another split",
+    "train_cls": "train a classifier of whole images and test it, into a run folder",
+    "eval_cls": "test classifiers of whole images with many crops: top-1 and top-5 errors",
     "propose": "compute the region proposals of a split",
     "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
-    "make_synthetic": "make a synthetic data set in ILSVRC-DET's layout",
+    "describe": "count a network's layers beside the paper's Table 1",
+    "make_synthetic": "make a synthetic set, for detection or classification",
 }
-NEED_TORCH = ("train_det", "test_det")
+NEED_TORCH = ("train_det", "test_det", "train_cls", "eval_cls", "describe")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -56,6 +61,23 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         sys.stderr.write(f"{name}: {error}\n")
         return USAGE_ERROR
+
+
+def config_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
+    """The arguments that every command with a config file has; `example` is such a file."""
+    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser.add_argument("config", type=Path, help=f"YAML file, such as {example}")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
+    parser.add_argument("--run", type=Path, help="run folder, in which a repeated command goes on (runs/NAME)")
+    return parser
+
+
+def training_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
+    """The arguments of a command that trains."""
+    parser = config_parser(name, description, example)
+    parser.add_argument("--print-config", action="store_true", help="show the resolved settings and stop")
+    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
+    return parser
 
 
 def check_torchvision() -> None:

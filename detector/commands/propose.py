@@ -1,10 +1,10 @@
 """Compute the region proposals of a split into a memory-mapped store; a repeated command resumes."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.commands import config_parser
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
 from detector.pipeline.propose import run_propose
@@ -14,7 +14,9 @@ from detector.pipeline.train import split_slug
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Propose regions for every image of the split; print how many and where they are."""
-    options = _parse(arguments)
+    parser = config_parser("propose", __doc__, "configs/ilsvrc_det.yaml")
+    parser.add_argument("--split", action="append", required=True, help="split; several are joined")
+    options = parser.parse_intermixed_args(arguments)
     config = load_config(Config, options.config, options.overrides)
     splits = tuple(options.split)
     dataset = open_dataset(config.data, splits)
@@ -25,12 +27,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mean = boxes / len(dataset)
     sys.stdout.write(f"{boxes} regions of {len(dataset)} images ({mean:.0f} an image): {stage.folder}\n")
     return 0
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="propose", description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML file, such as configs/ilsvrc_det.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
-    parser.add_argument("--split", action="append", required=True, help="split; several are joined")
-    parser.add_argument("--run", type=Path, help="run folder, shared with train_det (default: runs/NAME)")
-    return parser.parse_intermixed_args(arguments)

@@ -1,6 +1,6 @@
 """Images of one class each, for training and testing a classifier: ImageNet's folders and Caffe's list files.
 
-A classifier of whole images has no background, so labels begin at 0 here: label k is `classes.names[k]`.
+Labels are 1..C as everywhere; the lists count from 0 and are converted where they are read.
 """
 
 import os
@@ -26,7 +26,7 @@ SHOWN = 3  # names in a note
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Images 0..n-1: paths (n,) str array and labels (n,) i64 in 0..C-1, where label k is `classes.names[k]`.
+    """Images 0..n-1: paths (n,) str array and labels (n,) i64 in 1..C, where label k is `classes.name(k)`.
 
     `notes` are lines about what the reader found.
     """
@@ -91,6 +91,11 @@ def read_class_names(path: Path) -> ClassList:
     return ClassList(tuple(names), wnids)
 
 
+def numbered_classes(count: int) -> ClassList:
+    """`count` classes without names: "0", "1" and so on, as the lists number them."""
+    return ClassList(tuple(map(str, range(count))))
+
+
 def _all_different(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: Path) -> tuple[str, ...]:
     """`names`; DataError with the line of the first, among `rows` of `path`, that comes twice."""
     lines: dict[str, int] = {}
@@ -127,7 +132,7 @@ def _label(folder: Path, classes: ClassList) -> int:
     label = classes.label(folder.name)
     if label is None:
         raise DataError(classes.unknown(folder.name, str(folder)))
-    return label - FIRST_LABEL
+    return label
 
 
 def _find_images(folder: Path) -> list[str]:
@@ -157,13 +162,13 @@ def _read_list(path: Path, base: Path, classes: ClassList | None) -> tuple[list[
             continue
         if len(words) != 2:
             raise DataError(f"{path}:{number} must read <file> <class index>, got {line.strip()!r}")
-        labels.append(_class_index(words[1], count, f"{path}:{number}"))
+        labels.append(_class_index(words[1], count, f"{path}:{number}") + FIRST_LABEL)
         paths.append(f"{base}{os.sep}{words[0]}")
     if not paths:
         raise _empty(path)
     if not Path(paths[0]).is_file():
         raise DataError(f"images of a list must stand under {base}, got no file {paths[0]} ({path})")
-    return paths, np.array(labels, np.int64), classes or ClassList(tuple(map(str, range(max(labels) + 1))))
+    return paths, np.array(labels, np.int64), classes or numbered_classes(max(labels))
 
 
 def _class_index(word: str, count: int, where: str) -> int:
@@ -178,9 +183,9 @@ def _empty(place: Path) -> DataError:
 
 def _missing(labels: Int64, classes: ClassList) -> list[str]:
     """A note about the classes that have no image, empty where all have some."""
-    absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+    absent = np.flatnonzero(np.bincount(labels - FIRST_LABEL, minlength=len(classes)) == 0)
     if not len(absent):
         return []
-    shown = ", ".join(repr(classes.names[label]) for label in absent[:SHOWN])
+    shown = ", ".join(repr(classes.names[position]) for position in absent[:SHOWN])
     rest = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
     return [f"{len(absent)} of {len(classes)} classes have no image: {shown}{rest}"]

@@ -49,10 +49,10 @@ class _Recipe:
 
 
 def render_crop(index: int, *, classes: int, seed: int, split: Split = "train") -> tuple[Image, int]:
-    """Crop `index` (from 0) of a split, (H, W, 3) RGB, and its label in 0..classes - 1."""
-    label = index % classes
+    """Crop `index` (from 0) of a split, (H, W, 3) RGB, and its label."""
+    label = index % classes + FIRST_LABEL
     rng = stream(seed, split, index, CROP)
-    scene, box = _scene_with(label + FIRST_LABEL, classes, rng)
+    scene, box = _scene_with(label, classes, rng)
     return _crop(paint(scene, rng), box, rng), label
 
 
@@ -61,10 +61,10 @@ def make_crops(
 ) -> None:
     """Write `images` training and `val` (default: a quarter as many) validation crops under `out`.
 
-    The files are train/WNID/NNNNNN.JPEG, val/WNID/NNNNNN.JPEG, and classes.txt with lines `<wnid> <name>`. `workers`
-    are processes, -1 for one a core; they do not change the files. A set that was interrupted is completed; one
-    that is finished is left as it is. DataError where `out` holds anything else, ConfigError where a number is
-    out of range or a class would have no training crop.
+    The files are train/WNID/NNNNNN.JPEG, val/WNID/NNNNNN.JPEG, and classes.txt with lines `<wnid> <name>`.
+    `workers` are processes, -1 for one a core; they do not change the files. A set that was interrupted is
+    completed; one that is finished is left as it is. DataError where `out` holds anything else, ConfigError where
+    a number is out of range or a class would have no training crop.
     """
     workers = worker_count(workers)
     recipe = _Recipe(images, max(images // 4, 1) if val is None else val, classes, seed)
@@ -83,8 +83,8 @@ def make_crops(
 
 def _make_crop(out: Path, recipe: _Recipe, split: Split, index: int) -> None:
     """Write one crop unless it stands already."""
-    round_, kind = divmod(index, recipe.classes)
-    path = out / split / class_list(recipe.classes).wnids[kind] / f"{round_ + 1:06d}.JPEG"
+    turn, position = divmod(index, recipe.classes)
+    path = out / split / class_list(recipe.classes).wnids[position] / f"{turn + 1:06d}.JPEG"
     if not path.exists():
         write_jpeg(path, render_crop(index, classes=recipe.classes, seed=recipe.seed, split=split)[0])
 

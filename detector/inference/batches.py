@@ -4,7 +4,6 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +14,16 @@ from detector.networks.googlenet import FEATURES
 from detector.networks.region_classifier import RegionClassifier
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True)
+class Job:
     """Crops of one image: how many, and how to cut those from `first` on, (n, 3, S, S) on the device."""
 
     count: int
-    cut: Callable[[int, int], Tensor]  # first, n
+    cut: Callable[[int, int], Tensor]  # of (first, n)
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True)
+class Answers:
     """Features (N, 1024) f32 and class probabilities (N, outputs) f32 of an image's crops, on the CPU."""
 
     features: Tensor

@@ -13,7 +13,7 @@ from detector.evaluation.pictures import best_detections, draw_detections, evenl
 from detector.evaluation.protocols import evaluate
 from detector.evaluation.report import Picture, write_report
 from detector.pipeline.inputs import evaluate_inputs
-from detector.pipeline.run import RunFolder, Stage, environment, file_hash
+from detector.pipeline.run import RunFolder, Stage, environment_notes, file_hash
 from detector.records import DetectionTable, Report
 
 PICTURE_SIDE = 640  # pixels
@@ -67,17 +67,12 @@ def draw_pictures(config: Config, dataset: Dataset, table: DetectionTable) -> li
 
 def _provenance(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, str]:
     """Where the report's numbers come from."""
-    facts = environment()
-    packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
-    processors = ", ".join([facts["processor"], *facts["accelerators"]])
     finetune = run.stage("finetune").facts()
     return {
         "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
         "Notes on the data": "; ".join(dataset.notes) or "none",
         "Network": f"GoogLeNet {config.network.variant}, {finetune.get('steps', '?')} steps of fine-tuning",
         "Regions": f"selective search {config.proposals.mode}, crops of {config.region.crop_size} pixels",
-        "Commit": facts["commit"],
-        "Hardware": f"{processors}; {facts['threads']} threads",
-        "Software": f"Python {facts['python']}, {packages}",
+        **environment_notes(),
         "Settings": json.dumps(config.model_dump(mode="json")),
     }

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from detector.config import Config
+from detector.config import ClassificationConfig, Config, EngineSettings
 from detector.data.dataset import Dataset
+from detector.data.labelled_images import LabelledImages
 from detector.networks.device import choose_device, choose_precision
 from detector.pipeline.run import file_hash
 
@@ -22,6 +23,11 @@ def truth_hash(dataset: Dataset) -> str:
     arrays = (objects.image, objects.boxes, objects.labels, objects.difficult, objects.crowd)
     names = np.array([dataset.classes.names])
     return _hash_arrays(*arrays, dataset.exhaustive, dataset.indices, dataset.blacklist, names)
+
+
+def labelled_hash(images: LabelledImages) -> str:
+    """A hash of which images a classification set holds, in which order, and of which class each is."""
+    return _hash_arrays(images.paths, images.labels, np.array([images.classes.names]))
 
 
 def proposal_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def finetune_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
         "network": config.network.model_dump(mode="json"),
         "weights": file_hash(weights) if weights else None,
         "finetune": config.finetune.model_dump(exclude={"checkpoint_every", "log_every"}),
-        "precision": _precision(config),
+        "precision": precision_name(config.engine),
         "seed": config.seed,
     }
 
@@ -55,7 +61,7 @@ def detect_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[str
         "proposals": proposal_inputs(config, dataset),
         "model": model_hash,
         "detect": config.detect.model_dump(),
-        "precision": _precision(config),
+        "precision": precision_name(config.engine),
     }
 
 
@@ -68,8 +74,25 @@ def evaluate_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[s
     }
 
 
-def _precision(config: Config) -> str:
-    return str(choose_precision(config.engine.precision, choose_device(config.engine.device)))
+def training_inputs(config: ClassificationConfig, images_hash: str, world: int) -> dict[str, Any]:
+    """Inputs of a trained classifier of whole images; the number of processes decides who draws which dropout."""
+    weights = config.network.weights
+    return {
+        "images": images_hash,
+        "exif": config.data.exif,
+        "crop": config.crop.model_dump(),
+        "network": config.network.model_dump(mode="json"),
+        "weights": file_hash(weights) if weights else None,
+        "train": config.train.model_dump(exclude={"checkpoint_every", "log_every"}),
+        "precision": precision_name(config.engine),
+        "processes": world,
+        "seed": config.seed,
+    }
+
+
+def precision_name(engine: EngineSettings) -> str:
+    """The number format that the network is run in."""
+    return str(choose_precision(engine.precision, choose_device(engine.device)))
 
 
 def _hash_arrays(*arrays: np.ndarray[Any, Any]) -> str:

@@ -170,6 +170,18 @@ def environment() -> dict[str, Any]:
     }
 
 
+def environment_notes() -> dict[str, str]:
+    """`environment()` as lines of a report."""
+    facts = environment()
+    packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
+    processors = ", ".join([facts["processor"], *facts["accelerators"]])
+    return {
+        "Commit": facts["commit"],
+        "Hardware": f"{processors}; {facts['threads']} threads",
+        "Software": f"Python {facts['python']}, {packages}",
+    }
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

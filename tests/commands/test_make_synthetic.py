@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detector.commands.make_synthetic import main
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 
 SMALL = ["--images", "5", "--classes", "2", "--seed", "3", "--mean-width", "64"]
 
@@ -34,3 +34,25 @@ def test_a_word_that_is_no_number_is_a_usage_error(tmp_path: Path, capsys: pytes
         main([str(tmp_path), "--images", "many"])
     assert caught.value.code == 2
     assert "--images" in capsys.readouterr().err
+
+
+def test_a_set_for_classification_is_written_on_request(tmp_path: Path) -> None:
+    assert main([str(tmp_path), "--task", "cls", "--images", "4", "--classes", "2", "--val", "2"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"train", "val", "classes.txt", "synthetic.json"}
+    assert len(list(tmp_path.rglob("train/*/*.JPEG"))) == 4
+    assert len(list(tmp_path.rglob("val/*/*.JPEG"))) == 2
+
+
+@pytest.mark.parametrize("option", ["--exhaustive", "--mean-width"])
+def test_an_option_of_detection_is_refused_for_classification(tmp_path: Path, option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        main([str(tmp_path / "new"), "--task", "cls", option, "64"])
+    assert str(caught.value) == f"{option} must be left out with --task cls, got 64.0"
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_defaults_of_detection_options_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 0.7)" in text and "(default: 482.0)" in text

@@ -1,0 +1,41 @@
+"""Count a network's layers as Table 1 of the GoogLeNet paper does, beside the paper's figures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from detector.files import write_text
+from detector.networks.describe import describe, total
+from detector.networks.printed_table import describe_text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table of a variant, and write its rows as JSON where asked."""
+    options = _parse(arguments)
+    network = (options.variant, options.size, options.classes)
+    if options.json:
+        rows = describe(*network)
+        content = {
+            "variant": options.variant,
+            "size": options.size,
+            "classes": options.classes,
+            "layers": [asdict(row) for row in rows],
+            "total": asdict(total(rows)),
+        }
+        write_text(options.json, json.dumps(content, indent=2) + "\n")
+    sys.stdout.write(describe_text(*network))
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="describe", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("variant", help="paper, paper_bn or torchvision")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the input, pixels")
+    parser.add_argument("--classes", type=int, default=1000, help="outputs of the classifier")
+    parser.add_argument("--json", type=Path, help="file to write the rows to")
+    return parser.parse_args(arguments)

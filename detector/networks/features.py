@@ -1,0 +1,183 @@
+"""GoogLeNet as a backbone: its maps of strides 2 to 32, for the detectors of any library. Needs torch alone.
+
+Index i is the last map with one cell for 2 ** (i + 1) pixels: conv1, conv2, inception 3b, 4e and 5b. `feature_info`
+has the interface of timm's.
+
+Detectors hand over images that they normalised in their own way, commonly RGB by ImageNet's mean and deviation;
+weights want what they were trained with. The difference is the backbone's first layer, `Renormalise`. Its buffers
+are part of the state dict: a backbone saved and loaded again keeps the input its weights were trained with, whatever
+weights and normalisation it is made with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from detector.errors import ConfigError, DataError
+from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet, Variant
+from detector.networks.sources import find_weights
+from detector.networks.warp import IMAGENET, Preprocessing
+from detector.networks.weights import load_state, read_weights
+
+LAST_MAPS = tuple(names[-1] for names in STAGES)  # of each stride
+TRUNK = "backbone."  # what the trunk's layers are called in a model
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What the maps are: `info` of all, of which `out_indices` are put out; timm's interface.
+
+    `idx` is one index or several; None stands for `out_indices`.
+    """
+
+    info: tuple[dict[str, Any], ...]
+    out_indices: tuple[int, ...]
+
+    def get(self, key: str, idx: int | Sequence[int] | None = None) -> Any:
+        """The value of `key` for one index, a list of them for several."""
+        if isinstance(idx, int):
+            return self.info[idx][key]
+        return [self.info[i][key] for i in (self.out_indices if idx is None else idx)]
+
+    def get_dicts(self, keys: Sequence[str] | None = None, idx: int | Sequence[int] | None = None) -> Any:
+        """The entries of one index, a list of them for several, with all keys or `keys` alone."""
+        if isinstance(idx, int):
+            return {key: self.info[idx][key] for key in keys or self.info[idx]}
+        return [self.get_dicts(keys, i) for i in (self.out_indices if idx is None else idx)]
+
+    def channels(self, idx: int | Sequence[int] | None = None) -> Any:
+        """Channels of the maps."""
+        return self.get("num_chs", idx)
+
+    def reduction(self, idx: int | Sequence[int] | None = None) -> Any:
+        """Pixels of the image for one cell."""
+        return self.get("reduction", idx)
+
+    def module_name(self, idx: int | Sequence[int] | None = None) -> Any:
+        """Names of the modules that make the maps."""
+        return self.get("module", idx)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.info[index]
+
+    def __len__(self) -> int:
+        return len(self.info)
+
+
+class Renormalise(nn.Module):
+    """Images (B, 3, H, W) normalised as `host` says, to what `network` says: changes nothing where they agree.
+
+    One factor and one shift a channel and the order of the channels, all of them buffers that the state dict keeps.
+    """
+
+    order: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, host: Preprocessing, network: Preprocessing) -> None:
+        super().__init__()
+        order = [0, 1, 2] if host.channel_order == network.channel_order else [2, 1, 0]
+        mean, scale = (torch.tensor(values, dtype=torch.float64)[order] for values in (host.mean, host.scale))
+        wanted_mean, wanted_scale = (torch.tensor(v, dtype=torch.float64) for v in (network.mean, network.scale))
+        self.register_buffer("order", torch.tensor(order))
+        self.register_buffer("scale", (scale / wanted_scale).float()[:, None, None])
+        self.register_buffer("shift", ((mean - wanted_mean) / wanted_scale).float()[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) as the network wants them."""
+        return images[:, self.order] * self.scale + self.shift
+
+
+class GoogLeNetFeatures(nn.Module):
+    """Images (B, 3, H, W), at least 31x31, to a list of the maps at `out_indices`, in that order.
+
+    `weights` is a file, or a name of `sources.SOURCES`; without them the network starts from its initialisation and
+    takes images as the host normalises them. `host` is that normalisation; None where images come as the weights
+    want them. The first `frozen_stages` strides (0 to 5) are not trained, and with `norm_eval` batch statistics are
+    those of the weights everywhere. Negative indices count from the end. The trunk ends with the last map asked for.
+    ConfigError names an argument out of range, DataError weights that do not fit.
+    """
+
+    def __init__(
+        self,
+        variant: Variant = "paper",
+        weights: Path | str | None = None,
+        out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+        frozen_stages: int = 0,
+        host: Preprocessing | None = IMAGENET,
+        norm_eval: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= frozen_stages <= len(STAGES):
+            raise ConfigError(f"frozen_stages must be in 0..{len(STAGES)}, got {frozen_stages}")
+        self.feature_info = describe_maps(out_indices)
+        self.norm_eval = norm_eval
+        self.backbone = GoogLeNet(variant)
+        wanted = None if weights is None else load_trunk(self.backbone, find_weights(Path(weights)))
+        unchanged = host is None or wanted is None
+        self.renormalise = Renormalise(*((IMAGENET, IMAGENET) if unchanged else (host, wanted)))
+        end_after(self.backbone, max(self.feature_info.out_indices) + 1)
+        self.backbone.freeze(frozen_stages)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The maps (B, C, h, w) of images (B, 3, H, W)."""
+        names = [LAST_MAPS[index] for index in self.feature_info.out_indices]
+        maps = self.backbone.maps(self.renormalise(images), set(names))
+        return [maps[name] for name in names]
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but what is frozen stays in eval mode."""
+        super().train(mode)
+        for module in self.modules():
+            if self.norm_eval and isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training saves memory by computing maps twice; see `GoogLeNet.checkpointing`."""
+        self.backbone.checkpointing = enable
+
+
+def describe_maps(out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> FeatureInfo:
+    """The five maps of a model that calls its trunk `backbone`; ConfigError names an index that is none of them."""
+    count = len(LAST_MAPS)
+    wrong = [index for index in out_indices if not -count <= index < count]
+    if wrong or not out_indices:
+        got = f"got {wrong[0]}" if wrong else "got none"
+        raise ConfigError(f"out_indices must be in {-count}..{count - 1}, {got}")
+    info = tuple(
+        {
+            "num_chs": CHANNELS[name],
+            "reduction": REDUCTION[name],
+            "module": TRUNK + MODULES[name],
+            "index": index,
+        }
+        for index, name in enumerate(LAST_MAPS)
+    )
+    return FeatureInfo(info, tuple(index % count for index in out_indices))
+
+
+def load_trunk(network: GoogLeNet, path: Path) -> Preprocessing:
+    """Load the weights of `path` into `network`, without classifiers; return their preprocessing."""
+    weights = read_weights(path)
+    if weights.variant != network.variant:
+        raise DataError(
+            f"weights must be of the variant {network.variant}, got those of {weights.variant} ({path})"
+        )
+    state = {key: value for key, value in weights.network().items() if key.startswith(TRUNK)}
+    load_state(network, {key.removeprefix(TRUNK): value for key, value in state.items()}, path)
+    return weights.preprocessing
+
+
+def end_after(network: GoogLeNet, stages: int) -> None:
+    """Leave out what makes the maps behind those of the first `stages` strides, 1 to 5."""
+    if stages == 1:
+        for name in ("conv2_reduce", "conv2", "norm2"):
+            setattr(network, name, nn.Identity())
+    for names in STAGES[max(stages, 2) :]:
+        for name in names:
+            network.inception[name] = nn.Identity()

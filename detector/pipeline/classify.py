@@ -1,0 +1,179 @@
+"""Testing classifiers of whole images: class probabilities by many crops and models, their errors, the report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from detector.config import EngineSettings, ImageSettings
+from detector.data.classes import ClassList
+from detector.data.images import Exif, read_image
+from detector.data.labelled_images import (
+    LabelledImages,
+    numbered_classes,
+    read_class_names,
+    read_labelled_images,
+)
+from detector.data.stores import Entry, Fields, Store, StoreWriter
+from detector.errors import DataError
+from detector.evaluation.classification import ClassificationRow, classification_row, classification_table
+from detector.evaluation.classification_report import write_classification_report
+from detector.inference.classify import ImageClassifier
+from detector.networks.weights import load_model
+from detector.parallel import ordered_map, worker_count
+from detector.pipeline.inputs import labelled_hash, precision_name
+from detector.pipeline.run import RunFolder, Stage, environment_notes, file_hash, key_of
+from detector.records import Float32, Image
+
+CROP_SIZE = 224  # of weights that state none
+SHARD_IMAGES = 64
+SHARD_BATCHES = 16  # at least, so that its last, partial batch costs little
+
+
+@dataclass(frozen=True)
+class ClassificationTest:
+    """What a test ended with: the rows of its table and the report's page."""
+
+    rows: tuple[ClassificationRow, ...]
+    page: Path
+
+    def text(self) -> str:
+        """What a command prints at its end."""
+        return f"{classification_table(self.rows)}\nreport: {self.page}\n"
+
+
+def open_images(settings: ImageSettings, split: str, classes: ClassList | None = None) -> LabelledImages:
+    """The images of a split, with the classes of `settings`, else those given, else those of the split itself."""
+    if settings.classes is not None:
+        classes = read_class_names(settings.root / settings.classes)
+    return read_labelled_images(settings.root, split, settings.images, classes)
+
+
+def open_tested_images(settings: ImageSettings, model: Path) -> LabelledImages:
+    """The test split, with the classes of `settings`, else of the model's file, else those of the split itself.
+
+    A list names no classes, and its highest number need not be the model's last: then they are numbered.
+    """
+    network, _, metadata = load_model(model)
+    classes = None
+    if "classes" in metadata:
+        classes = ClassList(tuple(metadata["classes"]), tuple(metadata.get("wnids", ())))
+    elif not (settings.root / settings.test).is_dir():
+        classes = numbered_classes(network.classifier.out_features)
+    return open_images(settings, settings.test, classes)
+
+
+def run_classification_test(
+    run: RunFolder,
+    models: Sequence[Path],
+    testing: LabelledImages,
+    crops: Sequence[int],
+    exif: Exif,
+    engine: EngineSettings,
+) -> ClassificationTest:
+    """Test the first of `models` alone and all together, with each number of `crops`, into `report/`.
+
+    As in Table 3 of arXiv 1409.4842 probabilities are averaged over crops and over models. Scores are kept in the
+    run: an interrupted test goes on where it was.
+    """
+    crops = tuple(sorted(set(crops)))
+    stores = [_run_scores(run, path, testing, crops, exif, engine) for path in models]
+    rows: list[ClassificationRow] = []
+    probs = np.empty((0, 0), np.float32)
+    for used in sorted({1, len(models)}):
+        for column, count in enumerate(crops):
+            probs = _mean_probs(stores[:used], column, len(crops))
+            rows.append(classification_row(used, count, probs, testing.labels))
+    notes = {
+        "Models": ", ".join(map(str, models)),
+        "Data": f"{testing.name}: {len(testing)} images",
+        "Notes on the data": "; ".join(testing.notes) or "none",
+        **environment_notes(),
+    }
+    page = write_classification_report(
+        run.path / "report", rows, probs, testing.labels, testing.classes, notes, html_name="index.html"
+    )
+    return ClassificationTest(tuple(rows), page)
+
+
+def _mean_probs(stores: Sequence[Store], column: int, columns: int) -> Float32:
+    """The means (n, C) over the models of the probabilities in one column of crop numbers."""
+    total = sum(store.field("probs")[column::columns].astype(np.float64) for store in stores)
+    return np.asarray(total / len(stores), np.float32)
+
+
+def _run_scores(
+    run: RunFolder,
+    path: Path,
+    testing: LabelledImages,
+    crops: tuple[int, ...],
+    exif: Exif,
+    engine: EngineSettings,
+) -> Store:
+    """Stage `classify`: the probabilities by one model, one row an image and number of crops."""
+    inputs = {
+        "images": labelled_hash(testing),
+        "model": file_hash(path),
+        "crops": crops,
+        "exif": exif,
+        "precision": precision_name(engine),
+    }
+    key = key_of(inputs)
+    stage = run.stage("classify", f"{testing.name.replace('/', '_')}-{key}")
+    folder = stage.folder / "store"
+    if stage.is_done(inputs) and Store.is_done(folder, key):
+        return Store.open(folder, key)
+    classifier = _open_classifier(path, testing, engine)
+    stage.begin(inputs)
+    store = _score(stage, classifier, testing, crops, exif, engine, key)
+    stage.finish(inputs, weights=str(path))
+    return store
+
+
+def _open_classifier(path: Path, testing: LabelledImages, engine: EngineSettings) -> ImageClassifier:
+    network, preprocessing, metadata = load_model(path)
+    names = tuple(metadata.get("classes", testing.classes.names))
+    outputs = network.classifier.out_features
+    if names != testing.classes.names or len(names) != outputs:
+        raise DataError(
+            f"classes of {testing.name} must be the {outputs} of the model in their order,"
+            f" got {len(testing.classes)} classes ({path})"
+        )
+    return ImageClassifier(network, preprocessing, metadata.get("crop_size", CROP_SIZE), engine)
+
+
+def _score(
+    stage: Stage,
+    classifier: ImageClassifier,
+    testing: LabelledImages,
+    crops: tuple[int, ...],
+    exif: Exif,
+    engine: EngineSettings,
+    key: str,
+) -> Store:
+    runner = classifier.runner
+    fields: Fields = {"probs": (np.dtype(np.float32), (runner.outputs,))}
+    shard_images = max(SHARD_IMAGES, SHARD_BATCHES * runner.batch_size // max(crops))
+    writer = StoreWriter(stage.folder / "store", fields, len(testing), key, shard_images)
+    shards = writer.missing_shards()
+    left = sum(map(len, shards))
+    label = f"classify, {max(crops)} crops"
+    with tqdm(total=len(testing), initial=len(testing) - left, desc=label, unit="image") as progress:
+        for shard in shards:
+            entries: list[Entry] = []
+            for probs in classifier.classify(_images(testing, shard, exif, engine), crops):
+                entries.append({"probs": probs})
+                progress.update()
+            writer.write_shard(shard, entries)
+    return writer.finish()
+
+
+def _images(testing: LabelledImages, positions: range, exif: Exif, engine: EngineSettings) -> Iterator[Image]:
+    """The images at `positions`, decoded ahead."""
+
+    def load(position: int) -> Image:
+        return read_image(Path(testing.paths[position]), exif)
+
+    return ordered_map(load, positions, worker_count(engine.workers))

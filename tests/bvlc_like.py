@@ -1,0 +1,42 @@
+"""Files of random weights in the families that the project reads."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detector.networks.googlenet import Variant
+from detector.networks.layer_names import BVLC_LAYERS
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.warp import Preprocessing
+from detector.networks.weights import save_model
+
+
+def random_network(variant: Variant = "paper", outputs: int = 1000, seed: int = 0) -> RegionClassifier:
+    """A network, in eval mode, in which every number counts: biases and batch statistics, too, are random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = RegionClassifier(variant, outputs).eval()
+        for key, value in network.state_dict().items():
+            if value.ndim == 1:
+                value.copy_(torch.rand(len(value)) + ("norm" in key) / 2)
+    return network
+
+
+def write_bvlc_like(path: Path, seed: int = 0) -> Path:
+    """Random weights under the names of the BVLC model's layers."""
+    state = random_network(seed=seed).state_dict()
+    arrays = {
+        f"{theirs}.{kind}": state[f"{ours}.{kind}"].numpy()
+        for theirs, ours in BVLC_LAYERS.items()
+        for kind in ("weight", "bias")
+        if f"{ours}.{kind}" in state
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def write_our_own(path: Path, variant: Variant, preprocessing: Preprocessing, outputs: int = 3) -> Path:
+    """Random weights in the project's own format."""
+    save_model(path, random_network(variant, outputs), preprocessing)
+    return path

@@ -1,0 +1,31 @@
+"""Networks whose every number differs, so that a test sees two of them swapped."""
+
+import torch
+from torch import nn
+
+
+def randomise(network: nn.Module, seed: int = 0) -> None:
+    """Draw weights, biases and batch statistics, in ranges that keep the scale of activations through the layers."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                deviation = (2 / module.weight[0].numel()) ** 0.5
+                module.weight.normal_(0, deviation, generator=generator)
+                if module.bias is not None:
+                    module.bias.normal_(0, 0.1, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.8, 1.2, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+                nn.init.normal_(module.running_mean, 0, 0.1, generator=generator)  # type: ignore[arg-type]
+                nn.init.uniform_(module.running_var, 0.5, 1.5, generator=generator)  # type: ignore[arg-type]
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Standard normal numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def photograph(*shape: int, seed: int = 0) -> torch.Tensor:
+    """A uint8 image of noise."""
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
