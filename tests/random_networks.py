@@ -5,7 +5,7 @@ from torch import nn
 
 
 def randomise(network: nn.Module, seed: int = 0) -> None:
-    """Draw weights, biases and batch statistics, in ranges that keep the scale of activations through the layers."""
+    """Draw weights, biases and batch statistics, in ranges that keep the scale of activations."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():

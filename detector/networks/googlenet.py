@@ -235,14 +235,15 @@ class GoogLeNet(nn.Module):
     @contextmanager
     def _statistics_kept(self) -> Iterator[None]:
         """The batch statistics were counted on the way forward: not again when a step is computed again."""
-        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
+        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
-            norm.track_running_stats = False
+            norm.momentum, norm.num_batches_tracked = 0.0, None
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, (momentum, batches) in zip(norms, kept, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, batches
 
     def _frozen(self) -> list[nn.Module]:
         parts: list[list[nn.Module]] = [[self.conv1], [self.conv2_reduce, self.conv2]]

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_networks import noise
+from torch import Tensor
 from torch.nn import functional
 
 from detector.networks.googlenet import FEATURES, TABLE_1, GoogLeNet, LocalResponseNorm
@@ -69,14 +71,29 @@ def test_response_norm_equals_the_library_s(channels: int) -> None:
     torch.testing.assert_close(LocalResponseNorm(channels)(x), wanted, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.shared
-def test_the_bvlc_weights_classify_real_photographs(shared: Path) -> None:
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float16, 0.003), (torch.bfloat16, 0.02)])
+@pytest.mark.parametrize("channels", [3, 64])
+def test_response_norm_in_half_precision_takes_activations_up_to_5000(
+    dtype: torch.dtype, error: float, channels: int
+) -> None:
+    x = (1500 * noise(2, channels, 5, 7).abs()).clamp(max=5000)
+    x[0, :, 0, 0] = 5000
+    x = x.to(dtype)
+    wanted = functional.local_response_norm(x.float(), 5, alpha=1e-4, beta=0.75, k=1.0)
+    found = LocalResponseNorm(channels).to(dtype)(x)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), wanted, rtol=error, atol=0)
+    with torch.autocast("cpu", dtype):
+        torch.testing.assert_close(LocalResponseNorm(channels)(x).float(), wanted, rtol=error, atol=0)
+
+
+def photographs(shared: Path) -> tuple[RegionClassifier, Tensor, Tensor]:
+    """The BVLC network, 130 centre crops (130, 3, 224, 224) and their labels (130,)."""
     from detector.data.images import read_image
     from detector.networks.warp import prepare_image, warp_regions
-    from detector.networks.weights import load_pretrained
+    from detector.networks.weights import load_model
 
-    network = RegionClassifier("paper", 1000).eval()
-    preprocessing = load_pretrained(network, shared / "weights" / "bvlc_googlenet.npz")
+    network, preprocessing, _ = load_model(shared / "weights" / "bvlc_googlenet.npz")
     folder = shared / "data" / "ilsvrc_cls_mini"
     lines = [line.split() for line in (folder / "val.txt").read_text().splitlines()]
     centre = torch.tensor([[1.0, 1.0, 225.0, 225.0]])
@@ -84,8 +101,25 @@ def test_the_bvlc_weights_classify_real_photographs(shared: Path) -> None:
     for name, _ in lines:
         image = torch.from_numpy(read_image(folder / "images" / Path(name).name))
         crops.append(warp_regions(prepare_image(image, preprocessing), centre, 224, 0))
+    network = network.to(memory_format=torch.channels_last)  # the faster one
+    return network, torch.cat(crops), torch.tensor([int(label) for _, label in lines])
+
+
+@pytest.mark.shared
+def test_the_bvlc_weights_classify_real_photographs(shared: Path) -> None:
+    network, crops, labels = photographs(shared)
     with torch.inference_mode():
-        best = network(torch.cat(crops)).topk(5).indices
-    labels = torch.tensor([int(label) for _, label in lines])
+        best = torch.cat([network(part) for part in crops.split(5)]).topk(5).indices
     assert (best[:, 0] == labels).float().mean() >= 0.77
     assert (best == labels[:, None]).any(1).float().mean() >= 0.92
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("dtype", "count"), [(torch.bfloat16, 12), (torch.float16, 2)])
+def test_half_precision_says_the_same_of_photographs(shared: Path, dtype: torch.dtype, count: int) -> None:
+    network, crops, _ = photographs(shared)
+    with torch.inference_mode():
+        wanted = network(crops[:count])
+        found = network.to(dtype)(crops[:count].to(dtype)).float()
+    assert torch.equal(found.argmax(1), wanted.argmax(1))
+    assert (found - wanted).abs().max() < 0.3

@@ -172,8 +172,9 @@ def test_the_layers_are_grouped_in_their_order() -> None:
     assert max(coarse.values()) == 4
 
 
-def test_checkpointing_can_be_switched_on() -> None:
-    model = create("googlenet_paper_bn", num_classes=2).train()
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpointing_can_be_switched_on(name: str) -> None:
+    model = create(name, num_classes=2).train()
     model.set_grad_checkpointing()
     model(torch.randn(2, 3, 64, 64)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
