@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from detector.config import EngineSettings, RegionSettings
 from detector.inference.engine import RegionEngine
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET, prepare_image, warp_regions
+from detector.networks.weights import save_model
 from detector.records import Float32, Image
 
 REGION = RegionSettings(crop_size=32, padding=3)
@@ -83,3 +86,25 @@ def test_the_caller_s_network_is_left_as_it_was() -> None:
     RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision="bf16"))
     assert network.training
     assert next(network.parameters()).dtype == torch.float32
+
+
+def test_features_come_with_the_probabilities_they_give() -> None:
+    network = make_network().eval()
+    images = [make_image(seed, regions) for seed, regions in enumerate([3, 0, 2])]
+    engine = RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision="fp32", batch_size=4))
+    for found, scores in zip(engine.describe(images), engine.score(images), strict=True):
+        assert found.features.shape == (len(found.boxes), 1024)
+        np.testing.assert_array_equal(found.probs, scores.probs)
+        with torch.inference_mode():
+            probs = network.classifier(torch.from_numpy(found.features)).softmax(1).numpy()
+        np.testing.assert_allclose(found.probs, probs, atol=1e-6)
+
+
+def test_an_engine_is_loaded_from_a_file_with_the_regions_it_was_trained_on(tmp_path: Path) -> None:
+    network, images = make_network(), [make_image(0, 5)]
+    save_model(tmp_path / "m.safetensors", network, IMAGENET, region=REGION.model_dump())
+    settings = EngineSettings(device="cpu", precision="fp32")
+    loaded = RegionEngine.load(tmp_path / "m.safetensors", settings=settings)
+    assert loaded.region == REGION
+    one, two = (next(e.score(images)) for e in (loaded, RegionEngine(network, IMAGENET, REGION, settings)))
+    np.testing.assert_array_equal(one.probs, two.probs)

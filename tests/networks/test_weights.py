@@ -197,7 +197,7 @@ def test_a_pth_of_something_else_is_named(tmp_path: Path, content: object, messa
 
 def test_a_plain_pickle_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
-    path.write_bytes(pickle.dumps(Dangerous()))
+    path.write_bytes(pickle.dumps(Dangerous(), protocol=2))
     with pytest.raises(DataError, match=r"must be a readable state dict, got .*a\.pth"):
         load_model(path)
     assert NOTES == []
