@@ -26,11 +26,19 @@ def main(words: Sequence[str] | None = None) -> list[float]:
     """Train as the command line says; return the loss of each step."""
     arguments = parse(words)
     torch.manual_seed(0)
-    settings = DataSettings(format=arguments.format, root=arguments.data, train=(arguments.split,))
-    dataset = open_dataset(settings, settings.train)
+    split = (arguments.split,)
+    settings = DataSettings(
+        format=arguments.format, root=arguments.data, train=split, classes=arguments.classes
+    )
+    dataset = open_dataset(settings, split)
     backbone = googlenet_fpn_backbone(weights=arguments.weights)
-    sizes = {"min_size": arguments.size, "max_size": 2 * arguments.size}
-    detector = FasterRCNN(backbone, num_classes=len(dataset.classes) + 1, **sizes).train()
+    detector = FasterRCNN(
+        backbone,
+        num_classes=len(dataset.classes) + 1,
+        min_size=arguments.size,
+        max_size=2 * arguments.size,
+        box_batch_size_per_image=64,  # of 512: so that a CPU will do
+    ).train()
     trained = [parameter for parameter in detector.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=arguments.rate, momentum=0.9, weight_decay=1e-4)
     losses = []
@@ -41,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> list[float]:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 10.0)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         sys.stdout.write(f"step {step + 1}: loss {losses[-1]:.3f}\n")
     return losses
 
@@ -69,6 +77,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="root of the data set")
     parser.add_argument("--format", default="voc", choices=("voc", "coco", "ilsvrc"))
     parser.add_argument("--split", default="train")
+    parser.add_argument("--classes", type=Path, help="CSV of the classes, below the root")
     parser.add_argument("--weights", type=Path, help="file of GoogLeNet weights; without, the network starts anew")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=2)

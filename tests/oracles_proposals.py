@@ -1,8 +1,9 @@
-"""Slow, obvious versions of the proposals' segmentation and grouping."""
+"""Slow, obvious versions of the proposals' segmentation, grouping and joining."""
 
 from fractions import Fraction
 
 import numpy as np
+from oracles_boxes import iou_of_two
 
 from detector.proposals.grouping import Similarity, derivatives
 from detector.records import Array
@@ -114,3 +115,17 @@ def group_slowly(image: Array, labels: Array, terms: Similarity) -> list[tuple[i
         alive = [r for r in alive if r not in (a, b)] + [len(masks)]
         masks.append(masks[a] | masks[b])
     return [box_of(mask) for mask in masks]
+
+
+def join_slowly(parts: list[Array], budgets: list[int], limit: float) -> list[list[float]]:
+    """The boxes of several parts (n, 4), best first, mixed by exact fractions, each unlike those before it."""
+    entries = []
+    for number, (boxes, budget) in enumerate(zip(parts, budgets, strict=True)):
+        best = boxes[:budget] if budget else boxes
+        for rank, box in enumerate(best):
+            entries.append((Fraction(2 * rank + 1, 2 * len(best)), number, rank, box))
+    kept: list[Array] = []
+    for *_, box in sorted(entries, key=lambda entry: entry[:3]):
+        if all(iou_of_two(box, other) < limit for other in kept):
+            kept.append(box)
+    return [box.tolist() for box in kept]

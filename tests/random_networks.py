@@ -29,3 +29,13 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 def photograph(*shape: int, seed: int = 0) -> torch.Tensor:
     """A uint8 image of noise."""
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def settle(network: nn.Module, size: int) -> None:
+    """Give the batch norms the statistics of noise (B, 3, size, size), as training would; then eval mode."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    network.eval()

@@ -71,6 +71,20 @@ class BaseModule(nn.Module):
         self.init_cfg = init_cfg
 
 
+def get_cfg() -> SimpleNamespace:
+    """detectron2's defaults, those that the adapter reads."""
+    return SimpleNamespace(
+        INPUT=SimpleNamespace(FORMAT="BGR"),
+        MODEL=SimpleNamespace(
+            WEIGHTS="",
+            PIXEL_MEAN=[103.53, 116.28, 123.675],
+            PIXEL_STD=[1.0, 1.0, 1.0],
+            BACKBONE=SimpleNamespace(NAME="build_resnet_backbone", FREEZE_AT=2),
+            FPN=SimpleNamespace(IN_FEATURES=[], OUT_CHANNELS=256, NORM="", FUSE_TYPE="sum"),
+        ),
+    )
+
+
 def _modules(**contents: dict[str, Any]) -> dict[str, ModuleType]:
     made = {}
     for name, attributes in contents.items():
@@ -81,11 +95,20 @@ def _modules(**contents: dict[str, Any]) -> dict[str, ModuleType]:
 
 
 def _detectron2() -> dict[str, ModuleType]:
+    registry = Registry()
+
+    def build_backbone(cfg: SimpleNamespace) -> Any:
+        return registry.get(cfg.MODEL.BACKBONE.NAME)(cfg, ShapeSpec(channels=3))
+
     return _modules(
         detectron2={},
-        detectron2__config={"CfgNode": SimpleNamespace},
+        detectron2__config={"CfgNode": SimpleNamespace, "get_cfg": get_cfg},
         detectron2__layers={"ShapeSpec": ShapeSpec},
-        detectron2__modeling={"BACKBONE_REGISTRY": Registry(), "Backbone": Backbone},
+        detectron2__modeling={
+            "BACKBONE_REGISTRY": registry,
+            "Backbone": Backbone,
+            "build_backbone": build_backbone,
+        },
         detectron2__modeling__backbone={},
         detectron2__modeling__backbone__fpn={"FPN": FPN, "LastLevelMaxPool": nn.Identity},
     )

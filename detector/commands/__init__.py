@@ -16,12 +16,13 @@ COMMANDS = {
     "test_det": "test a run's detector on another split",
     "train_cls": "train a classifier of whole images and test it, into a run folder",
     "eval_cls": "test classifiers of whole images with many crops: top-1 and top-5 errors",
+    "train_multibox": "train a MultiBox proposal network, into a run folder",
     "propose": "compute the region proposals of a split",
     "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
     "describe": "count a network's layers beside the paper's Table 1",
     "make_synthetic": "make a synthetic set, for detection or classification",
 }
-NEED_TORCH = ("train_det", "test_det", "train_cls", "eval_cls", "describe")
+NEED_TORCH = ("train_det", "test_det", "train_cls", "eval_cls", "train_multibox", "propose", "describe")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 

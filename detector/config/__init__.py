@@ -11,6 +11,7 @@ from detector.config.detection import (
     RegionSettings,
 )
 from detector.config.loading import Section, dump_config, load_config, parse_config
+from detector.config.multibox import MultiBoxConfig, MultiBoxInference, MultiBoxSettings
 from detector.config.shared import EngineSettings, NetworkSettings, TrainingSettings
 
 __all__ = [
@@ -23,6 +24,9 @@ __all__ = [
     "EvaluateSettings",
     "FinetuneSettings",
     "ImageSettings",
+    "MultiBoxConfig",
+    "MultiBoxInference",
+    "MultiBoxSettings",
     "NetworkSettings",
     "ProposalSettings",
     "RegionSettings",

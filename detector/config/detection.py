@@ -38,14 +38,31 @@ class DataSettings(Section):
 class ProposalSettings(Section):
     """Selective search (Uijlings et al., IJCV 2013) as [2] used it, with [1]'s doubled superpixels."""
 
+    source: Literal["selective_search", "multibox", "union", "given"] = Field(
+        "selective_search",
+        description="[2] selective_search; [1] union of it with MultiBox; given: a file of yours",
+    )
     mode: Literal["fast", "quality"] = Field("fast", description="[2] S")
+    ks: tuple[float, ...] = Field((), description="scales of the segmentation; (): those of the mode")
     superpixel_scale: float = Field(
         2.0, ge=0.1, description="factor on k and the minimum size; [1] section 8: 2; [2]: 1"
     )
     sigma: float = Field(0.8, ge=0, description="smoothing before segmentation, pixels [2] S")
     min_side: float = Field(20.0, ge=0, description="smallest box side, pixels of the resized image [2] S")
     width: int = Field(500, ge=0, description="images are resized to this width first; 0: not [2] P")
-    max_boxes: int = Field(0, ge=0, description="keep the first so many of an image; 0: all")
+    max_boxes: int = Field(0, ge=0, description="selective search's first so many of an image; 0: all")
+    multibox: Path | None = Field(None, description="weights of train_multibox")
+    multibox_boxes: int = Field(200, ge=1, description="MultiBox's best of an image [1] section 8")
+    duplicate_iou: Fraction = Field(0.9, description="of the union: a box so near to a better one is left out")
+    given: Path | None = Field(None, description=".npz or COCO-style .json of proposals")
+
+    @model_validator(mode="after")
+    def _source_is_there(self) -> "ProposalSettings":
+        if self.source in ("multibox", "union") and self.multibox is None:
+            raise ValueError(f"multibox must be a weight file for source {self.source}, got none")
+        if self.source == "given" and self.given is None:
+            raise ValueError("given must be a file for source given, got none")
+        return self
 
 
 class RegionSettings(Section):

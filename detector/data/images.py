@@ -66,6 +66,15 @@ def read_size(path: Path, exif: Exif = "ignore") -> tuple[int, int]:
         return _decode(content, path, exif).shape[:2]
 
 
+def resize_image(image: Image, height: int, width: int) -> Image:
+    """`image` at another size, whatever its aspect: areas averaged where it shrinks, else bilinear."""
+    if (height, width) == image.shape[:2]:
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+
+
 def read_sizes(paths: Sequence[str], exif: Exif = "ignore") -> tuple[Int64, dict[int, str]]:
     """The sizes (n, 2) of the images, and the messages about those that cannot be read, by position."""
     results = [entry for chunk in map_chunks(partial(_try_sizes, exif), paths, "image sizes") for entry in chunk]

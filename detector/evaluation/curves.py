@@ -49,10 +49,9 @@ def curves_svg(report: Report, names: tuple[str, ...]) -> str:
             _draw_named(axes, heights, [f"{names[c]}  {report.ap[c]:.3f}" for c in shown])
         else:
             _draw_spread(axes, heights)
-        _finish(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _inline(buffer.getvalue())
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        finish_axes(axes)
+        return inline_svg(figure, "precision-recall curves")
 
 
 def sparkline(recall: Float64, precision: Float64) -> str:
@@ -63,6 +62,22 @@ def sparkline(recall: Float64, precision: Float64) -> str:
     reached = zip(RECALLS[::4][heights > 0], heights[heights > 0], strict=True)
     points = [f"{100 * x:.0f} {100 - 100 * y:.0f}" for x, y in reached]
     return "M" + "L".join(points)
+
+
+def inline_svg(figure: Figure, label: str) -> str:
+    """The <svg> element of `figure`, called `label`, in the colour of the text around it, as wide as its place."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    document = buffer.getvalue()
+    svg = document[document.index("<svg") :].replace(INK, "currentColor")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def finish_axes(axes: Axes) -> None:
+    """A faint grid behind the lines, and no frame above and on the right."""
+    axes.grid(color=INK, alpha=0.12, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_named(axes: Axes, heights: Float64, labels: list[str]) -> None:
@@ -88,16 +103,3 @@ def _draw_spread(axes: Axes, heights: Float64) -> None:
 def _to_its_end(curve: Float64) -> Float64:
     """`curve` cut where no detection reaches the recall."""
     return np.where(curve > 0, curve, np.nan)
-
-
-def _finish(axes: Axes) -> None:
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-    axes.grid(color=INK, alpha=0.12, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _inline(document: str) -> str:
-    """The <svg> element alone, in the colour of the text around it and as wide as its place."""
-    svg = document[document.index("<svg") :].replace(INK, "currentColor")
-    return svg.replace("<svg ", '<svg role="img" aria-label="precision-recall curves" ', 1)

@@ -19,7 +19,7 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weights import METADATA
 
 PACKAGES = ("onnx", "onnxscript")
-EXAMPLE_BATCH = 2  # of one crop, the exporter would make a constant
+EXAMPLE_BATCH = 2  # a batch of one can become a constant of the graph
 LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 

@@ -42,8 +42,8 @@ One crop. K is 1024 and M is 10^6, as in the paper. "weights" are those of convo
 them one multiply-add a cell of its layer; "parameters" has biases or batch norm besides. The auxiliary heads, for
 training only, are not in the total."""
 CONV1 = """\
-the 7x7 convolution of the table has 9,408 weights; 2.7K and 34M are those of a factorised one. Separable with
-depth multiplier 8, as in Google's next networks, it has 49 x 24 + 24 x 64 = 2,712 and 34.0M; 7x1 with 1x7 has
+the 7x7 convolution of the table has 9,408 weights; 2.7K, here thousands, and 34M fit a factorised one. Separable
+with depth multiplier 8, as in Google's next networks, it has 49 x 24 + 24 x 64 = 2,712 and 34.0M; 7x1 with 1x7 has
 2 x 7 x 3 x 64 = 2,688 and 33.7M."""
 COLUMNS = """\
 the printed ops follow from the printed widths, the printed params do not: ops are params times cells, so that the

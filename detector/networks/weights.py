@@ -143,10 +143,17 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
 
 def save_model(path: Path, network: RegionClassifier, preprocessing: Preprocessing, **metadata: Any) -> None:
     """Write `network` as safetensors, its header stating variant, outputs, preprocessing, hash and `metadata`."""
+    outputs = network.classifier.out_features
+    save_network(path, network, network.backbone.variant, preprocessing, outputs=outputs, **metadata)
+
+
+def save_network(
+    path: Path, network: nn.Module, variant: Variant, preprocessing: Preprocessing, **metadata: Any
+) -> None:
+    """Write any network on a trunk of `variant` as safetensors, with its hash and `metadata` (JSON values)."""
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     facts = {
-        "variant": network.backbone.variant,
-        "outputs": network.classifier.out_features,
+        "variant": variant,
         "preprocessing": preprocessing.to_dict(),
         "hash": state_hash(state),
         **metadata,
@@ -210,7 +217,7 @@ def _read_safetensors(path: Path) -> Weights:
             metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"weights must be a readable safetensors file, got {path} ({error})") from None
-    missing = {"variant", "outputs", "preprocessing"} - metadata.keys()
+    missing = {"variant", "preprocessing"} - (metadata.keys() if isinstance(metadata, dict) else set())
     if missing:
         raise DataError(f"weights must state {sorted(missing)[0]} in their metadata, got none ({path})")
     if metadata["variant"] not in DESIGNS:
@@ -220,4 +227,9 @@ def _read_safetensors(path: Path) -> Weights:
     found = state_hash(state)
     if metadata.get("hash", found) != found:
         raise DataError(f"weights must have the hash {metadata['hash']} of their metadata, got {found} ({path})")
-    return Weights(state, metadata["variant"], Preprocessing.from_dict(metadata["preprocessing"]), path, metadata)
+    try:
+        preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
+    except (KeyError, TypeError):
+        got = metadata["preprocessing"]
+        raise DataError(f"weights must state channel_order, mean and scale, got {got} ({path})") from None
+    return Weights(state, metadata["variant"], preprocessing, path, metadata)

@@ -23,9 +23,9 @@ from detector.pipeline.classify import ClassificationTest, open_images, run_clas
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import labelled_hash, training_inputs
 from detector.pipeline.run import RunFolder
-from detector.pipeline.steps import MetricsLog, run_steps
+from detector.pipeline.steps import MetricsLog
+from detector.pipeline.training_stage import run_training_stage
 from detector.records import FIRST_LABEL, Image
-from detector.training.checkpoint import load_checkpoint
 from detector.training.images import CropSource, EpochSampler, ImageBatch, to_device
 from detector.training.loading import load_batches
 from detector.training.loop import Trainer, parameter_groups
@@ -111,30 +111,24 @@ def _train(
     group: Group,
 ) -> None:
     """Stage `train`: ends with the weights to test at `run.classifier_path`; resumes from the last checkpoint."""
-    stage = run.stage("train")
-    inputs = training_inputs(config, labelled_hash(training), group.world)
-    if group.from_first(stage.is_done(inputs) and run.classifier_path.is_file()):
-        return
-    if group.is_first:
-        stage.begin(inputs)
-    group.from_first(None)  # the others wait until an outdated checkpoint is gone
-    checkpoint = stage.folder / "last.pt"
-    if state := load_checkpoint(checkpoint):
-        trainer.load(state)
-    batches = _batches(config, training, preprocessing, trainer, group)
-    log = MetricsLog(run.path / "metrics.csv", "train", METRICS, "image", config.train.batch_size)
-    last = run_steps(trainer, batches, group, checkpoint, log)
-    if group.is_first:
-        _save(run.classifier_path, config, training, trainer, preprocessing)
-        stage.finish(inputs, steps=trainer.step, last_loss=last)
+    run_training_stage(
+        run.stage("train"),
+        training_inputs(config, labelled_hash(training), group.world),
+        group,
+        trainer,
+        partial(_batches, config, training, preprocessing, group),
+        MetricsLog(run.path / "metrics.csv", "train", METRICS, "image", config.train.batch_size),
+        run.classifier_path,
+        partial(_save, run.classifier_path, config, training, preprocessing),
+    )
 
 
 def _batches(
     config: ClassificationConfig,
     training: LabelledImages,
     preprocessing: Preprocessing,
-    trainer: ClassifierTrainer,
     group: Group,
+    trainer: ClassifierTrainer,
 ) -> Iterator[ImageBatch]:
     settings = config.crop
     crop = CropAugment(
@@ -162,14 +156,13 @@ def _save(
     path: Path,
     config: ClassificationConfig,
     training: LabelledImages,
-    trainer: ClassifierTrainer,
     preprocessing: Preprocessing,
+    trained: Network,
 ) -> None:
-    """Write the weights to test, without auxiliary heads, with all that they need to be used."""
-    tested = trainer.tested_network()
+    """Write the trained weights, without auxiliary heads, with all that they need to be used."""
     save_model(
         path,
-        tested.network if isinstance(tested, WithAuxiliaryHeads) else tested,
+        trained.network if isinstance(trained, WithAuxiliaryHeads) else trained,
         preprocessing,
         classes=list(training.classes.names),
         wnids=list(training.classes.wnids),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.config import ClassificationConfig, Config, EngineSettings
+from detector.config import ClassificationConfig, Config, EngineSettings, MultiBoxConfig
 from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
 from detector.networks.device import choose_device, choose_precision
@@ -31,11 +31,35 @@ def labelled_hash(images: LabelledImages) -> str:
 
 
 def proposal_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
-    """Inputs of the proposals of a data set."""
+    """Inputs of the proposals of a data set; files count by what is in them."""
+    settings = config.proposals
+    files = {
+        "multibox": settings.multibox if settings.source in ("multibox", "union") else None,
+        "given": settings.given if settings.source == "given" else None,
+    }
     return {
         "images": images_hash(dataset),
         "exif": config.data.exif,
-        "proposals": config.proposals.model_dump(mode="json"),
+        "proposals": settings.model_dump(mode="json", exclude=set(files)),
+        "files": {name: file_hash(path) for name, path in files.items() if path},
+        "precision": precision_name(config.engine) if files["multibox"] else None,
+        "seed": config.seed,
+    }
+
+
+def multibox_inputs(config: MultiBoxConfig, dataset: Dataset, world: int) -> dict[str, Any]:
+    """Inputs of a trained MultiBox network."""
+    weights = config.network.weights
+    return {
+        "images": images_hash(dataset),
+        "truth": truth_hash(dataset),
+        "exif": config.data.exif,
+        "network": config.network.model_dump(mode="json"),
+        "weights": file_hash(weights) if weights else None,
+        "multibox": config.multibox.model_dump(),
+        "train": config.train.model_dump(exclude={"checkpoint_every", "log_every"}),
+        "precision": precision_name(config.engine),
+        "processes": world,
         "seed": config.seed,
     }
 

@@ -2,10 +2,10 @@
 
 from typing import TypeVar
 
-from detector.config import ClassificationConfig, Config
+from detector.config import ClassificationConfig, Config, MultiBoxConfig
 from detector.networks.sources import find_weights
 
-AnyConfig = TypeVar("AnyConfig", Config, ClassificationConfig)
+AnyConfig = TypeVar("AnyConfig", Config, ClassificationConfig, MultiBoxConfig)
 
 
 def with_local_weights(config: AnyConfig, download: bool) -> AnyConfig:

@@ -1,19 +1,20 @@
 """Stage `propose`: the regions of every image of a split, in one memory-mapped store."""
 
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
 
 from detector.config import Config
 from detector.data.dataset import Dataset
+from detector.data.given_proposals import GivenProposals
 from detector.data.images import read_image
 from detector.data.stores import PROPOSAL_FIELDS, Store, StoreWriter
 from detector.errors import DataError
+from detector.inference.propose import Prepared, Proposer
 from detector.parallel import ordered_map, worker_count
 from detector.pipeline.inputs import proposal_inputs
 from detector.pipeline.run import Stage, key_of
-from detector.proposals.selective_search import selective_search
 from detector.records import Proposals
 
 NO_PROPOSALS = Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
@@ -23,39 +24,80 @@ def run_propose(stage: Stage, config: Config, dataset: Dataset) -> Store:
     """The proposals of every image of `dataset`, in its order; computed where they are not there yet.
 
     An unreadable image stops the run, or with `data.bad_images=skip` gets no proposals: an image without
-    proposals is one that could not be read.
+    proposals is one that could not be read, or one that the user's own proposals leave out.
     """
     inputs = proposal_inputs(config, dataset)
     folder = stage.folder / "store"
     if stage.is_done(inputs):
         return Store.open(folder, key_of(inputs))
+    source = open_source(stage, config, dataset)
     stage.begin(inputs)
     writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
-    propose = partial(propose_image, config, dataset)
-    workers = worker_count(config.engine.workers)
     shards = writer.missing_shards()
     left = sum(map(len, shards))
     with tqdm(total=len(dataset), initial=len(dataset) - left, desc=stage.name, unit="image") as progress:
         for shard in shards:
             entries = []
-            for proposals in ordered_map(propose, shard, workers):
+            for proposals in source.propose(shard):
                 entries.append({"boxes": proposals.boxes, "scores": proposals.scores})
                 progress.update()
             writer.write_shard(shard, entries)
     store = writer.finish()
     counts = np.diff(store.offsets)
-    unreadable = dataset.image_ids[counts == 0].tolist()
-    stage.finish(inputs, images=len(dataset), boxes=int(counts.sum()), unreadable=unreadable)
+    empty = dataset.image_ids[counts == 0].tolist()
+    stage.finish(inputs, images=len(dataset), boxes=int(counts.sum()), without_proposals=empty)
     return store
 
 
-def propose_image(config: Config, dataset: Dataset, position: int) -> Proposals:
-    """The proposals of the image at `position`."""
-    try:
-        image = read_image(dataset.record(position).path, config.data.exif)
-    except DataError as error:
-        if config.data.bad_images == "stop":
-            raise
-        tqdm.write(f"skipped: {error}")
-        return NO_PROPOSALS
-    return selective_search(image, config.proposals, config.seed)
+def open_source(stage: Stage, config: Config, dataset: Dataset) -> "FromImages | FromFile":
+    """Where the proposals of `dataset` come from; DataError where its weights or its file are wrong."""
+    if config.proposals.source != "given" or config.proposals.given is None:
+        return FromImages(config, dataset)
+    given = GivenProposals.open(config.proposals.given, dataset)
+    stage.run.log_notes(given.notes)
+    return FromFile(given)
+
+
+class FromFile:
+    """The user's own proposals."""
+
+    def __init__(self, given: GivenProposals) -> None:
+        self.given = given
+
+    def propose(self, positions: range) -> Iterator[Proposals]:
+        """The proposals of the images at `positions`."""
+        return map(self.given.read, positions)
+
+
+class FromImages:
+    """Proposals computed from the pixels, the images decoded and searched on threads."""
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.proposer = Proposer(config.proposals, config.engine, config.seed)
+
+    def propose(self, positions: range) -> Iterator[Proposals]:
+        """The proposals of the images at `positions`; none of one that cannot be read and may be skipped."""
+        workers = worker_count(self.config.engine.workers)
+        prepared = ordered_map(self._prepare, positions, workers)
+        if self.proposer.multibox is None:
+            for image in prepared:
+                yield from self._finish([image])
+        else:
+            yield from self._finish(list(prepared))
+
+    def _prepare(self, position: int) -> Prepared | None:
+        try:
+            image = read_image(self.dataset.record(position).path, self.config.data.exif)
+        except DataError as error:
+            if self.config.data.bad_images == "stop":
+                raise
+            tqdm.write(f"skipped: {error}")
+            return None
+        return self.proposer.prepare(image)
+
+    def _finish(self, images: list[Prepared | None]) -> Iterator[Proposals]:
+        found = self.proposer.finish([image for image in images if image is not None])
+        for image in images:
+            yield NO_PROPOSALS if image is None else next(found)

@@ -54,6 +54,11 @@ class RunFolder:
         """The trained image classifier."""
         return self.path / "model" / "classifier.safetensors"
 
+    @property
+    def multibox_path(self) -> Path:
+        """The trained MultiBox network."""
+        return self.path / "model" / "multibox.safetensors"
+
     def begin(self, config: Section) -> None:
         """Write the settings and the environment, and note the start."""
         write_text(self.config_path, dump_config(config))

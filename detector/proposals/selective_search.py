@@ -26,7 +26,7 @@ class Strategies(NamedTuple):
     """Every colour space with every k and every similarity."""
 
     colours: tuple[str, ...]
-    ks: tuple[int, ...]
+    ks: tuple[float, ...]
     similarities: tuple[Similarity, ...]
 
 
@@ -98,7 +98,7 @@ def _hierarchies(image: Image, settings: ProposalSettings) -> Iterator[Int64]:
         pixels = convert_colour(image, colour)
         graph = pixel_graph(pixels, settings.sigma)
         bins = pixel_bins(pixels)
-        for k in strategies.ks:
+        for k in settings.ks or strategies.ks:
             scaled = k * settings.superpixel_scale
             regions = describe_regions(segment(graph, scaled, round(scaled)), bins)
             for similarity in strategies.similarities:

@@ -14,7 +14,6 @@ import torch
 
 from detector.config import ClassificationConfig, EngineSettings, load_config
 from detector.data.classes import read_classes
-from detector.data.labelled_images import LabelledImages
 from detector.data.synthetic_crops import make_crops
 from detector.errors import ConfigError, DataError
 from detector.networks.weights import load_model

@@ -20,7 +20,7 @@ from detector.errors import ConfigError, DataError
 from detector.networks.weights import load_model
 from detector.pipeline.detect import run_detect
 from detector.pipeline.finetune import TrainingRegions
-from detector.pipeline.propose import propose_image, run_propose
+from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
 from detector.training.batch import RegionBatch
@@ -205,11 +205,11 @@ def test_an_image_that_breaks_later_gets_no_proposals_and_trains_nothing(
     broken = tiny_config.model_copy(update={"data": data})
     dataset.record(0).path.unlink()
     with pytest.raises(DataError, match=dataset.record(0).path.name):
-        propose_image(broken, dataset, 0)
+        run_propose(RunFolder(tmp_path / "strict").stage("propose", "train"), broken, dataset)
     lenient = broken.model_copy(update={"data": data.model_copy(update={"bad_images": "skip"})})
     stage = RunFolder(tmp_path / "run").stage("propose", "train")
     store = run_propose(stage, lenient, dataset)
-    assert stage.facts()["unreadable"] == [dataset.record(0).image_id]
+    assert stage.facts()["without_proposals"] == [dataset.record(0).image_id]
     assert len(TrainingRegions(lenient, dataset, store).labels(0)) == 0
 
 

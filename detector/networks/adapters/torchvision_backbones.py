@@ -4,6 +4,7 @@ The detectors normalise images by ImageNet's mean and deviation unless they are 
 so does `host` here, and the two must agree.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +48,11 @@ class Pyramid(nn.Module):
         return self.fpn(OrderedDict((str(level), map_) for level, map_ in enumerate(self.body(images))))
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation (Wu and He, arXiv 1803.08494) with 32 groups, or as many as divide the channels."""
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
 def googlenet_backbone(
     variant: Variant = "paper",
     weights: Path | str | None = None,
@@ -67,15 +73,16 @@ def googlenet_fpn_backbone(
     trainable_layers: int | None = None,
     out_channels: int = 256,
     extra_blocks: ExtraFPNBlock | None = None,
-    norm_layer: Callable[..., nn.Module] | None = None,
+    norm_layer: Callable[..., nn.Module] | None = group_norm,
     host: Preprocessing | None = IMAGENET,
 ) -> Pyramid:
     """A backbone with a feature pyramid over the maps at `out_indices`, finest first; by default strides 4 to 32.
 
     The last `trainable_layers` strides (0 to 5) are trained: by default 3 with `weights`, all without. With them
     batch statistics, too, stay those of the weights. `extra_blocks` makes further maps: by default one by
-    subsampling, for Faster R-CNN; RetinaNet and FCOS want LastLevelP6P7 and `out_indices` 2, 3, 4. `weights` and
-    `host` are those of `GoogLeNetFeatures`.
+    subsampling, for Faster R-CNN; RetinaNet and FCOS want LastLevelP6P7 and `out_indices` 2, 3, 4. `norm_layer`
+    follows each of the pyramid's convolutions; without, the finest maps outweigh the others, as those of a network
+    without batch normalisation differ in scale by ten. `weights` and `host` are those of `GoogLeNetFeatures`.
     """
     body = _body(variant, weights, out_indices, trainable_layers, host)
     if list(body.feature_info.out_indices) != sorted(set(body.feature_info.out_indices)):

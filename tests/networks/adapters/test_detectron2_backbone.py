@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,30 +22,24 @@ def adapter() -> Iterator[ModuleType]:
 
 def config(adapter: ModuleType, **settings: Any) -> Any:
     """detectron2's defaults, and the adapter's own with `settings`."""
-    cfg = SimpleNamespace(
-        INPUT=SimpleNamespace(FORMAT="BGR"),
-        MODEL=SimpleNamespace(
-            PIXEL_MEAN=[103.53, 116.28, 123.675],
-            PIXEL_STD=[1.0, 1.0, 1.0],
-            BACKBONE=SimpleNamespace(FREEZE_AT=2),
-            FPN=SimpleNamespace(IN_FEATURES=["3b", "4e", "5b"], OUT_CHANNELS=256, NORM="", FUSE_TYPE="sum"),
-        ),
-    )
+    from detectron2.config import get_cfg
+
+    cfg = get_cfg()
     adapter.add_googlenet_config(cfg)
+    cfg.MODEL.BACKBONE.NAME = "build_googlenet_backbone"
     for name, value in settings.items():
         setattr(cfg.MODEL.GOOGLENET, name, value)
     return cfg
 
 
-def build(adapter: ModuleType, cfg: Any, name: str = "build_googlenet_backbone") -> Any:
-    from detectron2.layers import ShapeSpec
-    from detectron2.modeling import BACKBONE_REGISTRY
+def build(cfg: Any) -> Any:
+    from detectron2.modeling import build_backbone
 
-    return BACKBONE_REGISTRY.get(name)(cfg, ShapeSpec(channels=3))
+    return build_backbone(cfg)
 
 
 def test_the_backbone_puts_out_what_it_says(adapter: ModuleType) -> None:
-    backbone = build(adapter, config(adapter, VARIANT="paper_bn")).eval()
+    backbone = build(config(adapter, VARIANT="paper_bn")).eval()
     shapes = backbone.output_shape()
     assert {name: (shape.channels, shape.stride) for name, shape in shapes.items()} == {
         "conv2": (192, 4),
@@ -62,7 +56,7 @@ def test_the_backbone_puts_out_what_it_says(adapter: ModuleType) -> None:
 def test_detectron2_s_images_reach_bvlc_weights_as_these_want_them(adapter: ModuleType, tmp_path: Path) -> None:
     weights = str(write_bvlc_like(tmp_path / "bvlc.npz"))
     cfg = config(adapter, WEIGHTS=weights, OUT_FEATURES=["4e"])
-    backbone = build(adapter, cfg).eval()
+    backbone = build(cfg).eval()
     image = torch.randint(0, 256, (64, 96, 3), dtype=torch.uint8)
     seen = image.flip(2).permute(2, 0, 1).float() - torch.tensor(cfg.MODEL.PIXEL_MEAN)[:, None, None]
     with torch.inference_mode():
@@ -77,19 +71,22 @@ def test_detectron2_s_images_reach_bvlc_weights_as_these_want_them(adapter: Modu
 def test_freeze_at_counts_strides(adapter: ModuleType, freeze_at: int, frozen: set[str]) -> None:
     cfg = config(adapter)
     cfg.MODEL.BACKBONE.FREEZE_AT = freeze_at
-    trunk = build(adapter, cfg).features.backbone
+    trunk = build(cfg).features.backbone
     assert {key.split(".")[0] for key, p in trunk.named_parameters() if not p.requires_grad} == frozen
 
 
 def test_a_pyramid_is_built_over_the_backbone(adapter: ModuleType) -> None:
-    pyramid = build(adapter, config(adapter), "build_googlenet_fpn_backbone")
+    cfg = config(adapter)
+    cfg.MODEL.BACKBONE.NAME = "build_googlenet_fpn_backbone"
+    cfg.MODEL.FPN.IN_FEATURES = ["3b", "4e", "5b"]
+    pyramid = build(cfg)
     assert isinstance(pyramid.bottom_up, adapter.GoogLeNetBackbone)
 
 
 def test_unknown_maps_and_formats_are_named(adapter: ModuleType) -> None:
     with pytest.raises(ConfigError, match=r"OUT_FEATURES must be of conv1, conv2, 3b, 4e, 5b, got res4"):
-        build(adapter, config(adapter, OUT_FEATURES=["3b", "res4"]))
+        build(config(adapter, OUT_FEATURES=["3b", "res4"]))
     cfg = config(adapter)
     cfg.INPUT.FORMAT = "YUV-BT.601"
     with pytest.raises(ConfigError, match=r"INPUT\.FORMAT must be RGB or BGR, got YUV-BT\.601"):
-        build(adapter, cfg)
+        build(cfg)

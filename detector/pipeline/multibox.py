@@ -1,0 +1,155 @@
+"""Training MultiBox: fit the priors, train, then propose on the test split, into a run folder."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detector.config import Config, MultiBoxConfig, ProposalSettings, dump_config
+from detector.data.augment import PhotometricAugment
+from detector.data.dataset import Dataset, has_area
+from detector.data.images import read_image
+from detector.data.readers import open_dataset
+from detector.data.stores import Store
+from detector.errors import ConfigError
+from detector.networks.device import choose_precision
+from detector.networks.multibox import INPUT_SIZE, MultiBox
+from detector.networks.multibox_weights import load_trunk, save_multibox
+from detector.networks.warp import Preprocessing
+from detector.networks.weights import preprocessing_of
+from detector.parallel import worker_count
+from detector.pipeline.distributed import Group, process_group
+from detector.pipeline.inputs import multibox_inputs
+from detector.pipeline.propose import run_propose
+from detector.pipeline.run import RunFolder
+from detector.pipeline.steps import MetricsLog
+from detector.pipeline.train import split_slug
+from detector.pipeline.training_stage import run_training_stage
+from detector.proposals.priors import grid_priors, learned_priors
+from detector.records import Float32, Image
+from detector.training.batch import CACHE_BYTES, ImageCache
+from detector.training.images import EpochSampler
+from detector.training.loading import load_batches
+from detector.training.loop import Trainer, parameter_groups
+from detector.training.multibox import MultiBoxObjective, WindowBatch, WindowSource, to_device
+from detector.training.schedule import Schedule
+
+METRICS = ("match_loss", "confidence_loss", "object_confidence")
+STEP_FACTOR = 0.1  # of the learning rate every train.step_size steps
+
+MultiBoxTrainer = Trainer[MultiBox, WindowBatch]
+
+
+def run_multibox(run: RunFolder, config: MultiBoxConfig) -> tuple[Dataset, Store] | None:
+    """Train on the training split; the test split and its proposals, None in all processes but the first."""
+    with process_group(config.engine.device) as group:
+        training = open_dataset(config.data, config.data.train)
+        testing = open_dataset(config.data, config.data.test)
+        trainer, preprocessing = make_multibox_trainer(config, training, group)
+        if group.is_first:
+            run.begin(config)
+            run.log_notes(dict.fromkeys(training.notes + testing.notes))
+        run_training_stage(
+            run.stage("train"),
+            multibox_inputs(config, training, group.world),
+            group,
+            trainer,
+            partial(_batches, config, training, preprocessing, group),
+            MetricsLog(run.path / "metrics.csv", "train", METRICS, "image", config.train.batch_size),
+            run.multibox_path,
+            partial(_save, run.multibox_path, config, preprocessing),
+        )
+    if not group.is_first:
+        return None
+    proposals = ProposalSettings(source="multibox", multibox=run.multibox_path)
+    settings = Config(seed=config.seed, data=config.data, proposals=proposals, engine=config.engine)
+    return testing, run_propose(run.stage("propose", split_slug(config.data.test)), settings, testing)
+
+
+def make_multibox_trainer(
+    config: MultiBoxConfig, training: Dataset, group: Group
+) -> tuple[MultiBoxTrainer, Preprocessing]:
+    """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
+    settings = config.train
+    if settings.batch_size % group.world:
+        raise ConfigError(
+            f"train.batch_size must be a multiple of the {group.world} processes, got {settings.batch_size}"
+        )
+    torch.manual_seed(config.seed)
+    network = MultiBox(
+        config.network.variant, config.multibox.form, torch.from_numpy(fit_priors(config, training))
+    )
+    preprocessing = preprocessing_of(config.network.variant)
+    if config.network.weights:
+        preprocessing = load_trunk(network, config.network.weights)
+    objective = MultiBoxObjective(
+        config.multibox.box_weight,
+        config.multibox.matching,
+        config.multibox.bootstrap,
+        round(config.multibox.bootstrap_start * settings.steps),
+    )
+    trainer: MultiBoxTrainer = Trainer(
+        network,
+        objective,
+        settings,
+        Schedule(settings.schedule, settings.steps, settings.step_size, STEP_FACTOR, settings.warmup),
+        parameter_groups([(network, 1.0)], settings.learning_rate, settings.weight_decay),
+        config.seed,
+        group.device,
+        choose_precision(config.engine.precision, group.device),
+    )
+    return trainer, preprocessing
+
+
+def fit_priors(config: MultiBoxConfig, training: Dataset) -> Float32:
+    """The priors (K, 4) of the config's form, fitted to the objects of `training`; crowds do not count."""
+    objects = training.objects
+    sides = training.sizes[objects.image][:, ::-1]  # (G, 2) width, height
+    boxes = np.clip(objects.boxes, 0, np.tile(sides, 2))
+    usable = has_area(boxes) & ~objects.crowd
+    fractions = (boxes / np.tile(sides, 2))[usable].astype(np.float32)
+    match config.multibox.form:
+        case "grid":
+            return grid_priors(fractions, config.seed)
+        case "learned":
+            return learned_priors(fractions, config.multibox.priors, config.seed)
+
+
+def _batches(
+    config: MultiBoxConfig,
+    training: Dataset,
+    preprocessing: Preprocessing,
+    group: Group,
+    trainer: MultiBoxTrainer,
+) -> Iterator[WindowBatch]:
+    workers = worker_count(config.engine.workers)
+    cache = ImageCache(CACHE_BYTES // max(workers, 1))
+    distort = PhotometricAugment(config.multibox.photometric)
+    distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
+
+    def read(position: int) -> Image:
+        return read_image(training.record(position).path, config.data.exif)
+
+    def boxes(position: int) -> Float32:
+        truth = training.truth(position)
+        return truth.boxes[~truth.crowd]
+
+    source = WindowSource(
+        EpochSampler(len(training), config.train.batch_size, config.seed, group.rank, group.world),
+        lambda position: cache.get(position, read),
+        boxes,
+        distort,
+        config.multibox,
+        trainer.network.priors.cpu().numpy(),
+        INPUT_SIZE[config.multibox.form],
+    )
+    on_gpu = trainer.device.type != "cpu"
+    windows = load_batches(source, trainer.step, trainer.schedule.steps, workers, pin=on_gpu)
+    return map(partial(to_device, preprocessing=preprocessing, device=trainer.device), windows)
+
+
+def _save(path: Path, config: MultiBoxConfig, preprocessing: Preprocessing, network: MultiBox) -> None:
+    """Write the trained network with what proposing with it needs."""
+    save_multibox(path, network, preprocessing, propose=config.propose.model_dump(), config=dump_config(config))

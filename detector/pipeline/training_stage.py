@@ -1,0 +1,44 @@
+"""The stage that trains a network from its last checkpoint to its weights, on one process or many."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from detector.pipeline.distributed import Group
+from detector.pipeline.run import Stage
+from detector.pipeline.steps import MetricsLog, run_steps
+from detector.training.checkpoint import load_checkpoint
+from detector.training.loop import StepBatch, Trainer
+
+Net = TypeVar("Net", bound=nn.Module)
+Batch = TypeVar("Batch", bound=StepBatch)
+
+
+def run_training_stage(
+    stage: Stage,
+    inputs: Mapping[str, Any],
+    group: Group,
+    trainer: Trainer[Net, Batch],
+    batches: Callable[[Trainer[Net, Batch]], Iterable[Batch]],
+    log: MetricsLog,
+    output: Path,
+    save: Callable[[Net], None],
+) -> None:
+    """Train to the end, `save` the weights to test at `output`, and finish the stage; nothing where it is done.
+
+    `batches` gives what is left to train on, from the trainer's step on.
+    """
+    if group.from_first(stage.is_done(inputs) and output.is_file()):
+        return
+    if group.is_first:
+        stage.begin(inputs)
+    group.from_first(None)  # the others wait until an outdated checkpoint is gone
+    checkpoint = stage.folder / "last.pt"
+    if state := load_checkpoint(checkpoint):
+        trainer.load(state)
+    last = run_steps(trainer, batches(trainer), group, checkpoint, log)
+    if group.is_first:
+        save(trainer.tested_network())
+        stage.finish(inputs, steps=trainer.step, last_loss=last)

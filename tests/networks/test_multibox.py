@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+import torch
+from random_networks import settle
+
+from detector.errors import DataError
+from detector.networks.multibox import FIRST_CONFIDENCE, INPUT_SIZE, Form, MultiBox
+from detector.networks.multibox_weights import load_multibox, load_trunk, save_multibox
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.warp import IMAGENET
+from detector.networks.weights import load_model, save_model
+
+
+def make(form: Form) -> MultiBox:
+    torch.manual_seed(0)
+    slots = 1420 if form == "grid" else 30
+    network = MultiBox("paper_bn", form, torch.rand(slots, 4))
+    settle(network, INPUT_SIZE[form])
+    return network
+
+
+@pytest.mark.parametrize("form", ["grid", "learned"])
+def test_every_slot_begins_near_its_prior_with_little_confidence(form: Form) -> None:
+    network = make(form)
+    size = INPUT_SIZE[form]
+    with torch.inference_mode():
+        boxes, logits = network(torch.randn(2, 3, size, size))
+    assert boxes.shape == (2, len(network.priors), 4)
+    torch.testing.assert_close(boxes, network.priors.expand(2, -1, -1), atol=0.3, rtol=0)
+    torch.testing.assert_close(logits.sigmoid(), torch.full_like(logits, FIRST_CONFIDENCE), atol=0.01, rtol=0)
+
+
+def test_a_slot_of_the_finest_grid_sees_its_own_cell() -> None:
+    network = make("grid")
+    torch.nn.init.normal_(network.head.slots[0].weight)  # type: ignore[index, union-attr, arg-type]
+    last_map = torch.zeros(1, 1024, 8, 8)
+    last_map[0, :, 3, 5] = 10
+    with torch.inference_mode():
+        outputs = network.head(last_map) - network.head(torch.zeros_like(last_map))
+    touched = outputs[0, : 64 * 11].abs().sum(1).reshape(64, 11).sum(1).nonzero().flatten().tolist()
+    assert touched == [3 * 8 + 5]
+
+
+@pytest.mark.parametrize("form", ["grid", "learned"])
+def test_a_saved_network_comes_back_with_its_priors(tmp_path: Path, form: Form) -> None:
+    network = make(form)
+    save_multibox(tmp_path / "m.safetensors", network, IMAGENET, propose={"edge": 0.1})
+    again, preprocessing, metadata = load_multibox(tmp_path / "m.safetensors")
+    assert (preprocessing, metadata["propose"], again.form) == (IMAGENET, {"edge": 0.1}, form)
+    for key, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
+
+
+def test_the_weights_of_other_networks_are_refused_either_way(tmp_path: Path) -> None:
+    save_model(tmp_path / "c.safetensors", RegionClassifier("paper_bn", 3), IMAGENET)
+    with pytest.raises(DataError, match=r"must be those of train_multibox, .*c\.safetensors"):
+        load_multibox(tmp_path / "c.safetensors")
+    save_multibox(tmp_path / "m.safetensors", make("learned"), IMAGENET)
+    with pytest.raises(DataError, match=r"must hold classifier.weight, .*m\.safetensors"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_training_may_start_from_a_classifier_s_trunk(tmp_path: Path) -> None:
+    classifier = RegionClassifier("paper_bn", 3)
+    save_model(tmp_path / "c.safetensors", classifier, IMAGENET)
+    network = make("learned")
+    assert load_trunk(network, tmp_path / "c.safetensors") == IMAGENET
+    for key, value in classifier.backbone.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[key], value), key
+    with pytest.raises(DataError, match="must be of the variant paper, got those of paper_bn"):
+        load_trunk(MultiBox("paper", "learned", torch.rand(3, 4)), tmp_path / "c.safetensors")
