@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import timm
@@ -19,7 +20,7 @@ import detector.networks.adapters.timm_models  # noqa: F401 (makes the models kn
 def main(words: Sequence[str] | None = None) -> list[Tensor]:
     """Print what the maps are; return them, (1, C, h, w) each."""
     arguments = parse(words)
-    model = timm.create_model(
+    model: Any = timm.create_model(
         "googlenet_paper",
         features_only=True,
         out_indices=arguments.maps,

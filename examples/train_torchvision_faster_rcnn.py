@@ -27,9 +27,7 @@ def main(words: Sequence[str] | None = None) -> list[float]:
     arguments = parse(words)
     torch.manual_seed(0)
     split = (arguments.split,)
-    settings = DataSettings(
-        format=arguments.format, root=arguments.data, train=split, classes=arguments.classes
-    )
+    settings = DataSettings(format=arguments.format, root=arguments.data, train=split, classes=arguments.classes)
     dataset = open_dataset(settings, split)
     backbone = googlenet_fpn_backbone(weights=arguments.weights)
     detector = FasterRCNN(

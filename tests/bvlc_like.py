@@ -32,7 +32,7 @@ def write_bvlc_like(path: Path, seed: int = 0) -> Path:
         for kind in ("weight", "bias")
         if f"{ours}.{kind}" in state
     }
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
     return path
 
 

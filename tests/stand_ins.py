@@ -1,4 +1,4 @@
-"""detectron2 and mmengine as far as the adapters need them, by their documentation, where they are not installed."""
+"""Stand-ins for detectron2 and mmengine, by their documentation, as far as the adapters need them."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -127,7 +127,7 @@ STAND_INS = {"detectron2": _detectron2, "mmengine": _mmengine}
 
 @contextmanager
 def library(name: str) -> Iterator[None]:
-    """Make the library importable: the real one where it is installed, else its stand-in, which leaves no trace."""
+    """Make the library importable: the real one where installed, else its stand-in, which leaves no trace."""
     if find_spec(name) is not None:
         yield
         return

@@ -18,11 +18,21 @@ COMMANDS = {
     "eval_cls": "test classifiers of whole images with many crops: top-1 and top-5 errors",
     "train_multibox": "train a MultiBox proposal network, into a run folder",
     "propose": "compute the region proposals of a split",
+    "eval_proposals": "judge region proposals: recall by IoU and by number of boxes",
     "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
     "describe": "count a network's layers beside the paper's Table 1",
     "make_synthetic": "make a synthetic set, for detection or classification",
 }
-NEED_TORCH = ("train_det", "test_det", "train_cls", "eval_cls", "train_multibox", "propose", "describe")
+NEED_TORCH = (
+    "train_det",
+    "test_det",
+    "train_cls",
+    "eval_cls",
+    "train_multibox",
+    "propose",
+    "eval_proposals",
+    "describe",
+)
 USAGE_ERROR = 2
 INTERRUPTED = 130
 

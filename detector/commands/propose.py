@@ -7,6 +7,7 @@ from pathlib import Path
 from detector.commands import config_parser
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
+from detector.pipeline.distributed import process_group
 from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import split_slug
@@ -22,8 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dataset = open_dataset(config.data, splits)
     run = RunFolder(options.run or Path("runs") / config.name)
     stage = run.stage("propose", split_slug(splits))
-    store = run_propose(stage, config, dataset)
-    boxes = int(store.offsets[-1])
-    mean = boxes / len(dataset)
-    sys.stdout.write(f"{boxes} regions of {len(dataset)} images ({mean:.0f} an image): {stage.folder}\n")
+    with process_group(config.engine.device) as group:
+        store = run_propose(stage, config, dataset, group)
+    if group.is_first:
+        boxes = int(store.offsets[-1])
+        mean = boxes / len(dataset)
+        sys.stdout.write(f"{boxes} regions of {len(dataset)} images ({mean:.0f} an image): {stage.folder}\n")
     return 0

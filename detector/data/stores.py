@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from detector.data.journal import Entry, Fields, Journal
 from detector.errors import DataError
 from detector.files import write_atomically, write_text
 from detector.records import Array, Int64, Proposals
-
-Fields = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
-Entry = Mapping[str, Array]
 
 MANIFEST, PLAN, PARTS = "manifest.json", "plan.json", "parts"
 MANIFEST_KEYS = {"key", "count", "rows", "fields"}
@@ -86,7 +84,8 @@ class StoreWriter:
 
     `fields` maps a name to dtype and shape of one row, `count` is the number of images, `shard` how many of
     them a part holds. The finished store does not depend on `shard` or on interruptions. Several processes may
-    write different shards once one of them has made a writer.
+    write different shards once one of them has made a writer. A shard is written at once by `write_shard`, or
+    image by image by `append`, which a kill does not undo: `left` says where to go on.
     """
 
     def __init__(self, folder: Path, fields: Fields, count: int, key: str, shard: int = 64) -> None:
@@ -107,6 +106,21 @@ class StoreWriter:
         if self._is_done():
             return []
         return [shard for shard in self._shards()[rank::world] if not self._is_whole(shard)]
+
+    def left(self, shard: range) -> range:
+        """The positions of `shard` that were not appended yet."""
+        return shard[len(self._journal(shard).read()) :]
+
+    def append(self, shard: range, entry: Entry) -> None:
+        """Write the entry of the first image that is left of `shard`."""
+        self._rows(entry)
+        self._journal(shard).append(entry)
+
+    def close_shard(self, shard: range) -> None:
+        """Make a part of the entries that were appended, of all images of `shard`."""
+        journal = self._journal(shard)
+        self.write_shard(shard, journal.read())
+        journal.path.unlink(missing_ok=True)
 
     def write_shard(self, shard: range, entries: Sequence[Entry]) -> None:
         """Write the entries of the images at the positions `shard`, in that order."""
@@ -163,6 +177,10 @@ class StoreWriter:
 
     def _part(self, shard: range) -> Path:
         return self._parts / f"{shard.start:09d}.npz"
+
+    def _journal(self, shard: range) -> Journal:
+        self._parts.mkdir(parents=True, exist_ok=True)
+        return Journal(self._parts / f"{shard.start:09d}.journal", self.fields)
 
     def _is_whole(self, shard: range) -> bool:
         path = self._part(shard)

@@ -1,9 +1,9 @@
 """How well region proposals cover the objects of a data set, whatever is found in them later.
 
 An object's overlap is the best IoU of any proposal among the first n of its image (Hosang et al., "What makes for
-effective detection proposals?", arXiv 1502.05082). Boxes are not matched one to one: one may serve several objects,
-so the numbers are never under those of programs that match. IoU is of continuous boxes, the objects' as the files
-state them.
+effective detection proposals?", arXiv 1502.05082). Boxes are not matched one to one: one may serve several
+objects, so the numbers are never under those of programs that match. IoU is of continuous boxes, the objects' as
+the files state them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +17,7 @@ from detector.evaluation.matching import blacklisted
 from detector.records import FIRST_LABEL, Array, Bool, Float64, Int64, ObjectTable, take
 
 LOWEST_IOU = 0.5  # of the average recall, which goes from here to 1 (Hosang et al.)
+CURVE_BUDGETS = tuple(np.unique(np.geomspace(1, 10_000, 33).round().astype(int)).tolist())  # eight a decade
 SMALL, LARGE = 32.0**2, 96.0**2  # square pixels of the image file, as COCO's
 
 

@@ -41,12 +41,12 @@ def recall_by_iou_svg(coverages: Coverages) -> str:
     """The recall of all boxes at IoU 0.5 to 1."""
 
     def draw(axes: Axes) -> None:
-        axes.set(xlim=(LOWEST_IOU, 1), xlabel="IoU", ylabel="recall")
+        axes.set(xlim=(LOWEST_IOU, 1), xlabel="IoU", ylabel="recall of all boxes")
         for number, coverage in enumerate(coverages.values()):
             colour, dashes = line_of(number)
             axes.plot(IOUS, recall_curve(coverage), color=colour, dashes=dashes, linewidth=WIDTH)
 
-    return _picture("recall by IoU", draw)
+    return _picture("recall of all boxes by IoU", draw)
 
 
 def recall_by_boxes_svg(coverages: Coverages) -> str:
@@ -70,12 +70,12 @@ def _by_boxes(coverages: Coverages, measure: Callable[[Float64], Float64], label
     def draw(axes: Axes) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set(xlim=(1, max(10, most)), xlabel="boxes an image", ylabel=label)
+        axes.set(xlim=(1, 1.1 * max(10, most)), xlabel="boxes an image", ylabel=label)
         for number, coverage in enumerate(coverages.values()):
             boxes, heights = coverage.mean_boxes, measure(coverage.overlaps)
             colour, dashes = line_of(number)
             axes.plot(boxes, heights, color=colour, dashes=dashes, linewidth=WIDTH)
-            axes.plot(boxes[-1:], heights[-1:], "o", color=colour, markersize=5, clip_on=False)
+            axes.plot(boxes[-1:], heights[-1:], "o", color=colour, markersize=5)
 
     return _picture(f"{label} by boxes an image", draw)
 

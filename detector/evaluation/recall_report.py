@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.evaluation.metrics import MISSING, Classes, decimal, finite
+from detector.evaluation.metrics import Classes, decimal, finite
 from detector.evaluation.pages import page_environment
 from detector.evaluation.recall import (
     Coverage,
@@ -28,14 +28,13 @@ from detector.files import write_text
 from detector.records import FIRST_LABEL, Array
 
 SHOWN_IOUS = (0.5, 0.7, 0.9)
-SIZES = ("small", "medium", "large")
-COLUMNS = ("proposals", "first", "boxes an image", *(f"recall {iou}" for iou in SHOWN_IOUS), "AR")
-COLUMNS += (*(f"AR {size}" for size in SIZES), "MABO")
+COLUMNS = ("proposals", "first", "boxes an image", "recall 0.5", "recall 0.7", "recall 0.9")
+COLUMNS += ("AR", "AR small", "AR medium", "AR large", "MABO")
 ALL = "all"
 EXPLANATION = (
     "Recall is the share of the objects that some box among the first of their image overlaps by the IoU or more; "
     "AR, the average recall, is its mean over IoU 0.5 to 1; MABO is the mean over the classes of their objects' "
-    "mean best overlap. Objects are small under 32² and large from 96² square pixels of the image file."
+    "mean best overlap. Objects under 32² square pixels of the image file are small, those from 96² on large: here"
 )
 
 Tree = dict[str, Any]
@@ -56,7 +55,9 @@ def recall_tree(coverages: Mapping[str, Coverage], classes: Classes, budgets: Se
         "objects_by_size": {size: int(mask.sum()) for size, mask in size_masks(first.areas).items()},
         "classes": [
             {"id": label, "wnid": wnid, "name": name, "objects": int(count)}
-            for label, (wnid, name, count) in enumerate(zip(wnids, classes.names, objects, strict=True), FIRST_LABEL)
+            for label, (wnid, name, count) in enumerate(
+                zip(wnids, classes.names, objects, strict=True), FIRST_LABEL
+            )
         ],
         "sources": [
             _source_tree(name, coverage, len(classes.names), budgets) for name, coverage in coverages.items()
@@ -66,12 +67,11 @@ def recall_tree(coverages: Mapping[str, Coverage], classes: Classes, budgets: Se
 
 def recall_text(tree: Tree) -> str:
     """The table a command prints, and the remarks."""
-    lines = [COLUMNS, *recall_cells(tree)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines_of_text = [
-        "  ".join([f"{line[0]:<{widths[0]}}", *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
-    ]
-    return "\n".join([*lines_of_text, *([""] if recall_remarks(tree) else []), *recall_remarks(tree)]) + "\n"
+    rows = [COLUMNS, *(row for rows in recall_cells(tree) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    remarks = recall_remarks(tree)
+    return "\n".join([*lines, *([""] if remarks else []), *remarks]) + "\n"
 
 
 def write_recall_report(
@@ -97,7 +97,7 @@ def write_recall_report(
         "remarks": recall_remarks(tree),
         "columns": COLUMNS,
         "cells": recall_cells(tree),
-        "explanation": EXPLANATION,
+        "explanation": f"{EXPLANATION} {_sizes_text(tree)}.",
         "notes": dict(notes or {}),
     }
     environment = page_environment()
@@ -106,11 +106,11 @@ def write_recall_report(
     page = environment.get_template("recall.html.j2").render(
         context,
         lines=[line_of(number) for number in range(len(coverages))],
-        pictures={
-            "Recall of all boxes": recall_by_iou_svg(coverages),
-            "Recall at IoU 0.5": recall_by_boxes_svg(coverages),
-            "Average recall": average_recall_by_boxes_svg(coverages),
-        },
+        pictures=[
+            recall_by_iou_svg(coverages),
+            recall_by_boxes_svg(coverages),
+            average_recall_by_boxes_svg(coverages),
+        ],
     )
     write_text(folder / html_name, page)
     return folder / html_name
@@ -143,21 +143,22 @@ def recall_remarks(tree: Tree) -> list[str]:
     return lines
 
 
-def recall_cells(tree: Tree) -> list[tuple[str, ...]]:
-    """The rows of the main table as text, in the order of `COLUMNS`; a source's name stands in its first row."""
-    return [
-        (
-            source["name"] if number == 0 else "",
-            ALL if row["budget"] is None else f"{row['budget']:,}",
-            _count(row["boxes_per_image"]),
-            *(decimal(value) for value in row["recall"].values()),
-            decimal(row["average_recall"]),
-            *(decimal(value) for value in row["average_recall_by_size"].values()),
-            decimal(row["mabo"]),
-        )
-        for source in tree["sources"]
-        for number, row in enumerate(source["rows"])
-    ]
+def recall_cells(tree: Tree) -> list[list[tuple[str, ...]]]:
+    """The rows of each source as text, in the order of `COLUMNS`; its name stands in the first."""
+    return [[_cells(source, number) for number in range(len(source["rows"]))] for source in tree["sources"]]
+
+
+def _cells(source: Tree, number: int) -> tuple[str, ...]:
+    row = source["rows"][number]
+    return (
+        source["name"] if number == 0 else "",
+        ALL if row["budget"] is None else f"{row['budget']:,}",
+        _count(row["boxes_per_image"]),
+        *map(decimal, row["recall"].values()),
+        decimal(row["average_recall"]),
+        *map(decimal, row["average_recall_by_size"].values()),
+        decimal(row["mabo"]),
+    )
 
 
 def _source_tree(name: str, coverage: Coverage, num_classes: int, budgets: Sequence[int]) -> Tree:
@@ -195,6 +196,10 @@ def _row_tree(coverage: Coverage, column: int, num_classes: int) -> Tree:
         },
         "mabo": float(abo.mean()) if len(abo) else None,
     }
+
+
+def _sizes_text(tree: Tree) -> str:
+    return ", ".join(f"{count:,} {size}" for size, count in tree["objects_by_size"].items())
 
 
 def _count(value: float) -> str:

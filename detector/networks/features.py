@@ -1,12 +1,11 @@
 """GoogLeNet as a backbone: its maps of strides 2 to 32, for the detectors of any library. Needs torch alone.
 
-Index i is the last map with one cell for 2 ** (i + 1) pixels: conv1, conv2, inception 3b, 4e and 5b. `feature_info`
-has the interface of timm's.
+Index i is the last map with one cell for 2 ** (i + 1) pixels: conv1, conv2, inception 3b, 4e and 5b.
 
 Detectors hand over images that they normalised in their own way, commonly RGB by ImageNet's mean and deviation;
 weights want what they were trained with. The difference is the backbone's first layer, `Renormalise`. Its buffers
-are part of the state dict: a backbone saved and loaded again keeps the input its weights were trained with, whatever
-weights and normalisation it is made with.
+are part of the state dict: loaded into a backbone that was made otherwise, without weights or for another host, a
+state dict brings along the input that its weights were trained with, and the host it was made for.
 """
 
 from collections.abc import Sequence
@@ -71,7 +70,7 @@ class FeatureInfo:
 class Renormalise(nn.Module):
     """Images (B, 3, H, W) normalised as `host` says, to what `network` says: changes nothing where they agree.
 
-    One factor and one shift a channel and the order of the channels, all of them buffers that the state dict keeps.
+    One factor and one shift a channel and the order of the channels, all buffers that the state dict keeps.
     """
 
     order: Tensor
@@ -95,11 +94,11 @@ class Renormalise(nn.Module):
 class GoogLeNetFeatures(nn.Module):
     """Images (B, 3, H, W), at least 31x31, to a list of the maps at `out_indices`, in that order.
 
-    `weights` is a file, or a name of `sources.SOURCES`; without them the network starts from its initialisation and
+    `weights` is a file, or a name of `sources.SOURCES`; without, the network starts from its initialisation and
     takes images as the host normalises them. `host` is that normalisation; None where images come as the weights
-    want them. The first `frozen_stages` strides (0 to 5) are not trained, and with `norm_eval` batch statistics are
-    those of the weights everywhere. Negative indices count from the end. The trunk ends with the last map asked for.
-    ConfigError names an argument out of range, DataError weights that do not fit.
+    want them. The first `frozen_stages` strides (0 to 5) are not trained, and with `norm_eval` batch statistics
+    stay as they are. Negative indices count from the end; the trunk ends with the last map asked for. ConfigError
+    names an argument out of range, DataError weights that do not fit.
     """
 
     def __init__(
@@ -118,8 +117,9 @@ class GoogLeNetFeatures(nn.Module):
         self.norm_eval = norm_eval
         self.backbone = GoogLeNet(variant)
         wanted = None if weights is None else load_trunk(self.backbone, find_weights(Path(weights)))
-        unchanged = host is None or wanted is None
-        self.renormalise = Renormalise(*((IMAGENET, IMAGENET) if unchanged else (host, wanted)))
+        if host is None or wanted is None:
+            host = wanted = IMAGENET  # any: nothing changes
+        self.renormalise = Renormalise(host, wanted)
         end_after(self.backbone, max(self.feature_info.out_indices) + 1)
         self.backbone.freeze(frozen_stages)
 
@@ -143,7 +143,7 @@ class GoogLeNetFeatures(nn.Module):
 
 
 def describe_maps(out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> FeatureInfo:
-    """The five maps of a model that calls its trunk `backbone`; ConfigError names an index that is none of them."""
+    """The five maps of a model that calls its trunk `backbone`; ConfigError names an index that is none."""
     count = len(LAST_MAPS)
     wrong = [index for index in out_indices if not -count <= index < count]
     if wrong or not out_indices:

@@ -16,7 +16,7 @@ from detector.data.labelled_images import (
     read_class_names,
     read_labelled_images,
 )
-from detector.data.stores import Entry, Fields, Store, StoreWriter
+from detector.data.stores import Fields, Store, StoreWriter
 from detector.errors import DataError
 from detector.evaluation.classification import ClassificationRow, classification_row, classification_table
 from detector.evaluation.classification_report import write_classification_report
@@ -158,15 +158,15 @@ def _score(
     shard_images = max(SHARD_IMAGES, SHARD_BATCHES * runner.batch_size // max(crops))
     writer = StoreWriter(stage.folder / "store", fields, len(testing), key, shard_images)
     shards = writer.missing_shards()
-    left = sum(map(len, shards))
-    label = f"classify, {max(crops)} crops"
-    with tqdm(total=len(testing), initial=len(testing) - left, desc=label, unit="image") as progress:
-        for shard in shards:
-            entries: list[Entry] = []
-            for probs in classifier.classify(_images(testing, shard, exif, engine), crops):
-                entries.append({"probs": probs})
+    left = [writer.left(shard) for shard in shards]
+    done = len(testing) - sum(map(len, left))
+    label = f"classify, {max(crops)} crop{'s' if max(crops) > 1 else ''}"
+    with tqdm(total=len(testing), initial=done, desc=label, unit="image") as progress:
+        for shard, positions in zip(shards, left, strict=True):
+            for probs in classifier.classify(_images(testing, positions, exif, engine), crops):
+                writer.append(shard, {"probs": probs})
                 progress.update()
-            writer.write_shard(shard, entries)
+            writer.close_shard(shard)
     return writer.finish()
 
 

@@ -10,7 +10,7 @@ from detector.config import Config
 from detector.data.coco import write_coco_results
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.data.stores import Entry, Fields, Store, StoreWriter, read_proposals
+from detector.data.stores import Fields, Store, StoreWriter, read_proposals
 from detector.data.submission import write_submission
 from detector.errors import DataError
 from detector.inference.engine import RegionEngine
@@ -45,15 +45,15 @@ def run_detect(
     _check_classes(metadata["classes"], dataset, model_path)
     engine = RegionEngine(network, preprocessing, config.region, config.engine)
     shards = writer.missing_shards()
-    left = sum(map(len, shards))
-    with tqdm(total=len(dataset), initial=len(dataset) - left, desc=stage.name, unit="image") as progress:
-        for shard in shards:
-            entries: list[Entry] = []
-            for scores in engine.score(_images(config, dataset, proposals, shard)):
+    left = [writer.left(shard) for shard in shards]
+    done = len(dataset) - sum(map(len, left))
+    with tqdm(total=len(dataset), initial=done, desc=stage.name, unit="image") as progress:
+        for shard, positions in zip(shards, left, strict=True):
+            for scores in engine.score(_images(config, dataset, proposals, positions)):
                 found = select(scores, config.detect)
-                entries.append({"boxes": found.boxes, "labels": found.labels, "scores": found.scores})
+                writer.append(shard, {"boxes": found.boxes, "labels": found.labels, "scores": found.scores})
                 progress.update()
-            writer.write_shard(shard, entries)
+            writer.close_shard(shard)
     table = read_table(writer.finish(), config)
     write_submission(stage.folder / "submission.txt", table, dataset.indices)
     write_coco_results(stage.folder / "results.json", table, dataset)

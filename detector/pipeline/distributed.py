@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,8 @@ from torch import distributed
 from detector.networks.device import choose_device
 
 Value = TypeVar("Value")
+
+PATIENCE = timedelta(days=7)  # for a process with more to do; one that dies takes the others along by torchrun
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Group:
         distributed.broadcast_object_list(values)
         return values[0]
 
+    def wait(self) -> None:
+        """Go on once every process has come here."""
+        if self.world > 1:
+            distributed.barrier()
+
     def any(self, flag: bool) -> bool:
         """Whether `flag` is true in any process."""
         if self.world == 1:
@@ -42,6 +50,11 @@ class Group:
         count = torch.tensor(int(flag), device=self.device)
         distributed.all_reduce(count)
         return bool(count.item())
+
+
+def alone(device: torch.device | None = None) -> Group:
+    """The group of this process only."""
+    return Group(0, 1, device or torch.device("cpu"))
 
 
 @contextmanager
@@ -53,12 +66,12 @@ def process_group(device_name: str) -> Iterator[Group]:
     device = choose_device(device_name)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Group(0, 1, device)
+        yield alone(device)
         return
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Group(distributed.get_rank(), world, device)
     finally:

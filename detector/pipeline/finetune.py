@@ -18,7 +18,7 @@ from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_pretrained, preprocessing_of, save_model
 from detector.parallel import worker_count
-from detector.pipeline.distributed import Group
+from detector.pipeline.distributed import alone
 from detector.pipeline.inputs import finetune_inputs
 from detector.pipeline.run import Stage, key_of
 from detector.pipeline.steps import MetricsLog, run_steps
@@ -81,7 +81,7 @@ def run_finetune(stage: Stage, config: Config, dataset: Dataset, proposals: Stor
         trainer.load(state)
     batches = _batches(config, regions, sampler, preprocessing, trainer)
     log = MetricsLog(stage.run.path / "metrics.csv", "finetune", METRICS, "region", config.finetune.batch_size)
-    last = run_steps(trainer, batches, Group(0, 1, trainer.device), checkpoint, log)
+    last = run_steps(trainer, batches, alone(trainer.device), checkpoint, log)
     save_model(
         model_path,
         trainer.tested_network(),

@@ -13,6 +13,7 @@ from detector.data.stores import PROPOSAL_FIELDS, Store, StoreWriter
 from detector.errors import DataError
 from detector.inference.propose import Prepared, Proposer
 from detector.parallel import ordered_map, worker_count
+from detector.pipeline.distributed import Group, alone
 from detector.pipeline.inputs import proposal_inputs
 from detector.pipeline.run import Stage, key_of
 from detector.records import Proposals
@@ -20,33 +21,46 @@ from detector.records import Proposals
 NO_PROPOSALS = Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
 
 
-def run_propose(stage: Stage, config: Config, dataset: Dataset) -> Store:
+def run_propose(stage: Stage, config: Config, dataset: Dataset, group: Group | None = None) -> Store:
     """The proposals of every image of `dataset`, in its order; computed where they are not there yet.
 
     An unreadable image stops the run, or with `data.bad_images=skip` gets no proposals: an image without
-    proposals is one that could not be read, or one that the user's own proposals leave out.
+    proposals is one that could not be read, or one that the user's own proposals leave out. The processes of a
+    group share the images; the store is the same whatever their number, and however often they were killed.
     """
+    group = group or alone()
     inputs = proposal_inputs(config, dataset)
     folder = stage.folder / "store"
-    if stage.is_done(inputs):
+    if group.from_first(stage.is_done(inputs)):
         return Store.open(folder, key_of(inputs))
     source = open_source(stage, config, dataset)
-    stage.begin(inputs)
-    writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
-    shards = writer.missing_shards()
-    left = sum(map(len, shards))
-    with tqdm(total=len(dataset), initial=len(dataset) - left, desc=stage.name, unit="image") as progress:
-        for shard in shards:
-            entries = []
-            for proposals in source.propose(shard):
-                entries.append({"boxes": proposals.boxes, "scores": proposals.scores})
+    if group.is_first:
+        stage.begin(inputs)
+        writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
+    group.wait()  # until an outdated store is gone
+    if not group.is_first:
+        writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
+    _write_shards(writer, source, stage.name, group)
+    group.wait()
+    if group.is_first:
+        counts = np.diff(writer.finish().offsets)
+        empty = dataset.image_ids[counts == 0].tolist()
+        stage.finish(inputs, images=len(dataset), boxes=int(counts.sum()), without_proposals=empty)
+    group.wait()
+    return Store.open(folder, key_of(inputs))
+
+
+def _write_shards(writer: StoreWriter, source: "FromImages | FromFile", label: str, group: Group) -> None:
+    """Write the shards that are missing, those of this process; it shows its own progress if it is the first."""
+    shards = writer.missing_shards(group.rank, group.world)
+    hidden = None if group.is_first else True
+    left = [writer.left(shard) for shard in shards]
+    with tqdm(total=sum(map(len, left)), desc=label, unit="image", disable=hidden) as progress:
+        for shard, positions in zip(shards, left, strict=True):
+            for proposals in source.propose(positions):
+                writer.append(shard, {"boxes": proposals.boxes, "scores": proposals.scores})
                 progress.update()
-            writer.write_shard(shard, entries)
-    store = writer.finish()
-    counts = np.diff(store.offsets)
-    empty = dataset.image_ids[counts == 0].tolist()
-    stage.finish(inputs, images=len(dataset), boxes=int(counts.sum()), without_proposals=empty)
-    return store
+            writer.close_shard(shard)
 
 
 def open_source(stage: Stage, config: Config, dataset: Dataset) -> "FromImages | FromFile":

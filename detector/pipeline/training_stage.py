@@ -34,7 +34,7 @@ def run_training_stage(
         return
     if group.is_first:
         stage.begin(inputs)
-    group.from_first(None)  # the others wait until an outdated checkpoint is gone
+    group.wait()  # until an outdated checkpoint is gone
     checkpoint = stage.folder / "last.pt"
     if state := load_checkpoint(checkpoint):
         trainer.load(state)

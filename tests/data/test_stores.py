@@ -241,3 +241,33 @@ def test_proposals_are_read_from_a_store(tmp_path: Path) -> None:
     proposals = read_proposals(writer.finish(), 0)
     np.testing.assert_array_equal(proposals.boxes, boxes)
     np.testing.assert_array_equal(proposals.scores, scores)
+
+
+def test_a_store_appended_image_by_image_equals_one_written_at_once(tmp_path: Path) -> None:
+    fields: Fields = {"scores": (np.dtype(np.float32), ())}
+    entries = [{"scores": np.arange(count, dtype=np.float32)} for count in (3, 0, 2, 4, 1)]
+    for name, killed_after in (("whole", None), ("killed", 2)):
+        for attempt in range(2):
+            writer = StoreWriter(tmp_path / name, fields, 5, "key", shard=3)
+            for shard in writer.missing_shards():
+                for position in writer.left(shard):
+                    if attempt == 0 and position == killed_after:
+                        break
+                    writer.append(shard, entries[position])
+                else:
+                    writer.close_shard(shard)
+                    continue
+                break
+        assert writer.missing_shards() == []
+        writer.finish()
+    for file in ("scores.npy", "offsets.npy", "manifest.json"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
+
+
+def test_closing_a_shard_that_lacks_images_is_refused(tmp_path: Path) -> None:
+    fields: Fields = {"scores": (np.dtype(np.float32), ())}
+    writer = StoreWriter(tmp_path, fields, 3, "key")
+    writer.append(range(3), {"scores": np.zeros(1, np.float32)})
+    assert writer.left(range(3)) == range(1, 3)
+    with pytest.raises(DataError, match="shard must have an entry an image, got 1 for 3 images"):
+        writer.close_shard(range(3))

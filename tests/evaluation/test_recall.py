@@ -49,7 +49,11 @@ def test_coverage_of_two_images_by_hand() -> None:
 
 def test_an_overlap_equal_to_the_threshold_counts() -> None:
     overlaps = np.array([[0.5], [0.7], [1.0]])
-    assert [recall_at(overlaps, iou)[0] for iou in (0.5, 0.7, 1.0)] == [1, pytest.approx(2 / 3), pytest.approx(1 / 3)]
+    assert [recall_at(overlaps, iou)[0] for iou in (0.5, 0.7, 1.0)] == [
+        1,
+        pytest.approx(2 / 3),
+        pytest.approx(1 / 3),
+    ]
 
 
 def test_one_box_may_serve_several_objects() -> None:

@@ -33,7 +33,7 @@ def test_every_slot_begins_near_its_prior_with_little_confidence(form: Form) -> 
 
 def test_a_slot_of_the_finest_grid_sees_its_own_cell() -> None:
     network = make("grid")
-    torch.nn.init.normal_(network.head.slots[0].weight)  # type: ignore[index, union-attr, arg-type]
+    torch.nn.init.normal_(network.head.slots[0].weight)  # type: ignore[index, arg-type]
     last_map = torch.zeros(1, 1024, 8, 8)
     last_map[0, :, 3, 5] = 10
     with torch.inference_mode():

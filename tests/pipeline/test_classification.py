@@ -174,7 +174,8 @@ def test_an_interrupted_test_goes_on_where_it_was(
     broken = replace(many, paths=np.array([*many.paths[:-1], str(victim)]))
     with pytest.raises(DataError, match=r"late\.JPEG"):
         run_classification_test(run, [model], broken, [1], "ignore", engine)
-    assert len(list(run.path.rglob("parts/*.npz"))) == 1
+    assert len(list(run.path.rglob("parts/*.npz"))) == 1  # the first 64 of 96 images
+    assert len(list(run.path.rglob("parts/*.journal"))) == 1
     victim.write_bytes(Path(many.paths[-1]).read_bytes())
     outcome = run_classification_test(run, [model], broken, [1], "ignore", engine)
     whole = run_classification_test(RunFolder(tmp_path / "whole"), [model], many, [1], "ignore", engine)

@@ -154,7 +154,7 @@ def test_boxes_follow_their_objects_into_the_crop(min_area: float) -> None:
 def test_a_batch_depends_on_its_step_alone() -> None:
     one, two = (make_source(MultiBoxSettings())[3] for _ in range(2))
     for a, b in zip(one[1:], two[1:], strict=True):
-        assert torch.equal(a, b)  # type: ignore[arg-type]
+        assert torch.equal(a, b)
 
 
 def test_objects_without_a_slot_are_left_out_on_the_device() -> None:

@@ -1,5 +1,5 @@
 const table = document.getElementById("classes");
-const heads = [...table.tHead.rows[0].cells];
+const heads = [...[...table.tHead.rows].at(-1).cells];
 const body = table.tBodies[0];
 
 function sortBy(column) {

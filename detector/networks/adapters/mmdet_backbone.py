@@ -23,9 +23,9 @@ class GoogLeNetBackbone(BaseModule):
     """Images (B, 3, H, W) to a tuple of the maps at `out_indices`, by default of strides 4 to 32.
 
     `mean`, `std` and `bgr_to_rgb` are those of the config's data_preprocessor, whose images are BGR before.
-    `frozen_stages`: -1 freezes nothing, 0 conv1, 1 conv2 too, k the first k + 1 strides, up to 4. `norm_eval` keeps
-    batch statistics as they are. `weights` is a file of any family, of which mmengine knows none; a checkpoint of
-    this very module comes by `init_cfg`, and wins.
+    `frozen_stages`: -1 freezes nothing, 0 conv1, 1 conv2 too, k the first k + 1 strides, up to 4. `norm_eval`
+    keeps batch statistics as they are. `weights` are those of `GoogLeNetFeatures`; a checkpoint of this very
+    module comes by `init_cfg`, and wins.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ dicts have the names of `RegionClassifier`. Weights come in as files,
 
 of any family that `read_weights` knows; without a file, `pretrained=True` fetches the published ones. They are
 turned into weights for RGB images as they are loaded, and `pretrained_cfg` gets the mean and deviation they were
-trained with, so that `timm.data` prepares images exactly. A state dict has no such knowledge: one of a network that
-takes BGR images, loaded by hand, takes BGR images here.
+trained with, so that `timm.data` prepares images exactly. A state dict knows nothing of that: loaded by hand, one
+of a network that takes BGR images takes BGR images here.
 """
 
 from functools import partial
@@ -40,6 +40,9 @@ SOURCE_KEYS = {"url", "file", "state_dict", "hf_hub_id"}
 class GoogLeNetModel(nn.Module):
     """Images (B, in_chans, H, W) to logits (B, num_classes), with the methods that timm's models have."""
 
+    global_pool: nn.Module
+    classifier: nn.Module
+
     def __init__(
         self,
         variant: Variant,
@@ -50,7 +53,7 @@ class GoogLeNetModel(nn.Module):
     ) -> None:
         super().__init__()
         self.in_chans = in_chans
-        self.num_features = self.head_hidden_size = FEATURES
+        self.num_features = FEATURES
         self.feature_info = list(describe_maps().info)
         self.pretrained_cfg: dict[str, Any] = {}
         self.last_map = LAST_MAPS[-1]
@@ -59,8 +62,9 @@ class GoogLeNetModel(nn.Module):
             first = self.backbone.conv1
             first.conv = nn.Conv2d(in_chans, 64, 7, 2, 3, bias=first.conv.bias is not None)
             initialise(first.conv)
+        self.pool_type = global_pool
         self.dropout = nn.Dropout(drop_rate)
-        self.reset_classifier(num_classes, global_pool)
+        self.reset_classifier(num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes) of images (B, in_chans, H, W)."""
@@ -101,7 +105,7 @@ class GoogLeNetModel(nn.Module):
         taken, last = feature_take_indices(len(LAST_MAPS), indices)
         end_after(self.backbone, last + 1)
         self.last_map = LAST_MAPS[last]
-        self.num_features = self.head_hidden_size = self.feature_info[last]["num_chs"]
+        self.num_features = self.feature_info[last]["num_chs"]
         if prune_head or self.last_map != LAST_MAPS[-1]:
             self.reset_classifier(0, "")
         return taken
@@ -113,13 +117,14 @@ class GoogLeNetModel(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Give the network a new classifier, 0 classes for none; `global_pool` as in timm, "" for none."""
         self.num_classes = num_classes
-        kind = self.global_pool.pool_type if global_pool is None else global_pool
-        pool, classifier = create_classifier(self.num_features, num_classes, pool_type=kind)
+        self.pool_type = self.pool_type if global_pool is None else global_pool
+        pool, classifier = create_classifier(self.num_features, num_classes, pool_type=self.pool_type)
         if isinstance(classifier, nn.Linear):
             nn.init.normal_(classifier.weight, std=0.01)
             nn.init.zeros_(classifier.bias)
-        device = next(self.parameters())
-        self.global_pool, self.classifier = pool.train(self.training), classifier.train(self.training).to(device)
+        self.head_hidden_size = self.num_features * pool.feat_mult()
+        self.global_pool = pool.train(self.training)
+        self.classifier = classifier.train(self.training).to(next(self.parameters()))
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Whether training saves memory by computing maps twice."""

@@ -1,10 +1,13 @@
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
 from bvlc_like import random_network, write_bvlc_like, write_our_own
-from torch import Tensor, nn
+from torch import Tensor
 
 from detector.data.images import read_image
 from detector.errors import DataError
@@ -24,12 +27,12 @@ def bvlc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bvlc_like(tmp_path_factory.mktemp("weights") / "bvlc.npz")
 
 
-def create(name: str, file: Path | None = None, **arguments: Any) -> nn.Module:
+def create(name: str, file: Path | None = None, **arguments: Any) -> Any:
     overlay = {} if file is None else {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
     return timm.create_model(name, **overlay, **arguments).eval()
 
 
-def as_timm_prepares(model: nn.Module, image: Tensor) -> Tensor:
+def as_timm_prepares(model: Any, image: Tensor) -> Tensor:
     """RGB pixels (H, W, 3) as timm normalises them, without its resizing."""
     settings = timm.data.resolve_model_data_config(model)
     mean, std = (torch.tensor(settings[key])[:, None, None] for key in ("mean", "std"))
@@ -140,6 +143,7 @@ def test_the_head_can_be_reset_and_used_alone() -> None:
     assert (model.num_classes, model.forward_head(maps).shape) == (9, (1, 9))
     model.reset_classifier(9, "catavgmax")
     assert model.forward_head(maps).shape == (1, 9)
+    assert model.forward_head(maps, pre_logits=True).shape == (1, model.head_hidden_size) == (1, 2048)
 
 
 def test_intermediates_come_with_the_last_map_or_alone() -> None:
@@ -198,6 +202,16 @@ def test_published_weights_are_looked_for_where_they_were_put(
     (tmp_path / "hub" / "checkpoints" / "bvlc_googlenet.npz").symlink_to(bvlc)
     model = timm.create_model("googlenet_paper", pretrained=True)
     torch.testing.assert_close(model.classifier.weight, random_network().classifier.weight)
+
+
+def test_without_timm_the_remedy_is_told() -> None:
+    name = "detector.networks.adapters.timm_models"
+    with patch.dict(sys.modules, {"timm.layers": None}):
+        del sys.modules[name]
+        with pytest.raises(
+            ImportError, match=r"timm must be installed .*: pip install 'googlenet-detector\[timm\]'$"
+        ):
+            importlib.import_module(name)
 
 
 @pytest.mark.shared
