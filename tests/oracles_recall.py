@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from oracles_evaluation import Box, overlap
 
@@ -22,7 +23,7 @@ def average_recall(overlaps: Sequence[float]) -> float:
     exact = [Fraction(value) for value in overlaps]
     steps = sorted({Fraction(1, 2), Fraction(1), *(value for value in exact if value > Fraction(1, 2))})
     total = Fraction(0)
-    for low, high in zip(steps, steps[1:], strict=False):
+    for low, high in pairwise(steps):
         covered = sum(value >= high for value in exact)  # the same for every threshold over `low` up to `high`
         total += (high - low) * covered
     return float(2 * total / len(exact)) if exact else math.nan

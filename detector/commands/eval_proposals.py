@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dataset = open_dataset(config.data, options.split)
     objects = counted_objects(dataset.objects, dataset.blacklist)
     sources = {name: open_source(path, dataset) for name, path in paths.items()}
-    budgets = [*CURVE_BUDGETS, *options.budgets]
     coverages = {
-        name: measure_coverage(objects, _boxes(source, dataset, name), budgets) for name, source in sources.items()
+        name: measure_coverage(objects, _boxes(source, dataset, name), [*CURVE_BUDGETS, *options.budgets])
+        for name, source in sources.items()
     }
     table = recall_text(recall_tree(coverages, dataset.classes, options.budgets))
     page = write_recall_report(
@@ -118,10 +118,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _budget(word: str) -> int:
-    number = int(word)
-    if number < 1:
+    if not (word.isascii() and word.isdecimal() and int(word)):
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {word}")
-    return number
+    return int(word)
 
 
 def _name_of(path: Path) -> str:

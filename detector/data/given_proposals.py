@@ -77,8 +77,8 @@ class GivenProposals:
         boxes = clip_boxes(self._entries.boxes[rows], *self._sizes[position])
         inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         if self._entries.scores is None:
-            scores = 1 - np.arange(len(inside), dtype=np.float32) / max(len(inside), 1)
-            return Proposals(boxes[inside], scores.astype(np.float32))
+            rank = np.arange(len(inside), dtype=np.float32)
+            return Proposals(boxes[inside], 1 - rank / np.float32(max(len(inside), 1)))
         scores = self._entries.scores[rows][inside]
         order = np.argsort(-scores, kind="stable")
         return Proposals(boxes[inside[order]], scores[order])

@@ -28,8 +28,13 @@ from detector.files import write_text
 from detector.records import FIRST_LABEL, Array
 
 SHOWN_IOUS = (0.5, 0.7, 0.9)
-COLUMNS = ("proposals", "first", "boxes an image", "recall 0.5", "recall 0.7", "recall 0.9")
-COLUMNS += ("AR", "AR small", "AR medium", "AR large", "MABO")
+COLUMNS = (
+    "proposals",
+    "first",
+    "boxes an image",
+    *(f"recall {iou}" for iou in SHOWN_IOUS),
+    *("AR", "AR small", "AR medium", "AR large", "MABO"),
+)
 ALL = "all"
 EXPLANATION = (
     "Recall is the share of the objects that some box among the first of their image overlaps by the IoU or more; "
@@ -189,10 +194,11 @@ def _row_tree(coverage: Coverage, column: int, num_classes: int) -> Tree:
     return {
         "budget": None if column == -1 else int(coverage.budgets[column]),
         "boxes_per_image": float(coverage.mean_boxes[column]),
-        "recall": {str(iou): finite(recall_at(overlaps, iou)) for iou in SHOWN_IOUS},
-        "average_recall": finite(average_recall(overlaps)),
+        "recall": {str(iou): finite(float(recall_at(overlaps, iou))) for iou in SHOWN_IOUS},
+        "average_recall": finite(float(average_recall(overlaps))),
         "average_recall_by_size": {
-            size: finite(average_recall(overlaps[mask])) for size, mask in size_masks(coverage.areas).items()
+            size: finite(float(average_recall(overlaps[mask])))
+            for size, mask in size_masks(coverage.areas).items()
         },
         "mabo": float(abo.mean()) if len(abo) else None,
     }

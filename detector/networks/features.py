@@ -16,14 +16,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from detector.errors import ConfigError, DataError
+from detector.errors import ConfigError
 from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet, Variant
 from detector.networks.sources import find_weights
 from detector.networks.warp import IMAGENET, Preprocessing
-from detector.networks.weights import load_state, read_weights
+from detector.networks.weights import TRUNK, load_trunk
 
 LAST_MAPS = tuple(names[-1] for names in STAGES)  # of each stride
-TRUNK = "backbone."  # what the trunk's layers are called in a model
 
 
 @dataclass(frozen=True)
@@ -159,18 +158,6 @@ def describe_maps(out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> FeatureInfo:
         for index, name in enumerate(LAST_MAPS)
     )
     return FeatureInfo(info, tuple(index % count for index in out_indices))
-
-
-def load_trunk(network: GoogLeNet, path: Path) -> Preprocessing:
-    """Load the weights of `path` into `network`, without classifiers; return their preprocessing."""
-    weights = read_weights(path)
-    if weights.variant != network.variant:
-        raise DataError(
-            f"weights must be of the variant {network.variant}, got those of {weights.variant} ({path})"
-        )
-    state = {key: value for key, value in weights.network().items() if key.startswith(TRUNK)}
-    load_state(network, {key.removeprefix(TRUNK): value for key, value in state.items()}, path)
-    return weights.preprocessing
 
 
 def end_after(network: GoogLeNet, stages: int) -> None:

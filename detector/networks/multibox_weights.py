@@ -1,4 +1,4 @@
-"""MultiBox in files: a pretrained trunk to start from, and the trained network."""
+"""MultiBox in files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,6 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_state, read_weights, save_network
 
 KIND = "multibox"
-
-
-def load_trunk(network: MultiBox, path: Path) -> Preprocessing:
-    """Load the trunk of a classifier's weights, of any family, into `network`; return their preprocessing.
-
-    DataError names the layer that is missing or of another shape.
-    """
-    weights = read_weights(path)
-    if weights.variant != network.backbone.variant:
-        wanted = network.backbone.variant
-        raise DataError(f"weights must be of the variant {wanted}, got those of {weights.variant} ({path})")
-    prefix = "backbone."
-    state = {key.removeprefix(prefix): value for key, value in weights.state.items() if key.startswith(prefix)}
-    load_state(network.backbone, state, path)
-    return weights.preprocessing
 
 
 def save_multibox(path: Path, network: MultiBox, preprocessing: Preprocessing, **metadata: Any) -> None:

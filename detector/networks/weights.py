@@ -18,12 +18,13 @@ from detector.errors import DataError
 from detector.files import write_atomically
 from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.caffemodel import read_caffemodel
-from detector.networks.googlenet import DESIGNS, Variant
+from detector.networks.googlenet import DESIGNS, GoogLeNet, Variant
 from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, IMAGENET, TORCHVISION, Preprocessing
 
 METADATA = "detector"  # one key: safetensors keeps no order among several, and equal models are equal files
+TRUNK = "backbone."  # what its layers are called in a whole network
 HEADS = "heads."
 BATCHES = "num_batches_tracked"  # a counter that old files lack; nothing depends on it
 FIRST_CONVOLUTION = "backbone.conv1.conv.weight"
@@ -101,6 +102,18 @@ def load_pretrained(network: RegionClassifier, path: Path) -> Preprocessing:
     state = weights.network()
     if state.get("classifier.weight", own["classifier.weight"]).shape != own["classifier.weight"].shape:
         state |= {key: own[key] for key in ("classifier.weight", "classifier.bias")}
+    load_state(network, state, path)
+    return weights.preprocessing
+
+
+def load_trunk(network: GoogLeNet, path: Path) -> Preprocessing:
+    """Load the trunk of the weights of `path` into `network`, without classifiers; return their preprocessing.
+
+    DataError names the layer that is missing or of another shape.
+    """
+    weights = read_weights(path)
+    _check_variant(weights, network.variant)
+    state = {key.removeprefix(TRUNK): value for key, value in weights.state.items() if key.startswith(TRUNK)}
     load_state(network, state, path)
     return weights.preprocessing
 

@@ -16,9 +16,9 @@ from detector.data.stores import Store
 from detector.errors import ConfigError
 from detector.networks.device import choose_precision
 from detector.networks.multibox import INPUT_SIZE, MultiBox
-from detector.networks.multibox_weights import load_trunk, save_multibox
+from detector.networks.multibox_weights import save_multibox
 from detector.networks.warp import Preprocessing
-from detector.networks.weights import preprocessing_of
+from detector.networks.weights import load_trunk, preprocessing_of
 from detector.parallel import worker_count
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import multibox_inputs
@@ -83,7 +83,7 @@ def make_multibox_trainer(
     )
     preprocessing = preprocessing_of(config.network.variant)
     if config.network.weights:
-        preprocessing = load_trunk(network, config.network.weights)
+        preprocessing = load_trunk(network.backbone, config.network.weights)
     objective = MultiBoxObjective(
         config.multibox.box_weight,
         config.multibox.matching,

@@ -7,8 +7,11 @@ import pytest
 from trees import side_by_side
 
 from detector import commands
+from detector.boxes import box_iou
 from detector.commands.eval_proposals import named_paths
-from detector.data.stores import PROPOSAL_FIELDS, Fields, StoreWriter
+from detector.config import DataSettings
+from detector.data.readers import open_dataset
+from detector.data.stores import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 from detector.errors import ConfigError
 from detector.records import Array
 
@@ -19,7 +22,7 @@ WHOLE = (0.0, 0.0, 60.0, 40.0)
 def photos(tmp_path: Path) -> Path:
     """The split val: image a with a dog over all its 60 x 40 pixels, b with a cat, c with nothing."""
     objects = {"a": [("dog", (1, 1, 60, 40))], "b": [("cat", (1, 1, 30, 40))], "c": []}
-    return side_by_side(tmp_path / "photos", "val", **objects)  # type: ignore[arg-type]
+    return side_by_side(tmp_path / "photos", "val", **objects)
 
 
 def write_store(folder: Path, *boxes: list[tuple[float, ...]], fields: Fields = PROPOSAL_FIELDS) -> Path:
@@ -116,10 +119,13 @@ def test_what_is_no_store_of_the_split_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_number_of_boxes_below_one_is_a_usage_error(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("word", ["0", "many"])
+def test_a_wrong_number_of_boxes_is_a_usage_error(
+    photos: Path, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
     with pytest.raises(SystemExit):
-        evaluate(photos, "--budgets", "0")
-    assert "must be a whole number from 1, got 0" in capsys.readouterr().err
+        evaluate(photos, "--budgets", word)
+    assert f"must be a whole number from 1, got {word}" in capsys.readouterr().err
 
 
 def test_paths_are_named_by_the_user_the_run_or_the_file(tmp_path: Path) -> None:
@@ -135,7 +141,7 @@ def test_paths_are_named_by_the_user_the_run_or_the_file(tmp_path: Path) -> None
 
 
 def test_two_paths_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match="^names of proposals must differ, got a twice; write NAME=PATH$"):
+    with pytest.raises(ConfigError, match=r"^names of proposals must differ, got a twice; write NAME=PATH$"):
         named_paths(["a.npz", "b/a.json"])
 
 
@@ -152,5 +158,15 @@ def test_selective_search_covers_the_fruit_of_photographs(shared: Path, tmp_path
     assert commands.main(["propose", *words]) == 0
     assert commands.main(["eval_proposals", *words]) == 0
     (source,) = read_tree(tmp_path / "run/recall_list")["sources"]
-    assert source["rows"][-1]["recall"]["0.5"] > 0.9
-    assert source["rows"][-1]["average_recall"] > 0.5
+    store = Store.open(tmp_path / "run/stages/propose/list/store")
+    photographs = open_dataset(DataSettings(format="voc", root=root, train=("train",)), [str(images)])
+    overlaps = np.concatenate(
+        [
+            box_iou(photographs.truth(position).boxes, read_proposals(store, position).boxes).max(axis=1)
+            for position in range(len(photographs))
+        ]
+    )
+    last = source["rows"][-1]
+    assert last["recall"] == {str(iou): pytest.approx(np.mean(overlaps >= iou)) for iou in (0.5, 0.7, 0.9)}
+    assert last["average_recall"] == pytest.approx(2 * np.maximum(overlaps - 0.5, 0).mean(), abs=1e-6)
+    assert last["recall"]["0.5"] > 0.8

@@ -87,7 +87,7 @@ def test_no_image_is_no_error() -> None:
 
 
 def test_proposals_that_end_before_the_objects_are_refused() -> None:
-    with pytest.raises(DataError, match="^proposals must be of all 4 images with objects, got 2$"):
+    with pytest.raises(DataError, match=r"^proposals must be of all 4 images with objects, got 2$"):
         measure_coverage(objects((3, 1, (0, 0, 1, 1))), [NO_BOXES, NO_BOXES], [1])
 
 

@@ -89,11 +89,11 @@ def test_recall_curve_falls_where_an_overlap_ends() -> None:
 
 def test_text_has_a_row_for_each_budget_that_has_boxes() -> None:
     tree = recall_tree({"mine": coverage(60, 80, 75), "other": coverage(90)}, CLASSES, [2, 500])
-    rows = [line.split() for line in recall_text(tree).splitlines()]
-    assert rows[1] == "mine 2 2.0 0.5000 0.5000 0.0000 0.3000 0.0000 \N{EN DASH} 0.6000 0.4000".split()
-    assert rows[2][:2] == ["all", "3.0"]
-    assert rows[3][:4] == ["other", "all", "1.0", "0.5000"]
-    assert rows[-1] == "1 of the 3 classes have no object here.".split()
+    rows = [" ".join(line.split()) for line in recall_text(tree).splitlines()]
+    assert rows[1] == "mine 2 2.0 0.5000 0.5000 0.0000 0.3000 0.0000 \N{EN DASH} 0.6000 0.4000"
+    assert rows[2].startswith("all 3.0 ")
+    assert rows[3].startswith("other all 1.0 0.5000 ")
+    assert rows[-1] == "1 of the 3 classes have no object here."
 
 
 def test_headline_names_each_of_several_sources() -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from random_networks import settle
 
 from detector.boxes import box_iou
 from detector.config import EngineSettings, MultiBoxInference
@@ -8,7 +9,6 @@ from detector.inference.multibox import MultiBoxProposer, away_from_edges, windo
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import IMAGENET
 from detector.records import Image
-from random_networks import settle
 
 ENGINE = EngineSettings(device="cpu", precision="fp32", batch_size=4)
 

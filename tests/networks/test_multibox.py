@@ -5,11 +5,12 @@ import torch
 from random_networks import settle
 
 from detector.errors import DataError
+from detector.networks.googlenet import GoogLeNet
 from detector.networks.multibox import FIRST_CONFIDENCE, INPUT_SIZE, Form, MultiBox
-from detector.networks.multibox_weights import load_multibox, load_trunk, save_multibox
+from detector.networks.multibox_weights import load_multibox, save_multibox
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET
-from detector.networks.weights import load_model, save_model
+from detector.networks.weights import load_model, load_trunk, save_model
 
 
 def make(form: Form) -> MultiBox:
@@ -65,8 +66,8 @@ def test_training_may_start_from_a_classifier_s_trunk(tmp_path: Path) -> None:
     classifier = RegionClassifier("paper_bn", 3)
     save_model(tmp_path / "c.safetensors", classifier, IMAGENET)
     network = make("learned")
-    assert load_trunk(network, tmp_path / "c.safetensors") == IMAGENET
+    assert load_trunk(network.backbone, tmp_path / "c.safetensors") == IMAGENET
     for key, value in classifier.backbone.state_dict().items():
         assert torch.equal(network.backbone.state_dict()[key], value), key
     with pytest.raises(DataError, match="must be of the variant paper, got those of paper_bn"):
-        load_trunk(MultiBox("paper", "learned", torch.rand(3, 4)), tmp_path / "c.safetensors")
+        load_trunk(GoogLeNet("paper"), tmp_path / "c.safetensors")

@@ -23,7 +23,7 @@ TINY = """
 data: {{root: {root}, train: train, test: val, classes: synsets.csv, blacklist: det_validation_blacklist.txt}}
 network: {{variant: paper_bn}}
 multibox: {{form: learned, priors: 8, photometric: 0.2, bootstrap_start: 0}}
-train: {{steps: 4, batch_size: 4, learning_rate: 0.001, warmup: 0, average: ema, checkpoint_every: 1, log_every: 2}}
+train: {{steps: 4, batch_size: 4, learning_rate: 0.001, warmup: 0, average: ema, checkpoint_every: 1}}
 propose: {{scales: [1]}}
 engine: {{device: cpu, precision: fp32, workers: 0}}
 """
