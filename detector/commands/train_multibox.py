@@ -22,5 +22,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = RunFolder(options.run or Path("runs") / config.name)
     outcome = run_multibox(run, with_local_weights(config, options.download))
     if outcome is not None:
-        sys.stdout.write(f"weights: {run.multibox_path}\n")
+        sys.stdout.write(outcome.text())
     return 0

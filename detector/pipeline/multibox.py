@@ -1,6 +1,7 @@
 """Training MultiBox: fit the priors, train, then propose on the test split, into a run folder."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from detector.data.augment import PhotometricAugment
 from detector.data.dataset import Dataset, has_area
 from detector.data.images import read_image
 from detector.data.readers import open_dataset
-from detector.data.stores import Store
+from detector.data.stores import read_proposals
 from detector.errors import ConfigError
+from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
+from detector.evaluation.recall_report import recall_text, recall_tree, write_recall_report
 from detector.networks.device import choose_precision
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.multibox_weights import save_multibox
@@ -23,7 +26,7 @@ from detector.parallel import worker_count
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import multibox_inputs
 from detector.pipeline.propose import run_propose
-from detector.pipeline.run import RunFolder
+from detector.pipeline.run import RunFolder, environment_notes
 from detector.pipeline.steps import MetricsLog
 from detector.pipeline.train import split_slug
 from detector.pipeline.training_stage import run_training_stage
@@ -36,14 +39,31 @@ from detector.training.loop import Trainer, parameter_groups
 from detector.training.multibox import MultiBoxObjective, WindowBatch, WindowSource, to_device
 from detector.training.schedule import Schedule
 
+BUDGETS = (10, 50, 100, 200)  # boxes an image that recall is reported for
 METRICS = ("match_loss", "confidence_loss", "object_confidence")
 STEP_FACTOR = 0.1  # of the learning rate every train.step_size steps
 
 MultiBoxTrainer = Trainer[MultiBox, WindowBatch]
 
 
-def run_multibox(run: RunFolder, config: MultiBoxConfig) -> tuple[Dataset, Store] | None:
-    """Train on the training split; the test split and its proposals, None in all processes but the first."""
+@dataclass(frozen=True)
+class MultiBoxOutcome:
+    """What a run ended with: the table of the test split's recall, the report's page and the weights."""
+
+    table: str
+    page: Path
+    weights: Path
+
+    def text(self) -> str:
+        """What a command prints at its end."""
+        return f"{self.table}\nweights: {self.weights}\nreport: {self.page}\n"
+
+
+def run_multibox(run: RunFolder, config: MultiBoxConfig) -> MultiBoxOutcome | None:
+    """Train on the training split, propose on the test split; None in all processes but the first.
+
+    The report goes to `report/`.
+    """
     with process_group(config.engine.device) as group:
         training = open_dataset(config.data, config.data.train)
         testing = open_dataset(config.data, config.data.test)
@@ -63,9 +83,24 @@ def run_multibox(run: RunFolder, config: MultiBoxConfig) -> tuple[Dataset, Store
         )
     if not group.is_first:
         return None
-    proposals = ProposalSettings(source="multibox", multibox=run.multibox_path)
+    return _test(run, config, testing)
+
+
+def _test(run: RunFolder, config: MultiBoxConfig, testing: Dataset) -> MultiBoxOutcome:
+    """Propose on the test split and report how much of its objects the proposals cover."""
+    proposals = ProposalSettings(source="multibox", multibox=run.multibox_path, multibox_boxes=max(BUDGETS))
     settings = Config(seed=config.seed, data=config.data, proposals=proposals, engine=config.engine)
-    return testing, run_propose(run.stage("propose", split_slug(config.data.test)), settings, testing)
+    store = run_propose(run.stage("propose", split_slug(config.data.test)), settings, testing)
+    boxes = (read_proposals(store, position).boxes for position in range(len(store)))
+    objects = counted_objects(testing.objects, testing.blacklist)
+    coverages = {"multibox": measure_coverage(objects, boxes, [*CURVE_BUDGETS, *BUDGETS])}
+    notes = {"Data": f"{testing.name}: {len(testing)} images", **environment_notes()}
+    title = f"Proposal recall: {config.name}"
+    page = write_recall_report(
+        run.path / "report", coverages, testing.classes, BUDGETS, notes, html_name="index.html", title=title
+    )
+    table = recall_text(recall_tree(coverages, testing.classes, BUDGETS))
+    return MultiBoxOutcome(table, page, run.multibox_path)
 
 
 def make_multibox_trainer(
