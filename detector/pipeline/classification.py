@@ -12,19 +12,17 @@ from detector.data.augment import CropAugment
 from detector.data.classes import write_classes
 from detector.data.images import read_image
 from detector.data.labelled_images import LabelledImages
-from detector.errors import ConfigError
 from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_heads, load_pretrained, preprocessing_of, save_model
-from detector.parallel import worker_count
 from detector.pipeline.classify import ClassificationTest, open_images, run_classification_test
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import labelled_hash, training_inputs
 from detector.pipeline.run import RunFolder
 from detector.pipeline.steps import MetricsLog
-from detector.pipeline.training_stage import run_training_stage
+from detector.pipeline.training_stage import check_shares, run_training_stage
 from detector.records import FIRST_LABEL, Image
 from detector.training.images import CropSource, EpochSampler, ImageBatch, to_device
 from detector.training.loading import load_batches
@@ -61,10 +59,7 @@ def make_classifier_trainer(
 ) -> tuple[ClassifierTrainer, Preprocessing]:
     """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
     settings = config.train
-    if settings.batch_size % group.world:
-        raise ConfigError(
-            f"train.batch_size must be a multiple of the {group.world} processes, got {settings.batch_size}"
-        )
+    check_shares(settings.batch_size, group)
     torch.manual_seed(config.seed)
     network = RegionClassifier(config.network.variant, len(training.classes), config.network.dropout)
     preprocessing = preprocessing_of(config.network.variant)
@@ -147,7 +142,7 @@ def _batches(
     sampler = EpochSampler(len(training), config.train.batch_size, config.seed, group.rank, group.world)
     source = CropSource(sampler, training.labels - FIRST_LABEL, read, crop)
     on_gpu = trainer.device.type != "cpu"
-    workers = worker_count(config.engine.workers)
+    workers = group.workers(config.engine.workers)
     crops = load_batches(source, trainer.step, trainer.schedule.steps, workers, pin=on_gpu)
     return map(partial(to_device, preprocessing=preprocessing, device=trainer.device), crops)
 

@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 from detector.networks.device import choose_device
+from detector.parallel import worker_count
 
 Value = TypeVar("Value")
 
@@ -24,11 +25,16 @@ class Group:
     rank: int
     world: int
     device: torch.device
+    neighbours: int = 1  # processes on this machine, this one included
 
     @property
     def is_first(self) -> bool:
         """Whether this process is the one that writes files and shows progress."""
         return self.rank == 0
+
+    def workers(self, workers: int) -> int:
+        """`workers`, or for -1 this process's share of the machine's cores."""
+        return workers if workers >= 0 else max(1, worker_count(workers) // self.neighbours)
 
     def from_first(self, value: Value) -> Value:
         """The first process's `value`."""
@@ -73,6 +79,6 @@ def process_group(device_name: str) -> Iterator[Group]:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Group(distributed.get_rank(), world, device)
+        yield Group(distributed.get_rank(), world, device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     finally:
         distributed.destroy_process_group()

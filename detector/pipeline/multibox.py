@@ -14,7 +14,6 @@ from detector.data.dataset import Dataset, has_area
 from detector.data.images import read_image
 from detector.data.readers import open_dataset
 from detector.data.stores import read_proposals
-from detector.errors import ConfigError
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.evaluation.recall_report import recall_text, recall_tree, write_recall_report
 from detector.networks.device import choose_precision
@@ -22,14 +21,13 @@ from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.multibox_weights import save_multibox
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_trunk, preprocessing_of
-from detector.parallel import worker_count
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import multibox_inputs
 from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder, environment_notes
 from detector.pipeline.steps import MetricsLog
 from detector.pipeline.train import split_slug
-from detector.pipeline.training_stage import run_training_stage
+from detector.pipeline.training_stage import check_shares, run_training_stage
 from detector.proposals.priors import grid_priors, learned_priors
 from detector.records import Float32, Image
 from detector.training.batch import CACHE_BYTES, ImageCache
@@ -108,10 +106,7 @@ def make_multibox_trainer(
 ) -> tuple[MultiBoxTrainer, Preprocessing]:
     """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
     settings = config.train
-    if settings.batch_size % group.world:
-        raise ConfigError(
-            f"train.batch_size must be a multiple of the {group.world} processes, got {settings.batch_size}"
-        )
+    check_shares(settings.batch_size, group)
     torch.manual_seed(config.seed)
     network = MultiBox(
         config.network.variant, config.multibox.form, torch.from_numpy(fit_priors(config, training))
@@ -159,7 +154,7 @@ def _batches(
     group: Group,
     trainer: MultiBoxTrainer,
 ) -> Iterator[WindowBatch]:
-    workers = worker_count(config.engine.workers)
+    workers = group.workers(config.engine.workers)
     cache = ImageCache(CACHE_BYTES // max(workers, 1))
     distort = PhotometricAugment(config.multibox.photometric)
     distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork

@@ -12,7 +12,7 @@ from detector.data.images import read_image
 from detector.data.stores import PROPOSAL_FIELDS, Store, StoreWriter
 from detector.errors import DataError
 from detector.inference.propose import Prepared, Proposer
-from detector.parallel import ordered_map, worker_count
+from detector.parallel import ordered_map
 from detector.pipeline.distributed import Group, alone
 from detector.pipeline.inputs import proposal_inputs
 from detector.pipeline.run import Stage, key_of
@@ -33,7 +33,7 @@ def run_propose(stage: Stage, config: Config, dataset: Dataset, group: Group | N
     folder = stage.folder / "store"
     if group.from_first(stage.is_done(inputs)):
         return Store.open(folder, key_of(inputs))
-    source = open_source(stage, config, dataset)
+    source = open_source(stage, config, dataset, group.workers(config.engine.workers))
     if group.is_first:
         stage.begin(inputs)
         writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
@@ -63,10 +63,10 @@ def _write_shards(writer: StoreWriter, source: "FromImages | FromFile", label: s
             writer.close_shard(shard)
 
 
-def open_source(stage: Stage, config: Config, dataset: Dataset) -> "FromImages | FromFile":
+def open_source(stage: Stage, config: Config, dataset: Dataset, workers: int) -> "FromImages | FromFile":
     """Where the proposals of `dataset` come from; DataError where its weights or its file are wrong."""
     if config.proposals.source != "given" or config.proposals.given is None:
-        return FromImages(config, dataset)
+        return FromImages(config, dataset, workers)
     given = GivenProposals.open(config.proposals.given, dataset)
     stage.run.log_notes(given.notes)
     return FromFile(given)
@@ -86,15 +86,15 @@ class FromFile:
 class FromImages:
     """Proposals computed from the pixels, the images decoded and searched on threads."""
 
-    def __init__(self, config: Config, dataset: Dataset) -> None:
+    def __init__(self, config: Config, dataset: Dataset, workers: int) -> None:
         self.config = config
         self.dataset = dataset
+        self.workers = workers
         self.proposer = Proposer(config.proposals, config.engine, config.seed)
 
     def propose(self, positions: range) -> Iterator[Proposals]:
         """The proposals of the images at `positions`; none of one that cannot be read and may be skipped."""
-        workers = worker_count(self.config.engine.workers)
-        prepared = ordered_map(self._prepare, positions, workers)
+        prepared = ordered_map(self._prepare, positions, self.workers)
         if self.proposer.multibox is None:
             for image in prepared:
                 yield from self._finish([image])

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from detector.errors import ConfigError
 from detector.pipeline.distributed import Group
 from detector.pipeline.run import Stage
 from detector.pipeline.steps import MetricsLog, run_steps
@@ -14,6 +15,12 @@ from detector.training.loop import StepBatch, Trainer
 
 Net = TypeVar("Net", bound=nn.Module)
 Batch = TypeVar("Batch", bound=StepBatch)
+
+
+def check_shares(batch_size: int, group: Group) -> None:
+    """Raise ConfigError unless the processes of `group` can share a batch out evenly."""
+    if batch_size % group.world:
+        raise ConfigError(f"train.batch_size must be a multiple of the {group.world} processes, got {batch_size}")
 
 
 def run_training_stage(

@@ -1,16 +1,15 @@
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import kill_once_written
 
 from detector.config import ClassificationConfig, EngineSettings, load_config
 from detector.data.classes import read_classes
@@ -106,12 +105,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
     killed = RunFolder(tmp_path / "run")
     checkpoint = killed.path / "stages" / "train" / "last.pt"
     words = [sys.executable, *command(config_path, killed.path)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill_once_written(words, checkpoint)
     assert not killed.classifier_path.exists()
     subprocess.run([*words, "engine.workers=1"], check=True, capture_output=True)
     assert "stage resumed" in (killed.path / "log.jsonl").read_text()

@@ -1,13 +1,11 @@
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import kill_once_written
 
 from detector.boxes import box_iou
 from detector.config import Config, MultiBoxConfig, ProposalSettings, load_config
@@ -77,12 +75,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
     checkpoint = killed.path / "stages" / "train" / "last.pt"
     tool = str(ROOT / "tools/train_multibox.py")
     command = [sys.executable, tool, str(config_path), "--run", str(killed.path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill_once_written(command, checkpoint)
     assert not killed.multibox_path.exists()
     done = subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True, text=True)
     assert str(killed.multibox_path) in done.stdout

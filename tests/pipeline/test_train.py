@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import kill_once_written
 
 from detector.config import Config
 from detector.data.classes import ClassList, read_classes
@@ -139,12 +139,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
     ]
     killed = RunFolder(tmp_path / "run")
     checkpoint = killed.path / "stages" / "finetune" / "last.pt"
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill_once_written(command, checkpoint)
     assert not killed.model_path.exists()
     subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True)
     assert ("stage resumed", "finetune") in events(killed)
