@@ -7,11 +7,13 @@ from detector.config.detection import (
     DetectSettings,
     EvaluateSettings,
     FinetuneSettings,
+    MultiBoxInference,
+    MultiBoxProposals,
     ProposalSettings,
     RegionSettings,
 )
 from detector.config.loading import Section, dump_config, load_config, parse_config
-from detector.config.multibox import MultiBoxConfig, MultiBoxInference, MultiBoxSettings
+from detector.config.multibox import MultiBoxConfig, MultiBoxSettings
 from detector.config.shared import EngineSettings, NetworkSettings, TrainingSettings
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "ImageSettings",
     "MultiBoxConfig",
     "MultiBoxInference",
+    "MultiBoxProposals",
     "MultiBoxSettings",
     "NetworkSettings",
     "ProposalSettings",

@@ -5,7 +5,7 @@ hierarchies", arXiv 1311.2524v5, P for the paper and S for the settings of the a
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,25 @@ class DataSettings(Section):
     )
 
 
+class MultiBoxInference(Section):
+    """From MultiBox's slots to the proposals of an image. [5]: Szegedy et al., arXiv 1412.1441."""
+
+    scales: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 2), min_length=1, description="the image, and overlapping windows of 1 / scale of its sides [5]"
+    )
+    edge: float = Field(
+        0.05, ge=0, lt=0.5, description="boxes that come so near a window's edge inside the image are dropped [5]"
+    )
+    nms_iou: Fraction = Field(0.7, description="of two boxes that overlap more the less confident goes")
+
+
+class MultiBoxProposals(MultiBoxInference):
+    """Proposals of a trained MultiBox network."""
+
+    weights: Path | None = Field(None, description="of train_multibox")
+    boxes: int = Field(200, ge=1, description="the best of an image [1] section 8")
+
+
 class ProposalSettings(Section):
     """Selective search (Uijlings et al., IJCV 2013) as [2] used it, with [1]'s doubled superpixels."""
 
@@ -51,15 +70,16 @@ class ProposalSettings(Section):
     min_side: float = Field(20.0, ge=0, description="smallest box side, pixels of the resized image [2] S")
     width: int = Field(500, ge=0, description="images are resized to this width first; 0: not [2] P")
     max_boxes: int = Field(0, ge=0, description="selective search's first so many of an image; 0: all")
-    multibox: Path | None = Field(None, description="weights of train_multibox")
-    multibox_boxes: int = Field(200, ge=1, description="MultiBox's best of an image [1] section 8")
-    duplicate_iou: Fraction = Field(0.9, description="of the union: a box so near to a better one is left out")
+    multibox: MultiBoxProposals = MultiBoxProposals()
+    duplicate_iou: float = Field(
+        0.9, gt=0, le=1, description="of the union: a box so near to a better one is left out"
+    )
     given: Path | None = Field(None, description=".npz or COCO-style .json of proposals")
 
     @model_validator(mode="after")
     def _source_is_there(self) -> "ProposalSettings":
-        if self.source in ("multibox", "union") and self.multibox is None:
-            raise ValueError(f"multibox must be a weight file for source {self.source}, got none")
+        if self.source in ("multibox", "union") and self.multibox.weights is None:
+            raise ValueError(f"multibox.weights must be a file for source {self.source}, got none")
         if self.source == "given" and self.given is None:
             raise ValueError("given must be a file for source given, got none")
         return self

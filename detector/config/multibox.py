@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from detector.config.detection import DataSettings
+from detector.config.detection import DataSettings, MultiBoxInference
 from detector.config.loading import Section
 from detector.config.shared import EngineSettings, Fraction, NetworkSettings, TrainingSettings
 
@@ -40,18 +40,6 @@ class MultiBoxTraining(TrainingSettings):
     schedule: Literal["step", "cosine"] = Field("cosine", description="step: divided by ten every `step_size`")
     step_size: int = Field(40_000, ge=1, description="steps")
     warmup: int = Field(500, ge=0, description="steps of linear warm-up")
-
-
-class MultiBoxInference(Section):
-    """From slots to the proposals of an image."""
-
-    scales: tuple[int, ...] = Field(
-        (1, 2), min_length=1, description="the image, and overlapping windows of 1 / scale of its sides [5]"
-    )
-    edge: float = Field(
-        0.05, ge=0, lt=0.5, description="boxes that come so near a window's edge inside the image are dropped [5]"
-    )
-    nms_iou: Fraction = Field(0.8, description="of two boxes that overlap more the less confident goes")
 
 
 class MultiBoxConfig(Section):

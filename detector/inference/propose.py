@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from detector.config import EngineSettings, MultiBoxInference, ProposalSettings
+from detector.config import EngineSettings, MultiBoxProposals, ProposalSettings
 from detector.inference.multibox import ImageWindows, MultiBoxProposer
 from detector.networks.multibox_weights import load_multibox
 from detector.proposals.merge import join_proposals
@@ -26,7 +26,8 @@ class Proposer:
         self.settings = settings
         self.seed = seed
         self.searches = settings.source in ("selective_search", "union")
-        self.multibox = _open_multibox(settings, engine) if settings.source in ("multibox", "union") else None
+        boxes = settings.source in ("multibox", "union")
+        self.multibox = _open_multibox(settings.multibox, engine) if boxes else None
 
     def prepare(self, image: Image) -> Prepared:
         """All that needs no network, for `image` (H, W, 3) uint8 RGB; may run on any thread."""
@@ -37,7 +38,7 @@ class Proposer:
 
     def finish(self, images: Sequence[Prepared]) -> Iterator[Proposals]:
         """The proposals of each image, in order."""
-        count = self.settings.multibox_boxes
+        count = self.settings.multibox.boxes
         windows = [image.windows for image in images if image.windows is not None]
         boxed = self.multibox.propose(windows, count) if self.multibox else iter(())
         for image in images:
@@ -50,8 +51,8 @@ class Proposer:
         return join_proposals(parts, (0,) * len(parts), self.settings.duplicate_iou)
 
 
-def _open_multibox(settings: ProposalSettings, engine: EngineSettings) -> MultiBoxProposer | None:
-    if settings.multibox is None:
+def _open_multibox(settings: MultiBoxProposals, engine: EngineSettings) -> MultiBoxProposer | None:
+    if settings.weights is None:
         return None
-    network, preprocessing, metadata = load_multibox(settings.multibox)
-    return MultiBoxProposer(network, preprocessing, MultiBoxInference(**metadata["propose"]), engine)
+    network, preprocessing = load_multibox(settings.weights)
+    return MultiBoxProposer(network, preprocessing, settings, engine)

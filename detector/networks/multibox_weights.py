@@ -19,7 +19,7 @@ def save_multibox(path: Path, network: MultiBox, preprocessing: Preprocessing, *
     save_network(path, network, network.backbone.variant, preprocessing, **facts)
 
 
-def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing, dict[str, Any]]:
+def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing]:
     """What `save_multibox` wrote, the network in eval mode; DataError where `path` is no such file."""
     weights = read_weights(path)
     if weights.metadata.get("kind") != KIND:
@@ -27,4 +27,4 @@ def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing, dict[str, Any]]:
     priors = torch.zeros(len(weights.state.get("priors", ())), 4)
     network = MultiBox(weights.variant, weights.metadata["form"], priors)
     load_state(network, weights.state, path)
-    return network.eval(), weights.preprocessing, weights.metadata
+    return network.eval(), weights.preprocessing

@@ -34,13 +34,13 @@ def proposal_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Inputs of the proposals of a data set; files count by what is in them."""
     settings = config.proposals
     files = {
-        "multibox": settings.multibox if settings.source in ("multibox", "union") else None,
+        "multibox": settings.multibox.weights if settings.source in ("multibox", "union") else None,
         "given": settings.given if settings.source == "given" else None,
     }
     return {
         "images": images_hash(dataset),
         "exif": config.data.exif,
-        "proposals": settings.model_dump(mode="json", exclude=set(files)),
+        "proposals": settings.model_dump(mode="json", exclude={"multibox": {"weights"}, "given": True}),
         "files": {name: file_hash(path) for name, path in files.items() if path},
         "precision": precision_name(config.engine) if files["multibox"] else None,
         "seed": config.seed,

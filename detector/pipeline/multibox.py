@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detector.config import Config, MultiBoxConfig, ProposalSettings, dump_config
+from detector.config import Config, MultiBoxConfig, MultiBoxProposals, ProposalSettings, dump_config
 from detector.data.augment import PhotometricAugment
 from detector.data.dataset import Dataset, has_area
 from detector.data.images import read_image
@@ -86,7 +86,8 @@ def run_multibox(run: RunFolder, config: MultiBoxConfig) -> MultiBoxOutcome | No
 
 def _test(run: RunFolder, config: MultiBoxConfig, testing: Dataset) -> MultiBoxOutcome:
     """Propose on the test split and report how much of its objects the proposals cover."""
-    proposals = ProposalSettings(source="multibox", multibox=run.multibox_path, multibox_boxes=max(BUDGETS))
+    multibox = MultiBoxProposals(weights=run.multibox_path, boxes=max(BUDGETS), **config.propose.model_dump())
+    proposals = ProposalSettings(source="multibox", multibox=multibox)
     settings = Config(seed=config.seed, data=config.data, proposals=proposals, engine=config.engine)
     store = run_propose(run.stage("propose", split_slug(config.data.test)), settings, testing)
     boxes = (read_proposals(store, position).boxes for position in range(len(store)))
@@ -182,4 +183,4 @@ def _batches(
 
 def _save(path: Path, config: MultiBoxConfig, preprocessing: Preprocessing, network: MultiBox) -> None:
     """Write the trained network with what proposing with it needs."""
-    save_multibox(path, network, preprocessing, propose=config.propose.model_dump(), config=dump_config(config))
+    save_multibox(path, network, preprocessing, config=dump_config(config))

@@ -59,10 +59,9 @@ def proposals_of(config: Config, folder: Path, **settings: object) -> Store:
 def test_a_run_ends_with_a_network_and_the_proposals_of_the_test_split(
     finished: RunFolder, config: MultiBoxConfig
 ) -> None:
-    network, _, metadata = load_multibox(finished.multibox_path)
+    network, _ = load_multibox(finished.multibox_path)
     training = open_dataset(config.data, config.data.train)
     np.testing.assert_array_equal(network.priors.numpy(), fit_priors(config, training))
-    assert metadata["propose"]["scales"] == [1]
     assert len(Store.open(finished.path / "stages/propose/val/store")) == 4
     header = (finished.path / "metrics.csv").read_text().splitlines()[0]
     assert header == ("step,loss,match_loss,confidence_loss,object_confidence,learning_rate,images_per_second")
@@ -86,7 +85,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
 def test_a_union_holds_what_either_source_proposes(
     finished: RunFolder, tiny_config: Config, tmp_path: Path
 ) -> None:
-    given = {"multibox": finished.multibox_path, "multibox_boxes": 5}
+    given = {"multibox": {"weights": finished.multibox_path, "boxes": 5}}
     searched = proposals_of(tiny_config, tmp_path / "search")
     boxed = proposals_of(tiny_config, tmp_path / "boxes", source="multibox", **given)
     union = proposals_of(tiny_config, tmp_path / "union", source="union", duplicate_iou=0.9, **given)
@@ -103,12 +102,12 @@ def test_a_union_holds_what_either_source_proposes(
 def test_another_network_makes_other_proposals_necessary(
     finished: RunFolder, tiny_config: Config, tmp_path: Path
 ) -> None:
-    settings = {"source": "multibox", "multibox": finished.multibox_path}
-    proposals_of(tiny_config, tmp_path, **settings)
+    settings = {"weights": finished.multibox_path, "scales": (1,)}
+    proposals_of(tiny_config, tmp_path, source="multibox", multibox=settings)
     log = tmp_path / "log.jsonl"
-    proposals_of(tiny_config, tmp_path, **settings)
+    proposals_of(tiny_config, tmp_path, source="multibox", multibox=settings)
     assert log.read_text().count("stage begun") == 1
-    proposals_of(tiny_config, tmp_path, **settings, multibox_boxes=3)
+    proposals_of(tiny_config, tmp_path, source="multibox", multibox={**settings, "boxes": 3})
     assert log.read_text().count("stage begun") == 2
 
 
