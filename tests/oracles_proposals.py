@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 from oracles_boxes import iou_of_two
 
-from detector.proposals.grouping import Similarity, derivatives
+from detector.proposals.grouping import Similarity
+from detector.proposals.regions import derivatives
 from detector.records import Array
 
 

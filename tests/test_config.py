@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.config import Config, dump_config, load_config
+from detector.config import ClassificationConfig, Config, MultiBoxConfig, dump_config, load_config
 from detector.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -14,9 +14,17 @@ def load(tmp_path: Path, text: str, *overrides: str) -> Config:
     return load_config(Config, path, overrides)
 
 
+def kind_of(path: Path) -> type[Config] | type[ClassificationConfig] | type[MultiBoxConfig]:
+    """The experiment that the file is of, by its first comment's command."""
+    text = path.read_text()
+    if "tools/train_cls.py" in text:
+        return ClassificationConfig
+    return MultiBoxConfig if "tools/train_multibox.py" in text else Config
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_of_the_project_loads(path: Path) -> None:
-    assert load_config(Config, path).name == path.stem
+    assert load_config(kind_of(path), path).name == path.stem
 
 
 def test_an_empty_file_is_the_published_settings(tmp_path: Path) -> None:

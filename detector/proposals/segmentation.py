@@ -3,10 +3,17 @@
 Differs from the paper: smoothed colours and edge weights are rounded to 1/128 grey level. From there on all is
 integer arithmetic: exact, and sorted by counting. Edges of equal weight are taken by their pixel in raster order,
 then by direction: right, down left, down, down right.
+
+Several scales of one image share most of the work. Until one of its edges is refused, a component of the paper's
+algorithm is also one at every larger k. So the smallest k grows such components, the fragments, over all edges,
+and each scale then merges fragments over the few edges between them. Of the edges between two fragments only the
+lightest can merge anything, because whoever refuses an edge is done: the others may be left out.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numba
@@ -20,9 +27,20 @@ NO_EDGE = 2**16 - 1
 NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # of a pixel, down and right, in order of the directions
 DIRECTIONS = len(NEIGHBOURS)
 UNLIMITED = 2**48  # a k that no edge of no image exceeds
+BLOCK = 512  # edges that are looked at together
+MEMORY_BITS = 15  # of a memory of keys: see `is_new`
+SCATTER = np.uint64(0x9E3779B97F4A7C15)  # 2 ** 64 over the golden ratio (Fibonacci hashing)
 
 Int32 = NDArray[np.int32]
-UInt32 = NDArray[np.uint32]  # of pixels and edges: numba indexes faster where nothing is negative
+UInt16 = NDArray[np.uint16]
+UInt32 = NDArray[np.uint32]  # of pixels, edges and fragments: numba indexes faster where nothing is negative
+
+
+class Scale(NamedTuple):
+    """The paper's scale of observation `k`, grey levels times pixels, and the fewest pixels of a superpixel."""
+
+    k: float
+    min_size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +48,7 @@ class PixelGraph:
     """The 8-connected graph of an image's pixels, edges lightest first.
 
     Edge 4p + d joins pixel p = y * width + x to its neighbour in direction d. Those of weight w are
-    edges[starts[w]:starts[w + 1]]. One graph serves every k.
+    edges[starts[w]:starts[w + 1]].
     """
 
     height: int
@@ -39,31 +57,43 @@ class PixelGraph:
     starts: Int32
 
 
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """What the superpixels of an image are made of at every k from some k on, as a graph.
+
+    labels (H, W) in 0..F-1, by their first pixel in raster order; sizes (F,) pixels; heaviest (F,) is the weight
+    of the last merge. Edge i, lightest first, joins ends[0, i] and ends[1, i] and weighs weights[i].
+    """
+
+    labels: Int32
+    sizes: Int32
+    heaviest: UInt16
+    ends: UInt32
+    weights: UInt16
+
+
 def pixel_graph(image: Array, sigma: float) -> PixelGraph:
     """The graph of `image` (H, W, C) uint8, C at most 3, smoothed by a Gaussian of `sigma` pixels (0: not)."""
     height, width = image.shape[:2]
     weights = edge_weights(smooth(image, sigma))
-    starts = np.zeros(NO_EDGE + 1, np.int32)
-    np.cumsum(np.bincount(weights.ravel(), minlength=NO_EDGE)[:NO_EDGE], out=starts[1:])
+    starts = _first_of_weights(weights)
     return PixelGraph(height, width, _sort_edges(weights, starts), starts)
 
 
-def segment(graph: PixelGraph, k: float, min_size: int) -> Int32:
-    """Labels (H, W) in 0..R-1 of the superpixels, numbered by their first pixel in raster order.
+def segment(graph: PixelGraph, scales: Sequence[Scale]) -> tuple[Int32, list[Int32]]:
+    """The superpixels at each of `scales` as unions of pieces, which are in one superpixel at every scale.
 
-    `k` is the paper's scale of observation in grey levels times pixels; superpixels of fewer than `min_size`
-    pixels are then merged over the lightest edges that leave them.
+    Returns the labels (H, W) in 0..P-1 of the pieces and, for each scale, the superpixel (P,) in 0..R-1 of each
+    piece: `superpixels[pieces]` is the segmentation. Pieces and superpixels are numbered by their first pixel in
+    raster order. Superpixels of fewer than `min_size` pixels are merged over the lightest edges that leave them.
     """
-    pixels = graph.height * graph.width
-    parent = np.arange(pixels, dtype=np.uint32)
-    size = np.ones(pixels, np.int32)
-    steps = np.array([down * graph.width + right for down, right in NEIGHBOURS], np.uint32)
-    crossing = _merge_alike(graph.edges, graph.starts, steps, round(min(k * LEVELS, UNLIMITED)), parent, size)
-    _merge_small(crossing, steps, min(min_size, pixels), parent, size)
-    return _number(parent).reshape(graph.height, graph.width)
+    fragments = _fragments(graph, min(scale.k for scale in scales))
+    labelings = np.stack([_merge_fragments(fragments, scale) for scale in scales])
+    pieces, members = _number(_join_agreeing(fragments.ends, labelings))
+    return pieces.take(fragments.labels), list(labelings.take(members, axis=1))
 
 
-def smooth(image: Array, sigma: float) -> NDArray[np.uint16]:
+def smooth(image: Array, sigma: float) -> UInt16:
     """`image` (H, W, C) uint8 as planes (C, H, W) in units of 1/128 grey level, smoothed; borders are repeated."""
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.uint16) * np.uint16(LEVELS)
     if sigma == 0:
@@ -73,11 +103,39 @@ def smooth(image: Array, sigma: float) -> NDArray[np.uint16]:
     return np.stack(blurred)
 
 
-def edge_weights(planes: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def edge_weights(planes: UInt16) -> UInt16:
     """Colour distances (4, H, W) from each pixel of (C, H, W) to its neighbour in each direction, or NO_EDGE."""
     weights = np.empty((DIRECTIONS, *planes.shape[1:]), np.uint16)
     _measure_edges(planes, weights)
     return weights
+
+
+def _fragments(graph: PixelGraph, k: float) -> Fragments:
+    """The fragments for all scales of `k` and more."""
+    pixels = graph.height * graph.width
+    parent = np.arange(pixels, dtype=np.uint32)
+    size = np.ones(pixels, np.int32)
+    heaviest = np.zeros(pixels, np.uint16)
+    steps = np.array([down * graph.width + right for down, right in NEIGHBOURS], np.uint32)
+    refused, weights = _grow(graph.edges, graph.starts, steps, _in_units(k), parent, size, heaviest)
+    labels, roots = _number(parent)
+    shaped = labels.reshape(graph.height, graph.width)
+    return Fragments(shaped, size[roots], heaviest[roots], *_drop_repeated(refused, weights, steps, labels))
+
+
+def _merge_fragments(fragments: Fragments, scale: Scale) -> Int32:
+    """The superpixel (F,) of each fragment at `scale`, numbered in the fragments' order."""
+    parent = np.arange(len(fragments.sizes), dtype=np.uint32)
+    size = fragments.sizes.copy()
+    ends, weights, heaviest = fragments.ends, fragments.weights, fragments.heaviest
+    crossing = _merge_alike(ends, weights, _in_units(scale.k), parent, size, heaviest)
+    _merge_small(ends, crossing, min(scale.min_size, fragments.labels.size), parent, size)
+    return _number(parent)[0]
+
+
+def _in_units(k: float) -> float:
+    """`k` in units of weight, a whole number."""
+    return float(round(min(k * LEVELS, UNLIMITED)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -102,6 +160,15 @@ def _measure_edges(planes, weights):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
+def _first_of_weights(weights):  # type: ignore[no-untyped-def]
+    """How many edges are lighter than each weight, and in the end the number of edges, (NO_EDGE + 1,)."""
+    starts = np.zeros(NO_EDGE + 2, np.int32)
+    for weight in weights.ravel():
+        starts[weight + 1] += 1
+    return np.cumsum(starts[: NO_EDGE + 1]).astype(np.int32)
+
+
+@numba.njit(cache=True, nogil=True)
 def _sort_edges(weights, starts):  # type: ignore[no-untyped-def]
     """Edges in stable order of their weights; starts (NO_EDGE + 1,) holds where each weight begins."""
     edges = np.empty(starts[-1], np.uint32)
@@ -118,11 +185,13 @@ def _sort_edges(weights, starts):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def find_root(parent, node):  # type: ignore[no-untyped-def]
-    """The root of `node` in the forest `parent`; the path to it is halved."""
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+    """The root of `node` in the forest `parent`; the path to it is shortened."""
+    root = parent[parent[node]]
+    while parent[root] != root:  # seldom: so there is nothing for the processor to guess
+        parent[root] = parent[parent[root]]
+        root = parent[root]
+    parent[node] = root
+    return root
 
 
 @numba.njit(cache=True, nogil=True)
@@ -133,35 +202,126 @@ def _find_ends(parent, steps, edge):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _merge_alike(edges, starts, steps, k, parent, size):  # type: ignore[no-untyped-def]
-    """Merge the pixels' components as the paper does; return the edges between two of them when visited.
+def _grow(edges, starts, steps, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
+    """Merge as the paper does, but each component only until an edge of it is refused.
 
-    A component's limit is the weight of its heaviest merge plus k / size, rounded down: the weights are integers.
+    Returns the refused edges in their order and their weights.
     """
-    limit = np.full(parent.shape[0], k, np.int64)
-    crossing = np.empty_like(edges)
+    limit = np.full(parent.shape[0], min(k, NO_EDGE), np.int32)
+    refused, weights = np.empty_like(edges), np.empty(edges.shape[0], np.uint16)
+    open_edges = np.empty(BLOCK, np.uint32)
     count = 0
     for weight in range(starts.shape[0] - 1):
-        for i in range(starts[weight], starts[weight + 1]):
-            edge = edges[i]
-            a, b = _find_ends(parent, steps, edge)
-            if a == b:
-                continue
-            if weight <= limit[a] and weight <= limit[b]:
-                root = _unite(parent, size, a, b)
-                limit[root] = weight + k // size[root]
-            else:
-                crossing[count] = edge
-                count += 1
+        for start in range(starts[weight], starts[weight + 1], BLOCK):
+            block = edges[start : min(start + BLOCK, starts[weight + 1])]
+            for edge in open_edges[: _leave_open(block, steps, parent, open_edges)]:
+                a, b = _find_ends(parent, steps, edge)
+                if a == b:
+                    continue
+                if weight <= limit[a] and weight <= limit[b]:
+                    root = _unite(parent, size, a, b)
+                    heaviest[root] = weight
+                    limit[root] = _limit(weight, k, size[root])
+                else:
+                    limit[a] = limit[b] = -1
+                    refused[count], weights[count] = edge, weight
+                    count += 1
+    return refused[:count], weights[:count]
+
+
+@numba.njit(cache=True, nogil=True)
+def _leave_open(edges, steps, parent, open_edges):  # type: ignore[no-untyped-def]
+    """Write the edges between two components to `open_edges` and return their number.
+
+    There is no branch that a processor could guess wrong: that is why edges are looked at in blocks.
+    """
+    count = 0
+    for edge in edges:
+        a, b = _find_ends(parent, steps, edge)
+        open_edges[count] = edge
+        count += int(a != b)
+    return count
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _limit(weight, k, size):  # type: ignore[no-untyped-def]
+    """The weight, rounded down, up to which a component accepts edges; its last merge was of `weight`."""
+    return np.int32(min(weight + k / size, np.float64(NO_EDGE)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _drop_repeated(edges, weights, steps, labels):  # type: ignore[no-untyped-def]
+    """Ends (2, E) and weights (E,) of `edges` between labels, most of those that join a pair again left out."""
+    ends, kept = np.empty((2, edges.shape[0]), np.uint32), np.empty_like(weights)
+    memory = np.zeros(2**MEMORY_BITS, np.uint64)
+    count = 0
+    for i in range(edges.shape[0]):
+        pixel = np.uint32(edges[i] // DIRECTIONS)
+        a, b = labels[pixel], labels[np.uint32(pixel + steps[edges[i] % DIRECTIONS])]
+        ends[0, count], ends[1, count], kept[count] = a, b, weights[i]
+        count += is_new(memory, pair_key(a, b))
+    return ends[:, :count].copy(), kept[:count].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_key(a, b):  # type: ignore[no-untyped-def]
+    """The lower of two labels in the upper 32 bits, the higher one in the others."""
+    return np.uint64(min(a, b)) << np.uint64(32) | np.uint64(max(a, b))
+
+
+@numba.njit(cache=True, nogil=True)
+def is_new(memory, key):  # type: ignore[no-untyped-def]
+    """0 for a `key` above 0 that is in `memory` (2 ** MEMORY_BITS,), which forgets: it has one place for many."""
+    place = (key * SCATTER) >> np.uint64(64 - MEMORY_BITS)
+    new = int(memory[place] != key)
+    memory[place] = key
+    return new
+
+
+@numba.njit(cache=True, nogil=True)
+def _merge_alike(ends, weights, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
+    """Merge as the paper does; return the edges between two components when visited."""
+    limit = np.empty(parent.shape[0], np.int32)
+    for node in range(parent.shape[0]):
+        limit[node] = _limit(heaviest[node], k, size[node])
+    crossing = np.empty(weights.shape[0], np.uint32)
+    count = 0
+    for edge in range(weights.shape[0]):
+        a, b = find_root(parent, ends[0, edge]), find_root(parent, ends[1, edge])
+        if a == b:
+            continue
+        if weights[edge] <= limit[a] and weights[edge] <= limit[b]:
+            root = _unite(parent, size, a, b)
+            limit[root] = _limit(weights[edge], k, size[root])
+        else:
+            crossing[count] = edge
+            count += 1
     return crossing[:count]
 
 
 @numba.njit(cache=True, nogil=True)
-def _merge_small(edges, steps, min_size, parent, size):  # type: ignore[no-untyped-def]
+def _merge_small(ends, edges, min_size, parent, size):  # type: ignore[no-untyped-def]
     for edge in edges:
-        a, b = _find_ends(parent, steps, edge)
+        a, b = find_root(parent, ends[0, edge]), find_root(parent, ends[1, edge])
         if a != b and min(size[a], size[b]) < min_size:
             _unite(parent, size, a, b)
+
+
+@numba.njit(cache=True, nogil=True)
+def _join_agreeing(ends, labelings):  # type: ignore[no-untyped-def]
+    """A forest of nodes: those of an edge are joined where every row of `labelings` (K, F) labels them alike."""
+    rows, nodes = labelings.shape
+    parent = np.arange(nodes).astype(np.uint32)
+    size = np.ones(nodes, np.int32)
+    for edge in range(ends.shape[1]):
+        agree = True
+        for row in range(rows):
+            agree &= labelings[row, ends[0, edge]] == labelings[row, ends[1, edge]]
+        if agree:
+            a, b = find_root(parent, ends[0, edge]), find_root(parent, ends[1, edge])
+            if a != b:
+                _unite(parent, size, a, b)
+    return parent
 
 
 @numba.njit(cache=True, nogil=True)
@@ -175,13 +335,16 @@ def _unite(parent, size, a, b):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _number(parent):  # type: ignore[no-untyped-def]
+    """The tree (N,) of each node, numbered by their first nodes, and each tree's root."""
     labels = np.empty(parent.shape[0], np.int32)
     label_of = np.full(parent.shape[0], -1, np.int32)
+    roots = np.empty(parent.shape[0], np.uint32)
     count = 0
-    for pixel in range(parent.shape[0]):
-        root = find_root(parent, pixel)
+    for node in range(parent.shape[0]):
+        root = find_root(parent, node)
         if label_of[root] < 0:
             label_of[root] = count
+            roots[count] = root
             count += 1
-        labels[pixel] = label_of[root]
-    return labels
+        labels[node] = label_of[root]
+    return labels, roots[:count].copy()

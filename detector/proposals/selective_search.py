@@ -15,18 +15,19 @@ import numpy as np
 from detector.boxes import clip_boxes
 from detector.config import ProposalSettings
 from detector.errors import DataError
-from detector.proposals.grouping import Similarity, describe_regions, group, pixel_bins
-from detector.proposals.segmentation import pixel_graph, segment
+from detector.proposals.grouping import Similarity, group
+from detector.proposals.regions import describe_regions, join_regions, pixel_bins
+from detector.proposals.segmentation import Scale, pixel_graph, segment
 from detector.records import Array, Float32, Image, Int64, Proposals
 
 MAX_ASPECT = 4  # of a resized image, height to width: taller ones become this high, not as wide as asked
 
 
 class Strategies(NamedTuple):
-    """Every colour space with every k and every similarity."""
+    """Every colour space with every scale and every similarity."""
 
     colours: tuple[str, ...]
-    ks: tuple[float, ...]
+    scales: tuple[Scale, ...]
     similarities: tuple[Similarity, ...]
 
 
@@ -34,10 +35,10 @@ ALL = Similarity(colour=True, texture=True, size=True, fill=True)
 NO_COLOUR = Similarity(texture=True, size=True, fill=True)
 
 STRATEGIES = {
-    "fast": Strategies(("hsv", "lab"), (50, 100), (ALL, NO_COLOUR)),
+    "fast": Strategies(("hsv", "lab"), (Scale(50, 50), Scale(100, 100)), (ALL, NO_COLOUR)),
     "quality": Strategies(
         ("hsv", "lab", "rgi", "hue", "intensity"),
-        (50, 100, 150, 300),
+        (Scale(50, 50), Scale(100, 100), Scale(150, 150), Scale(300, 300)),
         (ALL, NO_COLOUR, Similarity(fill=True), Similarity(size=True)),
     ),
 }
@@ -52,14 +53,27 @@ def selective_search(image: Image, settings: ProposalSettings, seed: int) -> Pro
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     resized = resize_to_width(image, settings.width)
-    boxes = _in_random_order(list(_hierarchies(resized, settings)), np.random.default_rng(seed))
-    boxes = _distinct(_large_enough(boxes, settings.min_side))
+    boxes = search(resized, strategies_of(settings), settings.sigma, np.random.default_rng(seed))
+    boxes = _large_enough(boxes, settings.min_side)
     if not len(boxes):
         boxes = np.array([[0, 0, resized.shape[1] - 1, resized.shape[0] - 1]])
     if settings.max_boxes:
         boxes = boxes[: settings.max_boxes]
     scores = 1 - np.arange(len(boxes)) / len(boxes)
     return Proposals(_in_original(boxes, resized.shape, image.shape), scores.astype(np.float32))
+
+
+def strategies_of(settings: ProposalSettings) -> Strategies:
+    """The strategies of the mode, with `ks` if there are any; k is the minimum size too, and both are scaled."""
+    strategies = STRATEGIES[settings.mode]
+    ks = settings.ks or [scale.k for scale in strategies.scales]
+    scaled = [k * settings.superpixel_scale for k in ks]
+    return strategies._replace(scales=tuple(Scale(k, round(k)) for k in scaled))
+
+
+def search(image: Image, strategies: Strategies, sigma: float, random: np.random.Generator) -> Int64:
+    """Inclusive boxes (N, 4) of all regions of `image`, as it is, in order of their rank, no box twice."""
+    return _distinct(_in_random_order(list(_hierarchies(image, strategies, sigma)), random))
 
 
 def resize_to_width(image: Image, width: int) -> Image:
@@ -82,27 +96,27 @@ def convert_colour(image: Image, colour: str) -> Image:
         case "lab":
             converted = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
         case "rgi":
-            total = np.maximum(image.sum(axis=2, keepdims=True, dtype=np.float32), 1)
-            converted = np.rint(np.concatenate([image[..., :2] * (255 / total), total / 3], axis=2))
+            red, green, blue = image.transpose(2, 0, 1).astype(np.float32)
+            total = np.maximum(red + green + blue, 1)
+            converted = np.rint(np.stack([red * (255 / total), green * (255 / total), total / 3], axis=2))
         case "hue":
             converted = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)[..., :1]
         case "intensity":
-            converted = np.rint(image.mean(axis=2, keepdims=True, dtype=np.float32))
+            red, green, blue = image.transpose(2, 0, 1).astype(np.float32)
+            converted = np.rint((red + green + blue) / 3)[..., None]
     return np.ascontiguousarray(converted, dtype=np.uint8)
 
 
-def _hierarchies(image: Image, settings: ProposalSettings) -> Iterator[Int64]:
+def _hierarchies(image: Image, strategies: Strategies, sigma: float) -> Iterator[Int64]:
     """The inclusive boxes of each strategy's hierarchy; what strategies share is worked out once."""
-    strategies = STRATEGIES[settings.mode]
     for colour in strategies.colours:
         pixels = convert_colour(image, colour)
-        graph = pixel_graph(pixels, settings.sigma)
-        bins = pixel_bins(pixels)
-        for k in settings.ks or strategies.ks:
-            scaled = k * settings.superpixel_scale
-            regions = describe_regions(segment(graph, scaled, round(scaled)), bins)
+        pieces, superpixels = segment(pixel_graph(pixels, sigma), strategies.scales)
+        regions = describe_regions(pieces, pixel_bins(pixels))
+        for numbers in superpixels:
+            joined = join_regions(regions, numbers)
             for similarity in strategies.similarities:
-                yield group(regions, similarity)
+                yield group(joined, similarity)
 
 
 def _in_random_order(hierarchies: list[Int64], random: np.random.Generator) -> Int64:
@@ -119,7 +133,8 @@ def _large_enough(boxes: Int64, min_side: float) -> Int64:
 
 def _distinct(boxes: Int64) -> Int64:
     """The first of each box, in order."""
-    _, first = np.unique(boxes, axis=0, return_index=True)
+    keys = np.ravel_multi_index(tuple(boxes.T), np.tile(boxes.max(axis=0)[2:] + 1, 2))
+    _, first = np.unique(keys, return_index=True)
     return boxes[np.sort(first)]
 
 

@@ -280,7 +280,6 @@ def test_the_hash_is_that_of_names_types_shapes_and_values() -> None:
     [
         ({"variant": "alexnet"}, "variant in paper, paper_bn, torchvision, got alexnet"),
         ({"variant": None}, "must state variant in their metadata"),
-        ({"outputs": None}, "must state outputs in their metadata"),
         ({"preprocessing": None}, "must state preprocessing in their metadata"),
     ],
 )
@@ -296,7 +295,9 @@ def test_wrong_metadata_are_named(tmp_path: Path, change: dict[str, str | None],
 def test_a_safetensors_file_of_another_program_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(DataError, match=r"must state outputs in their metadata, got none \(.*m\.safetensors\)$"):
+    with pytest.raises(
+        DataError, match=r"must state preprocessing in their metadata, got none \(.*m\.safetensors\)$"
+    ):
         read_weights(path)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from oracles_proposals import segment_slowly, sorted_edges
 
-from detector.proposals.segmentation import NO_EDGE, edge_weights, pixel_graph, segment, smooth
+from detector.proposals.segmentation import NO_EDGE, Scale, edge_weights, pixel_graph, segment, smooth
 from detector.records import Array, Image
 
 
@@ -17,6 +17,12 @@ def two_halves(left: int, right: int) -> Image:
     image = np.full((6, 8, 3), left, np.uint8)
     image[:, 4:] = right
     return image
+
+
+def superpixels(image: Image, sigma: float, k: float, min_size: int) -> Array:
+    """The labels (H, W) of the superpixels at one scale."""
+    pieces, (numbers,) = segment(pixel_graph(image, sigma), [Scale(k, min_size)])
+    return numbers[pieces]
 
 
 def test_weights_are_colour_distances_in_every_direction() -> None:
@@ -44,20 +50,30 @@ def test_edges_are_sorted_by_weight_then_pixel_then_direction() -> None:
 
 
 def test_an_edge_stronger_than_k_splits_two_flat_halves() -> None:
-    labels = segment(pixel_graph(two_halves(100, 110), 0), 24 * 17, 0)  # halves of 24 pixels, contrast 17.3
+    labels = superpixels(two_halves(100, 110), 0, 24 * 17, 0)  # halves of 24 pixels, contrast 17.3
     assert labels.tolist() == [[0] * 4 + [1] * 4] * 6
-    assert segment(pixel_graph(two_halves(100, 110), 0), 24 * 18, 0).max() == 0
+    assert superpixels(two_halves(100, 110), 0, 24 * 18, 0).max() == 0
 
 
 def test_superpixels_under_the_minimum_size_join_their_most_similar_neighbour() -> None:
     row = np.array([0, 0, 0, 0, 100, 140, 140, 140], np.uint8)
-    graph = pixel_graph(np.tile(row[None, :, None], (1, 1, 3)), 0)
-    assert segment(graph, 1, 1).tolist() == [[0, 0, 0, 0, 1, 2, 2, 2]]
-    assert segment(graph, 1, 2).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+    image = np.tile(row[None, :, None], (1, 1, 3))
+    assert superpixels(image, 0, 1, 1).tolist() == [[0, 0, 0, 0, 1, 2, 2, 2]]
+    assert superpixels(image, 0, 1, 2).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+
+
+def test_pieces_are_what_no_scale_divides() -> None:
+    row = np.array([0, 0, 0, 0, 100, 140, 140, 140], np.uint8)
+    graph = pixel_graph(row[None, :, None], 0)
+    pieces, (small, paired, all_in_one) = segment(graph, [Scale(1, 1), Scale(1, 2), Scale(1, 8)])
+    assert pieces.tolist() == [[0, 0, 0, 0, 1, 2, 2, 2]]
+    assert small.tolist() == [0, 1, 2]
+    assert paired.tolist() == [0, 1, 1]
+    assert all_in_one.tolist() == [0, 0, 0]
 
 
 def test_one_colour_is_one_superpixel() -> None:
-    labels = segment(pixel_graph(np.full((16, 16, 3), 7, np.uint8), 0.8), 50, 50)
+    labels = superpixels(np.full((16, 16, 3), 7, np.uint8), 0.8, 50, 50)
     assert labels.dtype == np.int32
     assert not labels.any()
 
@@ -67,7 +83,7 @@ def test_thin_images_agree_with_the_slow_version(shape: tuple[int, int, int]) ->
     image = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
     for k in (1, 60, 500):
         wanted = segment_slowly(smooth(image, 0.8), k, 2)
-        np.testing.assert_array_equal(segment(pixel_graph(image, 0.8), k, 2), wanted)
+        np.testing.assert_array_equal(superpixels(image, 0.8, k, 2), wanted)
 
 
 @pytest.mark.parametrize(("k", "min_size"), [(1, 0), (20, 1), (50, 5), (50, 20), (300, 8), (10**12, 0)])
@@ -77,13 +93,35 @@ def test_random_images_agree_with_the_slow_version(k: int, min_size: int, channe
     for _ in range(4):
         image = random_image(random, int(random.integers(5, 20)), int(random.integers(5, 20)), channels)
         wanted = segment_slowly(smooth(image, 0.8), k, min_size)
-        np.testing.assert_array_equal(segment(pixel_graph(image, 0.8), k, min_size), wanted)
+        np.testing.assert_array_equal(superpixels(image, 0.8, k, min_size), wanted)
+
+
+@pytest.mark.parametrize("sigma", [0, 0.8])
+def test_several_scales_agree_with_the_slow_version(sigma: float) -> None:
+    random = np.random.default_rng(7)
+    scales = [Scale(60, 9), Scale(2, 0), Scale(20, 4), Scale(20, 12), Scale(400, 1), Scale(10**12, 0)]
+    for _ in range(6):
+        image = random_image(random, int(random.integers(5, 24)), int(random.integers(5, 24)), 3)
+        pieces, superpixels = segment(pixel_graph(image, sigma), scales)
+        assert (np.diff(np.unique(pieces.ravel(), return_index=True)[1]) > 0).all()
+        for scale, numbers in zip(scales, superpixels, strict=True):
+            wanted = segment_slowly(smooth(image, sigma), int(scale.k), scale.min_size)
+            np.testing.assert_array_equal(numbers[pieces], wanted)
+
+
+def test_a_graph_serves_again() -> None:
+    graph = pixel_graph(random_image(np.random.default_rng(4), 15, 15, 3), 0.8)
+    edges = graph.edges.copy()
+    first, _ = segment(graph, [Scale(30, 5)])
+    segment(graph, [Scale(90, 5)])
+    np.testing.assert_array_equal(graph.edges, edges)
+    np.testing.assert_array_equal(segment(graph, [Scale(30, 5)])[0], first)
 
 
 def test_a_minimum_size_above_the_image_leaves_one_superpixel() -> None:
     image = random_image(np.random.default_rng(2), 12, 12, 3)
-    assert segment(pixel_graph(image, 0.8), 1e300, 10**30).max() == 0
-    assert segment(pixel_graph(image, 0.8), 1, 10**30).max() == 0
+    assert superpixels(image, 0.8, 1e300, 10**30).max() == 0
+    assert superpixels(image, 0.8, 1, 10**30).max() == 0
 
 
 def test_smoothing_is_a_gaussian_with_repeated_borders() -> None:

@@ -10,7 +10,7 @@ from detector.config import ProposalSettings
 from detector.data.images import read_image
 from detector.errors import DataError
 from detector.proposals import selective_search as module
-from detector.proposals.selective_search import convert_colour, resize_to_width, selective_search
+from detector.proposals.selective_search import convert_colour, resize_to_width, selective_search, strategies_of
 from detector.records import Array, Float32, Image, Proposals
 
 SMALL = ProposalSettings(width=0, min_side=8, superpixel_scale=1)
@@ -94,6 +94,13 @@ def test_two_threads_give_what_one_gives() -> None:
     assert all(map(same, alone, together))
 
 
+def test_strategies_have_the_scales_of_the_settings() -> None:
+    assert strategies_of(ProposalSettings()).scales == ((100, 100), (200, 200))
+    assert strategies_of(ProposalSettings(superpixel_scale=1)) == module.STRATEGIES["fast"]
+    assert strategies_of(ProposalSettings(superpixel_scale=0.5, ks=(30, 61))).scales == ((15, 15), (30.5, 30))
+    assert strategies_of(ProposalSettings(mode="quality")).colours == module.STRATEGIES["quality"].colours
+
+
 def test_the_order_is_the_position_from_the_top_times_a_random_number() -> None:
     first = np.array([[1, 1, 1, 1], [2, 2, 2, 2], [0, 0, 9, 9]])
     second = np.array([[0, 0, 9, 9]])
@@ -141,6 +148,21 @@ def test_images_of_extreme_shape(height: int, width: int, mode: str) -> None:
     image = np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
     settings = ProposalSettings(width=100, min_side=5, superpixel_scale=1, mode=mode)
     check(selective_search(image, settings, 0), image)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (20, 400), (400, 20), (60, 1200), (1200, 60)])
+@pytest.mark.parametrize("lightest", [128, 255])
+def test_images_of_extreme_shape_at_full_size(height: int, width: int, lightest: int) -> None:
+    image = np.random.default_rng(width).integers(128, lightest + 1, (height, width, 3)).astype(np.uint8)
+    check(selective_search(image, ProposalSettings(width=0), 0), image)
+
+
+@pytest.mark.parametrize(("height", "width"), [(4000, 6000), (6000, 4000), (300, 6000), (6000, 300)])
+def test_large_images_are_searched_at_the_width_asked_for(height: int, width: int) -> None:
+    image = np.tile(scene(500, 600)[0], (height // 500 + 1, width // 600 + 1, 1))[:height, :width]
+    proposals = selective_search(image, ProposalSettings(), 0)
+    check(proposals, image)
+    assert len(proposals.boxes) > 10
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (255, 0, 0), (37, 98, 201)])
