@@ -122,6 +122,20 @@ class RegionScores:
 
 
 @dataclass(frozen=True, eq=False)
+class ClassScores:
+    """What each class makes of an image's regions: boxes (N, C, 4) f32, scores (N, C) f32 of any range.
+
+    Column c is the class with label c + 1. Classes that share their boxes hold one array, broadcast.
+    """
+
+    boxes: Float32
+    scores: Float32
+
+    def __post_init__(self) -> None:
+        _check(self, boxes=(np.float32, ("N", "C", 4)), scores=(np.float32, ("N", "C")))
+
+
+@dataclass(frozen=True, eq=False)
 class RegionFeatures:
     """What the network makes of regions: boxes (N, 4) f32, features (N, 1024) f32, probs (N, outputs) f32.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do, before torch is loaded
+os.environ["DETECTOR_CACHE"] = ""  # nothing that tests read is kept
 SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).parents[2] / "shared"))
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "propose": "compute the region proposals of a split",
     "eval_proposals": "judge region proposals: recall by IoU and by number of boxes",
     "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
+    "split_val": "split an image list in two halves that balance every class",
     "describe": "count a network's layers beside the paper's Table 1",
     "make_synthetic": "make a synthetic set, for detection or classification",
 }

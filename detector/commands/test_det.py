@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.config import Config
+from detector.pipeline.distributed import process_group
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import outcome_text, run_testing
 
@@ -15,8 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     run = RunFolder(options.run)
     config = run.read_config(Config, options.overrides)
-    outcome = run_testing(run, config, options.split or config.data.test)
-    sys.stdout.write(outcome_text(outcome))
+    with process_group(config.engine.device) as group:
+        outcome = run_testing(run, config, options.split or config.data.test, group)
+    if group.is_first:
+        sys.stdout.write(outcome_text(outcome))
     return 0
 
 

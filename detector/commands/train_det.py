@@ -6,13 +6,14 @@ from pathlib import Path
 
 from detector.commands import training_parser
 from detector.config import Config, dump_config, load_config
+from detector.pipeline.distributed import process_group
 from detector.pipeline.pretrained import with_local_weights
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import outcome_text, run_training
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stages propose, finetune, detect and evaluate; print the mAP table and the report's path."""
+    """Run every stage that the settings ask for; print the mAP table and the report's path."""
     parser = training_parser("train_det", __doc__, "configs/ilsvrc_det.yaml")
     options = parser.parse_intermixed_args(arguments)
     config = load_config(Config, options.config, options.overrides)
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(dump_config(config))
         return 0
     config = with_local_weights(config, options.download)
-    outcome = run_training(RunFolder(options.run or Path("runs") / config.name), config)
-    sys.stdout.write(outcome_text(outcome))
+    with process_group(config.engine.device) as group:
+        outcome = run_training(RunFolder(options.run or Path("runs") / config.name), config, group)
+    if group.is_first:
+        sys.stdout.write(outcome_text(outcome))
     return 0

@@ -9,14 +9,21 @@ from detector.config.detection import (
     FinetuneSettings,
     MultiBoxInference,
     MultiBoxProposals,
+    PretrainSettings,
     ProposalSettings,
     RegionSettings,
+    RegionTraining,
+    detection_methods,
+    reported_method,
 )
+from detector.config.heads import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.multibox import MultiBoxConfig, MultiBoxSettings
 from detector.config.shared import EngineSettings, NetworkSettings, TrainingSettings
 
 __all__ = [
+    "FEATURE_NORM",
+    "BoxSettings",
     "ClassificationConfig",
     "Config",
     "CropSettings",
@@ -31,12 +38,17 @@ __all__ = [
     "MultiBoxProposals",
     "MultiBoxSettings",
     "NetworkSettings",
+    "PretrainSettings",
     "ProposalSettings",
     "RegionSettings",
+    "RegionTraining",
     "Section",
+    "SvmSettings",
     "TrainSettings",
     "TrainingSettings",
+    "detection_methods",
     "dump_config",
     "load_config",
     "parse_config",
+    "reported_method",
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from detector.config.heads import BoxSettings, SvmSettings
 from detector.config.loading import Section
 from detector.config.shared import EngineSettings, Fraction, Names, NetworkSettings, TrainingSettings
 
@@ -33,6 +34,26 @@ class DataSettings(Section):
     exif: Literal["ignore", "apply"] = Field(
         "ignore", description="orientation tag; the annotations of ILSVRC, VOC and COCO ignore it"
     )
+    train_positives: int = Field(
+        0,
+        ge=0,
+        description="of ilsvrc's split train: at most so many images of each class that its list calls positive, "
+        "drawn at random but always the same ([2] P, train_1k: 1000); 0: all images",
+    )
+    negative_lists: Literal["use", "ignore"] = Field(
+        "use",
+        description="use: negatives of a class come only from images in which ilsvrc's lists by class know every "
+        "object of it; ignore: from all images",
+    )
+
+    @model_validator(mode="after")
+    def _positives_are_listed(self) -> "DataSettings":
+        if self.train_positives and (self.format != "ilsvrc" or "train" not in self.train):
+            raise ValueError(
+                f"train_positives must be 0 without the split train of format ilsvrc, got {self.train_positives} "
+                f"(format {self.format}, train {', '.join(self.train)})"
+            )
+        return self
 
 
 class MultiBoxInference(Section):
@@ -98,12 +119,10 @@ class RegionSettings(Section):
         return self
 
 
-class FinetuneSettings(TrainingSettings):
-    """Training of the region classifier."""
+class RegionTraining(TrainingSettings):
+    """Training on regions."""
 
-    steps: int = Field(50_000, ge=1, description="[2] P, ILSVRC")
-    positives: int = Field(32, ge=1, description="regions of a batch that hold an object [2] P")
-    positive_iou: Fraction = Field(0.5, description="[2] P")
+    steps: int = Field(0, ge=0)
     head_factor: float = Field(
         10.0, gt=0, description="the new classifier's learning rate is so much higher [2] S"
     )
@@ -112,11 +131,36 @@ class FinetuneSettings(TrainingSettings):
     photometric: Fraction = Field(
         0.5, description="strength of brightness, contrast, saturation, hue changes [1] section 6"
     )
+    class_balance: Fraction = Field(
+        0.0, description="0: objects as frequent as in the data [2]; 1: as many of each class; between: n^(1 - x)"
+    )
+
+
+class PretrainSettings(RegionTraining):
+    """Training on the objects' own boxes, before the regions ([6]: Ouyang et al., DeepID-Net, arXiv 1412.5661)."""
+
+    steps: int = Field(0, ge=0, description="0: none")
+
+
+class FinetuneSettings(RegionTraining):
+    """Training of the region classifier."""
+
+    steps: int = Field(50_000, ge=0, description="[2] P, ILSVRC; 0: the pretrained network, for SVMs")
+    positives: int = Field(32, ge=1, description="regions of a batch that hold an object [2] P")
+    positive_iou: Fraction = Field(0.5, description="[2] P")
+    best: Literal["none", "loss", "accuracy"] = Field(
+        "none", description="on `validation`, by which the weights to test are chosen; none: the last"
+    )
+    validation: tuple[str, ...] = Field((), description="splits of data that are trained on by nothing else")
+    validation_regions: int = Field(2048, ge=1, description="drawn as for training, the same at each judgement")
+    validate_every: int = Field(1000, ge=1, description="steps")
 
     @model_validator(mode="after")
-    def _positives_fit(self) -> "FinetuneSettings":
+    def _settings_fit(self) -> "FinetuneSettings":
         if self.positives > self.batch_size:
             raise ValueError(f"positives must be at most batch_size {self.batch_size}, got {self.positives}")
+        if self.best != "none" and not self.validation:
+            raise ValueError(f"validation must name a split for best {self.best}, got none")
         return self
 
 
@@ -124,7 +168,11 @@ class DetectSettings(Section):
     """From region scores to detections."""
 
     nms_iou: Fraction = Field(0.3, description="[2] S")
+    method: Literal["auto", "softmax", "softmax+boxes", "svm", "svm+boxes"] = Field(
+        "auto", description="of those that were trained, the one to report; auto: with SVMs and boxes if there are"
+    )
     min_score: float = Field(1e-3, ge=0, lt=1, description="boxes under this probability are dropped")
+    min_svm_score: float = Field(-1.1, description="boxes under this score of an SVM are dropped")
     max_per_image: int = Field(0, ge=0, description="best detections of an image over all classes; 0: all")
     max_per_class: int = Field(30_000, ge=0, description="best detections of a class over the set; 0: all [2] S")
 
@@ -145,7 +193,32 @@ class Config(Section):
     proposals: ProposalSettings = ProposalSettings()
     region: RegionSettings = RegionSettings()
     network: NetworkSettings = NetworkSettings()
+    pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    svm: SvmSettings = SvmSettings()
+    boxes: BoxSettings = BoxSettings()
     detect: DetectSettings = DetectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     engine: EngineSettings = EngineSettings()
+
+    @model_validator(mode="after")
+    def _something_scores(self) -> "Config":
+        methods = detection_methods(self)
+        if not methods:
+            raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
+        if self.detect.method not in ("auto", *methods):
+            raise ValueError(f"detect.method must be one of {', '.join(methods)}, got {self.detect.method}")
+        return self
+
+
+def detection_methods(config: Config) -> tuple[str, ...]:
+    """The ways to score that the settings train, the most complete last; `detect.method` chooses among them."""
+    scores = [
+        name for name, trained in (("softmax", config.finetune.steps), ("svm", config.svm.enabled)) if trained
+    ]
+    return tuple(name + box for name in scores for box in (("", "+boxes") if config.boxes.enabled else ("",)))
+
+
+def reported_method(config: Config) -> str:
+    """The way to score that the run's report is about."""
+    return detection_methods(config)[-1] if config.detect.method == "auto" else config.detect.method

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from detector.data.classes import ClassList
+from detector.data.index_cache import cached
 from detector.data.progress import map_chunks
 from detector.errors import DataError
 from detector.records import Array, Bool, Float64, Int64
@@ -56,6 +57,10 @@ def read_annotation(path: Path) -> Annotation:
 
 def read_annotations(paths: Sequence[str]) -> AnnotationTable:
     """The annotations of all `paths` in order; an empty path stands for an image without a file."""
+    return AnnotationTable(**cached("annotations", (), paths, lambda: vars(_read_all(paths))))
+
+
+def _read_all(paths: Sequence[str]) -> AnnotationTable:
     parts = map_chunks(_read_chunk, paths, "annotations")
     starts = np.cumsum([0, *(len(part.sizes) for part in parts)])
     parts.append(_flatten([]))

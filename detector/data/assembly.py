@@ -10,7 +10,8 @@ from detector.config import DataSettings
 from detector.data.annotations import AnnotationTable, label_objects
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset, has_area, subset
-from detector.data.images import read_sizes
+from detector.data.images import Exif, read_sizes
+from detector.data.index_cache import cached
 from detector.errors import DataError
 from detector.records import Array, Bool, Float64, Int64, ObjectTable, object_table
 
@@ -38,13 +39,21 @@ def settle(found: Dataset, sources: Sequence[str], settings: DataSettings) -> Da
     origin = np.array(sources, np.str_)
     if not len(found):
         raise DataError(f"split {found.name} must hold at least one image, got none ({'; '.join(found.notes)})")
-    sizes, errors = read_sizes(found.paths.tolist(), settings.exif)
+    sizes, errors = _file_sizes(found.paths.tolist(), settings.exif)
     if errors:
         found = _without_bad_images(found, errors, settings.bad_images)
         kept = np.setdiff1d(np.arange(len(sizes)), list(errors))
         sizes, origin = sizes[kept], origin[kept]
     found = _in_file_pixels(found, sizes, origin)
     return _with_bad_boxes_noted(found, origin, settings.bad_boxes)
+
+
+def _file_sizes(paths: Sequence[str], exif: Exif) -> tuple[Int64, dict[int, str]]:
+    """As `read_sizes`, but known sizes are not read again; images that could not be read are tried each time."""
+    sizes = cached("sizes", (exif,), paths, lambda: {"sizes": read_sizes(paths, exif)[0]})["sizes"]
+    unread = np.flatnonzero((sizes == 0).any(axis=1)).tolist()
+    sizes[unread], errors = read_sizes([paths[position] for position in unread], exif)
+    return sizes, {unread[row]: message for row, message in errors.items()}
 
 
 def _without_bad_images(found: Dataset, errors: dict[int, str], policy: Literal["stop", "skip"]) -> Dataset:

@@ -17,7 +17,7 @@ import numpy as np
 from detector.config import DataSettings
 from detector.data.assembly import settle
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset
+from detector.data.dataset import Dataset, all_complete
 from detector.data.folders import require_folder
 from detector.errors import DataError
 from detector.files import write_atomically
@@ -45,7 +45,7 @@ def read_coco(settings: DataSettings, split: str, classes: ClassList) -> Dataset
         paths=np.array([str(folder / image["file_name"]) for image in images], np.str_),
         sizes=_stated_sizes(images),
         objects=_objects(tree, classes, source),
-        exhaustive=np.ones(count, np.bool_),
+        complete=all_complete(count, classes),
         indices=np.arange(1, count + 1),
         blacklist=np.empty((0, 2), np.int64),
         notes=(f"{split}: COCO JSON {source}, images in {folder}",),

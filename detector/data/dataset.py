@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ class Dataset:
     """Images 0..n-1 with their objects.
 
     image_ids and paths (n,) str arrays; sizes (n, 2) i64 height, width of the files; objects sorted by image,
-    as the files state them (unclipped), in the pixels of the image file; exhaustive (n,) bool: every object of
-    every class is known to be boxed, so that what is not an object is background; indices (n,) i64 are the
-    1-based numbers that ILSVRC's submissions use; blacklist (K, 2) i64 rows of (image position, label) that
-    the ILSVRC evaluation leaves out. `notes` are lines about what the reader found and repaired.
+    as the files state them (unclipped), in the pixels of the image file; complete (n, C) bool: in the image every
+    object of the class is known to be boxed, so that what is no such object is a negative of the class (column
+    label - 1); indices (n,) i64 are the 1-based numbers that ILSVRC's submissions use; blacklist (K, 2) i64 rows
+    of (image position, label) that the ILSVRC evaluation leaves out, and that are not trained on. `notes` are
+    lines about what the reader found and repaired.
     """
 
     name: str
@@ -31,7 +33,7 @@ class Dataset:
     paths: Array
     sizes: Int64
     objects: ObjectTable
-    exhaustive: Bool
+    complete: Bool
     indices: Int64
     blacklist: Int64
     notes: tuple[str, ...] = ()
@@ -39,18 +41,33 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    @cached_property
+    def exhaustive(self) -> Bool:
+        """Mask (n,) of the images that are complete for every class: what is no object there is background."""
+        return np.asarray(self.complete.all(axis=1))
+
     def record(self, position: int) -> ImageRecord:
         """The image at `position` in 0..n-1."""
         height, width = self.sizes[position]
         return ImageRecord(str(self.image_ids[position]), Path(str(self.paths[position])), int(height), int(width))
 
     def truth(self, position: int) -> GroundTruth:
-        """The usable objects of the image at `position`: clipped to the image, those left too thin dropped."""
+        """The usable objects of the image at `position`: clipped to the image, those left too thin dropped.
+
+        Objects of a blacklisted class count as difficult: they are neither trained on nor background.
+        """
         first, last = np.searchsorted(self.objects.image, [position, position + 1])
         rows = take(self.objects, np.arange(first, last))
         boxes = clip_boxes(rows.boxes, *self.sizes[position])
-        truth = GroundTruth(boxes.astype(np.float32), rows.labels, rows.difficult, rows.crowd)
+        blacklisted = self.blacklist[self.blacklist[:, 0] == position, 1]
+        difficult = rows.difficult | np.isin(rows.labels, blacklisted)
+        truth = GroundTruth(boxes.astype(np.float32), rows.labels, difficult, rows.crowd)
         return take(truth, has_area(boxes))
+
+
+def all_complete(images: int, classes: ClassList) -> Bool:
+    """`Dataset.complete` of images whose every object is boxed; it takes no memory and cannot be written to."""
+    return np.broadcast_to(np.True_, (images, len(classes)))
 
 
 def has_area(boxes: Array) -> Bool:
@@ -73,7 +90,7 @@ def subset(dataset: Dataset, positions: Array) -> Dataset:
         paths=dataset.paths[chosen],
         sizes=dataset.sizes[chosen],
         objects=replace(objects, image=place[objects.image]),
-        exhaustive=dataset.exhaustive[chosen],
+        complete=dataset.complete[chosen],
         indices=dataset.indices[chosen],
         blacklist=np.stack([place[blacklist[:, 0]], blacklist[:, 1]], axis=1),
     )
@@ -101,7 +118,7 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
         paths=np.concatenate([p.paths for p in parts]),
         sizes=np.concatenate([p.sizes for p in parts]),
         objects=join(shifted),
-        exhaustive=np.concatenate([p.exhaustive for p in parts]),
+        complete=np.concatenate([p.complete for p in parts]),
         indices=np.concatenate([p.indices for p in parts]),
         blacklist=np.concatenate(blacklists),
         notes=tuple(note for p in parts for note in p.notes),

@@ -5,7 +5,8 @@
   the development kit's data/det_lists/{train_pos_X,train_part_X,train_neg_X,val,test}.txt.
 
 Split "train" is the union of the lists of all classes X, sorted; any other split is SPLIT.txt, or the path of a
-list file, whose images are looked for in val, then in train.
+list file, whose images are looked for in val, then in train. What an image of train is complete for is said by
+the lists of the classes, whichever split it is in.
 """
 
 import re
@@ -19,20 +20,21 @@ from detector.config import DataSettings
 from detector.data.annotations import read_annotations
 from detector.data.assembly import objects_of, settle
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset
+from detector.data.dataset import Dataset, all_complete
 from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, require_folder
 from detector.data.lists import read_blacklist as read_blacklist
 from detector.data.lists import read_image_list as read_image_list
-from detector.data.lists import read_train_lists
+from detector.data.train_lists import TrainLists, completeness_of, draw_positives, read_train_lists
 from detector.errors import DataError
-from detector.records import Bool, Float64, Int64, ObjectTable
+from detector.records import FIRST_LABEL, Bool, Float64, Int64, ObjectTable
 
 TRAIN = "train"
 UNANNOTATED = "test"
 OFFICIAL_SPLITS = (TRAIN, "val", UNANNOTATED)
 LAYOUTS = "Data/DET and ImageSets/DET (2015), or ILSVRC201x_DET_* and */data/det_lists (2014)"
 DEVKITS = ("data/det_lists", "*/data/det_lists", "*devkit*/*devkit*/data/det_lists")
-# The original positives and the queried negatives: labelled for one or a few classes only.
+# The original positives and the queried negatives, which are labelled for one or a few classes only: known by
+# their names where there are no lists by class.
 PARTLY_LABELLED = re.compile(r"(n\d{8}_|ILSVRC2013_train_)\d+")
 
 
@@ -60,13 +62,16 @@ class _Layout:
 
 @dataclass(frozen=True)
 class _Listed:
-    """What the lists say of a split: ids, indices (n,), exhaustive (n,), and the parts to look for images in."""
+    """What the lists say of a split: ids, indices (n,), and the parts to look for images in.
+
+    `by_class` are the lists that split "train" was read from, None where it was another list.
+    """
 
     ids: list[str]
     indices: Int64
-    exhaustive: Bool
     parts: tuple[str, ...]
     source: str
+    by_class: TrainLists | None = None
 
 
 def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> ObjectTable:
@@ -83,8 +88,11 @@ def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> O
 def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
     """The images of `split` under `settings.root` with their objects; blacklisted pairs never concern train."""
     layout = _find_layout(settings.root)
-    listed = _read_split(layout, split, classes)
+    listed = _read_split(layout, settings, split, classes)
     images, annotations, in_train = _find_files(layout, listed)
+    complete = all_complete(len(listed.ids), classes)
+    if settings.negative_lists == "use":
+        complete = _completeness(layout, listed, in_train, classes)
     table = read_annotations(annotations)
     without = sum(not path for path in annotations)
     found = Dataset(
@@ -94,16 +102,21 @@ def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Datas
         paths=np.array(images, np.str_),
         sizes=table.sizes,
         objects=objects_of(table, _continuous(table.corners), annotations, classes),
-        exhaustive=listed.exhaustive,
+        complete=complete,
         indices=listed.indices,
         blacklist=np.empty((0, 2), np.int64),
         notes=(f"{split}: ILSVRC-DET, {layout.name}, listed by {listed.source}; {without} images have no XML",),
     )
     if settings.blacklist is not None:
         indices = np.where(in_train, 0, listed.indices)  # the file's indices are those of val
-        found = replace(found, blacklist=read_blacklist(settings.root / settings.blacklist, indices, classes))
+        found = _blacklist(found, read_blacklist(settings.root / settings.blacklist, indices, classes))
     sources = [xml or image for xml, image in zip(annotations, images, strict=True)]
     return settle(found, sources, settings)
+
+
+def list_folder(root: Path) -> Path:
+    """The folder of the lists of splits below `root`, in either layout."""
+    return _find_layout(root).lists
 
 
 def _continuous(corners: Float64) -> Float64:
@@ -124,11 +137,14 @@ def _find_layout(root: Path) -> _Layout:
     raise DataError(f"data.root must hold ILSVRC-DET as {LAYOUTS}, got neither ({root})")
 
 
-def _read_split(layout: _Layout, split: str, classes: ClassList) -> _Listed:
-    if split == TRAIN and (train := read_train_lists(layout.lists, len(classes))) is not None:
-        ids, exhaustive = train
-        indices = np.arange(1, len(ids) + 1)
-        return _Listed(ids, indices, exhaustive, (TRAIN,), f"the classes' lists in {layout.lists}")
+def _read_split(layout: _Layout, settings: DataSettings, split: str, classes: ClassList) -> _Listed:
+    by_class = read_train_lists(layout.lists, classes) if split == TRAIN else None
+    if by_class is not None:
+        return _read_train(layout, by_class, settings.train_positives)
+    if split == TRAIN and settings.train_positives:
+        raise DataError(
+            f"lists of training images by class must be there for data.train_positives, got none ({layout.lists})"
+        )
     path = find_list(layout.root, split, (layout.lists,))
     if path is None:
         raise DataError(
@@ -136,8 +152,40 @@ def _read_split(layout: _Layout, split: str, classes: ClassList) -> _Listed:
             f"layouts known: {LAYOUTS})"
         )
     ids, indices = read_image_list(path)
-    exhaustive = np.array([not PARTLY_LABELLED.fullmatch(i.rpartition("/")[2]) for i in ids], np.bool_)
-    return _Listed(ids, indices, exhaustive, _parts(layout, split), str(path))
+    return _Listed(ids, indices, _parts(layout, split), str(path))
+
+
+def _read_train(layout: _Layout, by_class: TrainLists, most: int) -> _Listed:
+    """All listed images, or the union of at most `most` positives of each class."""
+    ids, source = by_class.ids, f"the classes' lists in {layout.lists}"
+    if most:
+        ids = [ids[row] for row in draw_positives(by_class, most)]
+        source = f"at most {most} positives of each of {source}"
+    return _Listed(ids, np.arange(1, len(ids) + 1), (TRAIN,), source, by_class)
+
+
+def _completeness(layout: _Layout, listed: _Listed, in_train: Bool, classes: ClassList) -> Bool:
+    """`Dataset.complete` (n, C): of images of train as the lists by class say, or by name where there are none."""
+    partly = [PARTLY_LABELLED.fullmatch(image_id.rpartition("/")[2]) is not None for image_id in listed.ids]
+    complete = np.broadcast_to(~np.array(partly, np.bool_)[:, None], (len(partly), len(classes)))
+    by_class = listed.by_class
+    if by_class is None and in_train.any():
+        by_class = read_train_lists(layout.lists, classes)
+    if by_class is None:
+        return complete
+    rows = np.flatnonzero(in_train)
+    complete = complete.copy()
+    complete[rows] = completeness_of([listed.ids[row] for row in rows], by_class)
+    return complete
+
+
+def _blacklist(found: Dataset, pairs: Int64) -> Dataset:
+    """`found` with the blacklisted `pairs` (K, 2), for which no image is complete."""
+    if not len(pairs):
+        return found
+    complete = found.complete.copy()
+    complete[pairs[:, 0], pairs[:, 1] - FIRST_LABEL] = False
+    return replace(found, blacklist=pairs, complete=complete)
 
 
 def _parts(layout: _Layout, split: str) -> tuple[str, ...]:

@@ -29,8 +29,9 @@ PROPOSAL_FIELDS: Fields = {"boxes": (np.dtype(np.float32), (4,)), "scores": (np.
 class Store:
     """A finished store, read-only. It is cheap to open and to send to another process."""
 
-    def __init__(self, folder: Path, offsets: Int64, arrays: Mapping[str, Array]) -> None:
+    def __init__(self, folder: Path, key: str, offsets: Int64, arrays: Mapping[str, Array]) -> None:
         self.folder = folder
+        self.key = key
         self.offsets = offsets
         self._arrays = dict(arrays)
 
@@ -47,7 +48,7 @@ class Store:
             name: _map_array(folder, name, np.dtype(dtype), (manifest["rows"], *tail))
             for name, (dtype, tail) in manifest["fields"].items()
         }
-        return cls(folder, offsets, arrays)
+        return cls(folder, manifest["key"], offsets, arrays)
 
     @staticmethod
     def is_done(folder: Path, key: str) -> bool:

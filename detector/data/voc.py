@@ -17,7 +17,7 @@ from detector.config import DataSettings
 from detector.data.annotations import read_annotations
 from detector.data.assembly import objects_of, settle
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset
+from detector.data.dataset import Dataset, all_complete
 from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, require_folder
 from detector.data.lists import read_lines
 from detector.errors import DataError
@@ -49,7 +49,7 @@ def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
         paths=np.array(found.images, np.str_),
         sizes=table.sizes,
         objects=objects_of(table, _continuous(table.corners), found.annotations, classes),
-        exhaustive=np.ones(count, np.bool_),
+        complete=all_complete(count, classes),
         indices=np.arange(1, count + 1),
         blacklist=np.empty((0, 2), np.int64),
         notes=(found.note,),

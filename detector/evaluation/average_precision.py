@@ -6,6 +6,7 @@ from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 from detector.records import Float64
 
 ELEVEN_RECALLS = np.arange(11) * 0.1  # as Octave counts 0:0.1:1; the fourth is 0.30000000000000004
+HUNDRED_AND_ONE_RECALLS = np.linspace(0, 1, 101)  # pycocotools' recThrs
 
 
 def precision_recall(outcomes: Outcomes, objects: int) -> tuple[Float64, Float64]:
@@ -36,5 +37,10 @@ def eleven_point_average(recall: Float64, precision: Float64) -> float:
 
     0 without a counted detection, where the devkit gives NaN if there are ignored ones.
     """
+    return mean_height(recall, precision, ELEVEN_RECALLS)
+
+
+def mean_height(recall: Float64, precision: Float64, at: Float64) -> float:
+    """The mean over the recalls `at` of the best precision at that recall or more, 0 where it is not reached."""
     heights = envelope(np.concatenate([precision, [0.0]]))
-    return float(np.mean(heights[np.searchsorted(recall, ELEVEN_RECALLS, side="left")]))
+    return float(np.mean(heights[np.searchsorted(recall, at, side="left")]))

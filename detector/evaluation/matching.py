@@ -4,11 +4,13 @@ Both rules count inclusive pixels. The arithmetic follows the order of operation
 overlaps that are equal there are equal here, fractional corners included.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.records import Array, DetectionTable, Float64, Int64, ObjectTable, take
+from detector.records import Array, Bool, DetectionTable, Float64, Int64, ObjectTable, take
 
 Outcomes = NDArray[np.int8]
 
@@ -21,9 +23,19 @@ ILSVRC_TOLERANCE = 10.0  # devkit eval_detection.m: pixelTolerance
 VOC_IOU = 0.5
 
 
+class Matches(NamedTuple):
+    """The outcomes (M,) of detections, and the rows (M,) of the objects that they hit, -1 for none.
+
+    Where two detections hit one object, one of them at most is a true positive.
+    """
+
+    outcomes: Outcomes
+    objects: Int64
+
+
 def ilsvrc_thresholds(boxes: Float64) -> Float64:
     """The IoU (G,) each object must be hit with: min(0.5, wh / ((w + 10)(h + 10))), less than 0.5 if small."""
-    width, height = _inclusive(boxes)[:, 2:].T - boxes[:, :2].T + 1
+    width, height = inclusive(boxes)[:, 2:].T - boxes[:, :2].T + 1
     with np.errstate(divide="ignore", invalid="ignore"):  # inverted boxes, which nothing overlaps
         own = (width * height) / ((width + ILSVRC_TOLERANCE) * (height + ILSVRC_TOLERANCE))
     return np.minimum(ILSVRC_IOU, own)
@@ -35,32 +47,48 @@ def blacklisted(image: Int64, labels: Int64, blacklist: Int64) -> NDArray[np.boo
     return np.isin(image * span + labels, blacklist[:, 0] * span + blacklist[:, 1])
 
 
-def match_ilsvrc(objects: ObjectTable, ranked: DetectionTable, blacklist: Int64) -> Outcomes:
-    """Outcomes (M,) of the detections `ranked` best first, by the rule of ILSVRC's eval_detection.m.
+def match_ilsvrc(objects: ObjectTable, ranked: DetectionTable, blacklist: Int64) -> Matches:
+    """The matches of the detections `ranked` best first, by the rule of ILSVRC's eval_detection.m.
 
-    Each takes, of the unused objects of its image and class that it overlaps by at least their own threshold,
-    the one it overlaps most (the first on equality). Detections of a blacklisted (image, class) are ignored.
+    `match_unused` with the objects' own thresholds; detections of a blacklisted (image, class) are ignored.
+    """
+    skipped = blacklisted(ranked.image, ranked.labels, blacklist)
+    return match_unused(objects, ranked, ilsvrc_thresholds(objects.boxes), skipped)
+
+
+def match_unused(objects: ObjectTable, ranked: DetectionTable, thresholds: Float64, skipped: Bool) -> Matches:
+    """The matches of the detections `ranked` best first; those `skipped` (M,) are ignored.
+
+    Each takes, of the unused objects of its image and class that it overlaps by at least their `thresholds` (G,),
+    the one it overlaps most (the first on equality).
     """
     rows, first, last = _candidates(objects, ranked)
-    skipped = blacklisted(ranked.image, ranked.labels, blacklist)
-    boxes = objects.boxes[rows]
-    return _match_unused(
-        _inclusive(ranked.boxes), skipped, first, last, _inclusive(boxes), ilsvrc_thresholds(boxes)
-    )
+    boxes = inclusive(objects.boxes[rows])
+    outcomes, hits = _match_unused(inclusive(ranked.boxes), skipped, first, last, boxes, thresholds[rows])
+    return Matches(outcomes, _rows_hit(rows, hits))
 
 
-def match_voc(objects: ObjectTable, ranked: DetectionTable) -> Outcomes:
-    """Outcomes (M,) of the detections `ranked` best first, by the rule of VOC's VOCevaldet.m.
+def match_voc(objects: ObjectTable, ranked: DetectionTable) -> Matches:
+    """The matches of the detections `ranked` best first, by the rule of VOC's VOCevaldet.m.
 
     Each looks at the object of its image and class that it overlaps most, used or not (the first on equality).
     Under IoU 0.5 it is a false positive; on a difficult object it is ignored; a second hit is a false positive.
     """
     rows, first, last = _candidates(objects, ranked)
     found = take(objects, rows)
-    return _match_best(_inclusive(ranked.boxes), first, last, _inclusive(found.boxes), found.difficult, VOC_IOU)
+    outcomes, hits = _match_best(
+        inclusive(ranked.boxes), first, last, inclusive(found.boxes), found.difficult, VOC_IOU
+    )
+    return Matches(outcomes, _rows_hit(rows, hits))
 
 
-def _inclusive(boxes: Float64) -> Float64:
+def inside_regions(regions: ObjectTable, detections: DetectionTable) -> Float64:
+    """The largest share (M,) of each detection's area that lies in one region of its image and class, or 0."""
+    rows, first, last = _candidates(regions, detections)
+    return _share_inside(inclusive(detections.boxes), first, last, inclusive(regions.boxes[rows]))
+
+
+def inclusive(boxes: Float64) -> Float64:
     """`boxes` with the last pixel inside them as their second corner, as files and devkits have it."""
     return boxes - np.array([0.0, 0.0, 1.0, 1.0])
 
@@ -76,8 +104,13 @@ def _candidates(objects: ObjectTable, detections: DetectionTable) -> tuple[Int64
     return rows, first, last
 
 
+def _rows_hit(rows: Int64, hits: Int64) -> Int64:
+    """`hits` (M,), places in `rows` or -1, as what stands there or -1."""
+    return np.append(rows, -1)[hits]
+
+
 @numba.njit(cache=True, nogil=True)
-def _overlap(a, b):  # type: ignore[no-untyped-def]
+def overlap(a, b):  # type: ignore[no-untyped-def]
     """IoU of two boxes of inclusive pixels, -1 where they share none."""
     width = min(a[2], b[2]) - max(a[0], b[0]) + 1
     height = min(a[3], b[3]) - max(a[1], b[1]) + 1
@@ -90,6 +123,7 @@ def _overlap(a, b):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def _match_unused(boxes, skipped, first, last, objects, thresholds):  # type: ignore[no-untyped-def]
     outcomes = np.zeros(len(boxes), np.int8)
+    hits = np.full(len(boxes), -1, np.int64)
     used = np.zeros(len(objects), np.bool_)
     for m in range(len(boxes)):
         if skipped[m]:
@@ -98,30 +132,46 @@ def _match_unused(boxes, skipped, first, last, objects, thresholds):  # type: ig
         for g in range(first[m], last[m]):
             if used[g]:
                 continue
-            iou = _overlap(boxes[m], objects[g])
+            iou = overlap(boxes[m], objects[g])
             if iou > best_iou and iou >= thresholds[g]:
                 best, best_iou = g, iou
         if best >= 0:
             used[best] = True
+        hits[m] = best
         outcomes[m] = TRUE_POSITIVE if best >= 0 else FALSE_POSITIVE
-    return outcomes
+    return outcomes, hits
 
 
 @numba.njit(cache=True, nogil=True)
 def _match_best(boxes, first, last, objects, difficult, threshold):  # type: ignore[no-untyped-def]
     outcomes = np.full(len(boxes), FALSE_POSITIVE, np.int8)
+    hits = np.full(len(boxes), -1, np.int64)
     used = np.zeros(len(objects), np.bool_)
     for m in range(len(boxes)):
         best, best_iou = -1, -1.0
         for g in range(first[m], last[m]):
-            iou = _overlap(boxes[m], objects[g])
+            iou = overlap(boxes[m], objects[g])
             if iou > best_iou:
                 best, best_iou = g, iou
         if best < 0 or best_iou < threshold:
             continue
+        hits[m] = best
         if difficult[best]:
             outcomes[m] = IGNORED
         elif not used[best]:
             used[best] = True
             outcomes[m] = TRUE_POSITIVE
-    return outcomes
+    return outcomes, hits
+
+
+@numba.njit(cache=True, nogil=True)
+def _share_inside(boxes, first, last, regions):  # type: ignore[no-untyped-def]
+    best = np.zeros(len(boxes))
+    for m in range(len(boxes)):
+        left, top, right, bottom = boxes[m]
+        for k in range(first[m], last[m]):
+            width = min(right, regions[k, 2]) - max(left, regions[k, 0]) + 1
+            height = min(bottom, regions[k, 3]) - max(top, regions[k, 1]) + 1
+            if width > 0 and height > 0:
+                best[m] = max(best[m], width * height / ((right - left + 1) * (bottom - top + 1)))
+    return best

@@ -126,7 +126,7 @@ def _outcomes(detections: Detections, truth: GroundTruth) -> Outcomes:
     image = np.zeros(len(truth.labels), np.int64)
     boxes = truth.boxes.astype(np.float64)
     objects = object_table(image, boxes, truth.labels, truth.difficult | truth.crowd, truth.crowd)
-    return match_voc(objects, table_of_detections([detections]))
+    return match_voc(objects, table_of_detections([detections])).outcomes
 
 
 def _missed(truth: GroundTruth, hits: Detections) -> Bool:

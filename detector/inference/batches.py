@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings
 from detector.networks.device import choose_batch_size, choose_device, choose_precision
-from detector.networks.googlenet import FEATURES
-from detector.networks.region_classifier import RegionClassifier
 
 
 @dataclass(frozen=True)
@@ -22,33 +20,31 @@ class Job:
     cut: Callable[[int, int], Tensor]  # of (first, n)
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Features (N, 1024) f32 and class probabilities (N, outputs) f32 of an image's crops, on the CPU."""
-
-    features: Tensor
-    probs: Tensor
+Answers = dict[str, Tensor]  # (N, ...) each, of an image's crops, on the CPU
 
 
 class BatchRunner:
-    """One network on one device; crops of many images share a forward pass.
+    """One module on one device; crops of many images share a forward pass.
 
-    The network is copied, so the caller's stays as it is.
+    The module answers crops (B, 3, S, S) with named tensors (B, ...); see `detector.networks.region_heads`.
+    Its part called `network` computes in the engine's precision. It is copied, so the caller's stays as it is.
     """
 
-    def __init__(self, network: RegionClassifier, crop_size: int, settings: EngineSettings) -> None:
+    def __init__(self, module: nn.Module, crop_size: int, settings: EngineSettings) -> None:
         self.device = choose_device(settings.device)
         self.precision = choose_precision(settings.precision, self.device)
         self.batch_size = choose_batch_size(settings.batch_size, self.device, crop_size)
         self.crop_size = crop_size
-        self.outputs = network.classifier.out_features
-        answering = _Answering(copy.deepcopy(network)).eval().requires_grad_(False)
-        placed = answering.to(self.device, self.precision).to(memory_format=torch.channels_last)
+        placed = copy.deepcopy(module).eval().requires_grad_(False).to(self.device)
+        placed.get_submodule("network").to(self.precision).to(memory_format=torch.channels_last)
         self.forward = torch.compile(placed) if settings.compile else placed
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
-        """The answers to the jobs in their order, each as soon as its last crop has gone through the network."""
+        """The answers to the jobs in their order, each as soon as its last crop has gone through the network.
+
+        A job without crops is answered with nothing.
+        """
         packer = _Packer(self)
         for job in jobs:
             packer.add(job)
@@ -57,24 +53,21 @@ class BatchRunner:
         yield from packer.finished()
 
 
-class _Answering(nn.Module):
-    """Features and probabilities in one pass."""
-
-    def __init__(self, network: RegionClassifier) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.network.features(crops)
-        return features.float(), self.network.classify(features).float().softmax(1)
-
-
 @dataclass
 class _Pending:
     """A job whose crops are not all through the network yet."""
 
-    answers: Answers
+    count: int
     missing: int
+    answers: Answers = field(default_factory=dict)
+
+    def take(self, answers: Answers, row: int, first: int, count: int) -> None:
+        """Copy the answers of a batch from `row` on to the crops from `first` on."""
+        for name, batch in answers.items():
+            if name not in self.answers:
+                self.answers[name] = torch.empty(self.count, *batch.shape[1:])
+            self.answers[name][first : first + count] = batch[row : row + count]
+        self.missing -= count
 
 
 @dataclass
@@ -96,8 +89,7 @@ class _Packer:
 
     def add(self, job: Job) -> None:
         """Cut the crops of `job`; batches that become full go through the network."""
-        answers = Answers(torch.empty(job.count, FEATURES), torch.empty(job.count, self.runner.outputs))
-        pending = _Pending(answers, job.count)
+        pending = _Pending(job.count, job.count)
         self.queue.append(pending)
         first = 0
         while first < job.count:
@@ -114,12 +106,10 @@ class _Packer:
         if not self.filled:
             return
         self.crops[self.filled :] = 0
-        features, probs = (answer.cpu() for answer in self.runner.forward(self.crops))
+        answers = {name: answer.cpu() for name, answer in self.runner.forward(self.crops).items()}
         row = 0
         for pending, first, count in self.owners:
-            pending.answers.features[first : first + count] = features[row : row + count]
-            pending.answers.probs[first : first + count] = probs[row : row + count]
-            pending.missing -= count
+            pending.take(answers, row, first, count)
             row += count
         self.owners.clear()
         self.filled = 0

@@ -10,6 +10,7 @@ from detector.config import EngineSettings
 from detector.inference.batches import BatchRunner, Job
 from detector.inference.crops import cut_crops
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import Probabilities
 from detector.networks.warp import Preprocessing
 from detector.records import Float32, Image
 
@@ -24,9 +25,10 @@ class ImageClassifier:
         crop_size: int,
         settings: EngineSettings,
     ) -> None:
+        self.outputs = network.classifier.out_features
         self.preprocessing = preprocessing
         self.crop_size = crop_size
-        self.runner = BatchRunner(network, crop_size, settings)
+        self.runner = BatchRunner(Probabilities(network), crop_size, settings)
 
     def classify(self, images: Iterable[Image], crops: Sequence[int] = (1,)) -> Iterator[Float32]:
         """Probabilities (len(crops), C) f32 of each image (H, W, 3) uint8 RGB, averaged over 1, 10 or 144 crops.
@@ -34,7 +36,7 @@ class ImageClassifier:
         One pass over the largest number of crops serves the smaller ones, which are the first of them.
         """
         for answers in self.runner.run(self._job(image, max(crops)) for image in images):
-            yield np.stack([answers.probs[:count].mean(0).numpy() for count in crops])
+            yield np.stack([answers["probs"][:count].mean(0).numpy() for count in crops])
 
     def _job(self, image: Image, count: int) -> Job:
         cut = cut_crops(torch.from_numpy(image).to(self.runner.device), count, self.preprocessing, self.crop_size)

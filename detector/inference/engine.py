@@ -4,23 +4,64 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
-from detector.inference.batches import Answers, BatchRunner, Job
+from detector.inference.batches import BatchRunner, Job
+from detector.networks.googlenet import FEATURES
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import Probabilities
 from detector.networks.warp import Preprocessing, prepare_image, warp_regions
 from detector.networks.weights import load_model
-from detector.records import Float32, Image, RegionFeatures, RegionScores
+from detector.records import Array, Float32, Image, RegionFeatures, RegionScores
+
+Regions = Iterable[tuple[Image, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
+
+
+class CropEngine:
+    """Runs any module on the warped regions of images, with one network on one device.
+
+    Each image goes to the device once, as uint8; regions are cut, scaled and normalised there. The module is
+    copied, so the caller's stays as it is.
+    """
+
+    def __init__(
+        self, module: nn.Module, preprocessing: Preprocessing, region: RegionSettings, settings: EngineSettings
+    ) -> None:
+        self.region = region
+        self.preprocessing = preprocessing
+        self.runner = BatchRunner(module, region.crop_size, settings)
+
+    def run(self, images: Regions) -> Iterator[tuple[Float32, dict[str, Array]]]:
+        """The boxes of each image and the module's named answers (N, ...) for them; no answers without boxes.
+
+        A pair's result is yielded as soon as its last region has gone through the network.
+        """
+        given: deque[Float32] = deque()
+
+        def jobs() -> Iterator[Job]:
+            for image, boxes in images:
+                given.append(boxes)
+                yield self._job(image, boxes)
+
+        for answers in self.runner.run(jobs()):
+            yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
+
+    def _job(self, image: Image, boxes: Float32) -> Job:
+        prepared = prepare_image(torch.from_numpy(image).to(self.runner.device), self.preprocessing)
+        placed = torch.from_numpy(boxes).to(self.runner.device)
+
+        def cut(first: int, count: int) -> Tensor:
+            chosen = placed[first : first + count]
+            return warp_regions(prepared, chosen, self.region.crop_size, self.region.padding)
+
+        return Job(len(boxes), cut)
 
 
 class RegionEngine:
-    """Scores regions with one network on one device.
-
-    Each image goes to the device once, as uint8; regions are cut, scaled and normalised there. The network is
-    copied, so the caller's stays as it is.
-    """
+    """Scores regions with one network on one device."""
 
     def __init__(
         self,
@@ -29,9 +70,8 @@ class RegionEngine:
         region: RegionSettings,
         settings: EngineSettings,
     ) -> None:
-        self.region = region
-        self.preprocessing = preprocessing
-        self.runner = BatchRunner(network, region.crop_size, settings)
+        self.outputs = network.classifier.out_features
+        self.crops = CropEngine(Probabilities(network), preprocessing, region, settings)
 
     @staticmethod
     def load(
@@ -45,36 +85,17 @@ class RegionEngine:
         region = region or RegionSettings(**metadata.get("region", {}))
         return RegionEngine(network, preprocessing, region, settings or EngineSettings())
 
-    def score(self, images: Iterable[tuple[Image, Float32]]) -> Iterator[RegionScores]:
-        """Class probabilities for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs, in their order.
+    def score(self, images: Regions) -> Iterator[RegionScores]:
+        """Class probabilities for (image, boxes) pairs, in their order."""
+        for found in self.describe(images):
+            yield RegionScores(found.boxes, found.probs)
 
-        A pair's result is yielded as soon as its last region has gone through the network.
-        """
-        for boxes, answers in self._run(images):
-            yield RegionScores(boxes, answers.probs.numpy())
-
-    def describe(self, images: Iterable[tuple[Image, Float32]]) -> Iterator[RegionFeatures]:
+    def describe(self, images: Regions) -> Iterator[RegionFeatures]:
         """As `score`, with the features (N, 1024) that the classifier saw: the average-pooled map of 5b."""
-        for boxes, answers in self._run(images):
-            yield RegionFeatures(boxes, answers.features.numpy(), answers.probs.numpy())
-
-    def _run(self, images: Iterable[tuple[Image, Float32]]) -> Iterator[tuple[Float32, Answers]]:
-        given: deque[Float32] = deque()
-
-        def jobs() -> Iterator[Job]:
-            for image, boxes in images:
-                given.append(boxes)
-                yield self._job(image, boxes)
-
-        for answers in self.runner.run(jobs()):
-            yield given.popleft(), answers
-
-    def _job(self, image: Image, boxes: Float32) -> Job:
-        prepared = prepare_image(torch.from_numpy(image).to(self.runner.device), self.preprocessing)
-        placed = torch.from_numpy(boxes).to(self.runner.device)
-
-        def cut(first: int, count: int) -> Tensor:
-            chosen = placed[first : first + count]
-            return warp_regions(prepared, chosen, self.region.crop_size, self.region.padding)
-
-        return Job(len(boxes), cut)
+        nothing = {
+            "features": np.empty((0, FEATURES), np.float32),
+            "probs": np.empty((0, self.outputs), np.float32),
+        }
+        for boxes, answers in self.crops.run(images):
+            found = answers or nothing
+            yield RegionFeatures(boxes, found["features"], found["probs"])

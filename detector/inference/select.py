@@ -4,25 +4,28 @@ import numpy as np
 
 from detector.boxes import nms
 from detector.config import DetectSettings
-from detector.records import FIRST_LABEL, Detections, DetectionTable, RegionScores, join, take
+from detector.records import FIRST_LABEL, ClassScores, Detections, DetectionTable, join, take
 
 
-def select(scores: RegionScores, settings: DetectSettings) -> Detections:
+def select(scores: ClassScores, min_score: float, settings: DetectSettings) -> Detections:
     """Per class, the boxes of at least `min_score` that survive greedy NMS; best first; ties by label.
 
     With `max_per_image`, only so many of all classes together.
     """
-    per_class = [_select_class(scores, label, settings) for label in range(FIRST_LABEL, scores.probs.shape[1])]
-    found = join(per_class)
+    none = Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+    columns = range(scores.scores.shape[1])
+    found = join([none, *(_select_class(scores, column, min_score, settings.nms_iou) for column in columns)])
     order = np.argsort(-found.scores, kind="stable")
     return take(found, order[: settings.max_per_image or len(order)])
 
 
-def _select_class(scores: RegionScores, label: int, settings: DetectSettings) -> Detections:
-    probs = scores.probs[:, label]
-    candidates = np.flatnonzero(probs >= settings.min_score)
-    kept = candidates[nms(scores.boxes[candidates], probs[candidates], settings.nms_iou)]
-    return Detections(scores.boxes[kept], np.full(len(kept), label, np.int64), probs[kept])
+def _select_class(scores: ClassScores, column: int, min_score: float, nms_iou: float) -> Detections:
+    own = scores.scores[:, column]
+    candidates = np.flatnonzero(own >= min_score)
+    boxes = scores.boxes[candidates, column]
+    kept = nms(boxes, own[candidates], nms_iou)
+    labels = np.full(len(kept), column + FIRST_LABEL, np.int64)
+    return Detections(boxes[kept], labels, own[candidates[kept]])
 
 
 def keep_best_of_each_class(table: DetectionTable, limit: int) -> DetectionTable:

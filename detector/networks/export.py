@@ -15,8 +15,8 @@ import torch
 from detector.errors import ConfigError
 from detector.files import write_atomically
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.safetensors_files import METADATA
 from detector.networks.warp import Preprocessing
-from detector.networks.weights import METADATA
 
 PACKAGES = ("onnx", "onnxscript")
 EXAMPLE_BATCH = 2  # a batch of one can become a constant of the graph

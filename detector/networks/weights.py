@@ -1,7 +1,5 @@
 """Weight files of every family, read under this project's names; written as safetensors with all a model needs."""
 
-import hashlib
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,20 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from detector.errors import DataError
-from detector.files import write_atomically
 from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.caffemodel import read_caffemodel
 from detector.networks.googlenet import DESIGNS, GoogLeNet, Variant
 from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.safetensors_files import read_tensors, write_tensors
 from detector.networks.warp import BVLC, IMAGENET, TORCHVISION, Preprocessing
 
-METADATA = "detector"  # one key: safetensors keeps no order among several, and equal models are equal files
 TRUNK = "backbone."  # what its layers are called in a whole network
 HEADS = "heads."
 BATCHES = "num_batches_tracked"  # a counter that old files lack; nothing depends on it
@@ -164,25 +159,8 @@ def save_network(
     path: Path, network: nn.Module, variant: Variant, preprocessing: Preprocessing, **metadata: Any
 ) -> None:
     """Write any network on a trunk of `variant` as safetensors, with its hash and `metadata` (JSON values)."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    facts = {
-        "variant": variant,
-        "preprocessing": preprocessing.to_dict(),
-        "hash": state_hash(state),
-        **metadata,
-    }
-    with write_atomically(path) as temporary:
-        save_file(state, temporary, {METADATA: json.dumps(facts)})
-
-
-def state_hash(state: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of names, types, shapes and values: equal for equal weights, whatever file they come from."""
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        value = state[key].detach().cpu().contiguous()
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    facts = {"variant": variant, "preprocessing": preprocessing.to_dict(), **metadata}
+    write_tensors(path, network.state_dict(), facts)
 
 
 def _check_variant(weights: Weights, variant: Variant) -> None:
@@ -224,22 +202,14 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> Weights:
-    try:
-        with safe_open(path, "pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise DataError(f"weights must be a readable safetensors file, got {path} ({error})") from None
-    missing = {"variant", "preprocessing"} - (metadata.keys() if isinstance(metadata, dict) else set())
+    state, metadata = read_tensors(path)
+    missing = {"variant", "preprocessing"} - metadata.keys()
     if missing:
         raise DataError(f"weights must state {sorted(missing)[0]} in their metadata, got none ({path})")
     if metadata["variant"] not in DESIGNS:
         raise DataError(
             f"weights must be of a variant in {', '.join(DESIGNS)}, got {metadata['variant']} ({path})"
         )
-    found = state_hash(state)
-    if metadata.get("hash", found) != found:
-        raise DataError(f"weights must have the hash {metadata['hash']} of their metadata, got {found} ({path})")
     try:
         preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
     except (KeyError, TypeError):

@@ -59,7 +59,7 @@ def make_classifier_trainer(
 ) -> tuple[ClassifierTrainer, Preprocessing]:
     """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
     settings = config.train
-    check_shares(settings.batch_size, group)
+    check_shares("train.batch_size", settings.batch_size, group)
     torch.manual_seed(config.seed)
     network = RegionClassifier(config.network.variant, len(training.classes), config.network.dropout)
     preprocessing = preprocessing_of(config.network.variant)

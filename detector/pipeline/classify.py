@@ -154,7 +154,7 @@ def _score(
     key: str,
 ) -> Store:
     runner = classifier.runner
-    fields: Fields = {"probs": (np.dtype(np.float32), (runner.outputs,))}
+    fields: Fields = {"probs": (np.dtype(np.float32), (classifier.outputs,))}
     shard_images = max(SHARD_IMAGES, SHARD_BATCHES * runner.batch_size // max(crops))
     writer = StoreWriter(stage.folder / "store", fields, len(testing), key, shard_images)
     shards = writer.missing_shards()

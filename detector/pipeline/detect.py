@@ -1,25 +1,30 @@
 """Stage `detect`: the detections of a split, as records, as a submission and as COCO results."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.config import Config
 from detector.data.coco import write_coco_results
 from detector.data.dataset import Dataset
-from detector.data.images import read_image
-from detector.data.stores import Fields, Store, StoreWriter, read_proposals
+from detector.data.journal import Entry, Fields
+from detector.data.stores import Store, read_proposals
 from detector.data.submission import write_submission
 from detector.errors import DataError
 from detector.inference.engine import RegionEngine
+from detector.inference.score import FeatureScorer, refine, unrefined
 from detector.inference.select import keep_best_of_each_class, select
 from detector.networks.weights import load_model
-from detector.parallel import ordered_map, worker_count
+from detector.parallel import ordered_map
+from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import detect_inputs
-from detector.pipeline.run import Stage, file_hash, key_of
-from detector.records import Detections, DetectionTable, Float32, Image, table_of_detections
+from detector.pipeline.regions import ProposedRegions, load_regions
+from detector.pipeline.run import Stage, file_hash
+from detector.pipeline.stored import Make, run_stored_stage
+from detector.records import FIRST_LABEL, ClassScores, Detections, DetectionTable, table_of_detections
 
 FIELDS: Fields = {
     "boxes": (np.dtype(np.float32), (4,)),
@@ -27,43 +32,72 @@ FIELDS: Fields = {
     "scores": (np.dtype(np.float32), ()),
 }
 
+Scores = Callable[[range], Iterator[ClassScores]]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The files of a trained detector: the network, and the heads on its features where there are any."""
+
+    network: Path
+    svm: Path | None = None
+    boxes: Path | None = None
+
+    def hashes(self) -> dict[str, str]:
+        """What the detections depend on."""
+        files = {"network": self.network, "svm": self.svm, "boxes": self.boxes}
+        return {name: file_hash(path) for name, path in files.items() if path}
+
 
 def run_detect(
-    stage: Stage, config: Config, dataset: Dataset, proposals: Store, model_path: Path
+    stage: Stage,
+    config: Config,
+    dataset: Dataset,
+    proposals: Store,
+    features: Store | None,
+    detector: Detector,
+    method: str,
+    group: Group,
 ) -> DetectionTable:
-    """The detections of `dataset` by the model, best `max_per_class` of each class; resumes by shards of images.
+    """The detections of `dataset` by `method`, best `max_per_class` of each class.
 
-    Writes `submission.txt` (ILSVRC) and `results.json` (COCO) into the stage's folder.
+    Without `features` the images go through the network. Writes `submission.txt` (ILSVRC) and `results.json`
+    (COCO) into the stage's folder.
     """
-    inputs = detect_inputs(config, dataset, file_hash(model_path))
-    folder = stage.folder / "store"
-    if stage.is_done(inputs):
-        return read_table(Store.open(folder, key_of(inputs)), config)
-    stage.begin(inputs)
-    writer = StoreWriter(folder, FIELDS, len(dataset), key_of(inputs))
-    network, preprocessing, metadata = load_model(model_path)
-    _check_classes(metadata["classes"], dataset, model_path)
-    engine = RegionEngine(network, preprocessing, config.region, config.engine)
-    shards = writer.missing_shards()
-    left = [writer.left(shard) for shard in shards]
-    done = len(dataset) - sum(map(len, left))
-    with tqdm(total=len(dataset), initial=done, desc=stage.name, unit="image") as progress:
-        for shard, positions in zip(shards, left, strict=True):
-            for scores in engine.score(_images(config, dataset, proposals, positions)):
-                found = select(scores, config.detect)
-                writer.append(shard, {"boxes": found.boxes, "labels": found.labels, "scores": found.scores})
-                progress.update()
-            writer.close_shard(shard)
-    table = read_table(writer.finish(), config)
-    write_submission(stage.folder / "submission.txt", table, dataset.indices)
-    write_coco_results(stage.folder / "results.json", table, dataset)
-    regions = int(proposals.offsets[-1])
-    stage.finish(inputs, images=len(dataset), regions=regions, detections=len(table.scores))
-    return table
+
+    def prepare() -> Make:
+        check_classes(dataset, detector.network)
+        scores = (
+            _from_images(config, dataset, proposals, detector, group.workers(config.engine.workers))
+            if features is None
+            else _from_features(dataset, proposals, features, detector, method)
+        )
+        min_score = config.detect.min_svm_score if method.startswith("svm") else config.detect.min_score
+
+        def entry(found: ClassScores) -> Entry:
+            kept = select(found, min_score, config.detect)
+            return {"boxes": kept.boxes, "labels": kept.labels, "scores": kept.scores}
+
+        return lambda positions: ordered_map(entry, scores(positions), group.workers(config.engine.workers))
+
+    def facts(store: Store) -> dict[str, Any]:
+        table = read_table(store, config)
+        write_submission(stage.folder / "submission.txt", table, dataset.indices)
+        write_coco_results(stage.folder / "results.json", table, dataset)
+        regions = int(proposals.offsets[-1])
+        return {"images": len(dataset), "regions": regions, "detections": len(table.scores)}
+
+    inputs = {
+        **detect_inputs(config, dataset, detector.hashes(), method),
+        "from_features": features is not None,
+    }
+    store = run_stored_stage(stage, inputs, FIELDS, len(dataset), group, prepare, facts)
+    return read_table(store, config)
 
 
-def _check_classes(trained: list[str], dataset: Dataset, model_path: Path) -> None:
+def check_classes(dataset: Dataset, model_path: Path) -> None:
     """Raise DataError where a label would mean another class than in training."""
+    trained = load_model(model_path)[2]["classes"]
     names = list(dataset.classes.names)
     if names != trained:
         at = next((i for i, pair in enumerate(zip(names, trained, strict=False)) if len(set(pair)) > 1), 0)
@@ -73,18 +107,34 @@ def _check_classes(trained: list[str], dataset: Dataset, model_path: Path) -> No
         )
 
 
-def _images(
-    config: Config, dataset: Dataset, proposals: Store, positions: range
-) -> Iterator[tuple[Image, Float32]]:
-    """The images at `positions` with their proposals, decoded ahead; one that was unreadable comes black, bare."""
+def _from_images(config: Config, dataset: Dataset, proposals: Store, detector: Detector, workers: int) -> Scores:
+    """The probabilities of the network, of images decoded ahead."""
+    network, preprocessing, _ = load_model(detector.network)
+    engine = RegionEngine(network, preprocessing, config.region, config.engine)
+    boxes = ProposedRegions(proposals).boxes
 
-    def load(position: int) -> tuple[Image, Float32]:
+    def scores(positions: range) -> Iterator[ClassScores]:
+        for found in engine.score(load_regions(config, dataset, boxes, positions, workers)):
+            yield unrefined(found.boxes, np.ascontiguousarray(found.probs[:, FIRST_LABEL:]))
+
+    return scores
+
+
+def _from_features(dataset: Dataset, proposals: Store, features: Store, detector: Detector, method: str) -> Scores:
+    """What the heads on stored features say."""
+    svm = detector.svm if method.startswith("svm") else None
+    scorer = FeatureScorer.svm(svm) if svm else FeatureScorer.softmax(detector.network)
+
+    def score(position: int) -> ClassScores:
         boxes = np.array(read_proposals(proposals, position).boxes)
-        if not len(boxes):
-            return np.zeros((1, 1, 3), np.uint8), boxes
-        return read_image(dataset.record(position).path, config.data.exif), boxes
+        found = features.read(position)
+        scores = scorer.scores(found["features"].astype(np.float32))
+        if not method.endswith("+boxes"):
+            return unrefined(boxes, scores)
+        height, width = dataset.sizes[position].tolist()
+        return ClassScores(refine(boxes, found["moves"].astype(np.float32), height, width), scores)
 
-    return ordered_map(load, positions, worker_count(config.engine.workers))
+    return lambda positions: map(score, positions)
 
 
 def read_table(store: Store, config: Config) -> DetectionTable:

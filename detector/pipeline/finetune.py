@@ -1,126 +1,134 @@
-"""Stage `finetune`: the region classifier, trained on the regions of the training split."""
+"""Stages `pretrain` and `finetune`: the region classifier, trained on objects' boxes and then on regions."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor, nn
 
-from detector.config import Config, dump_config
-from detector.data.augment import PhotometricAugment
+from detector.config import Config, RegionTraining, dump_config
 from detector.data.dataset import Dataset
-from detector.data.images import read_image
-from detector.data.stores import Store, StoreWriter, read_proposals
-from detector.networks.device import choose_device, choose_precision
+from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_pretrained, preprocessing_of, save_model
-from detector.parallel import worker_count
-from detector.pipeline.distributed import alone
-from detector.pipeline.inputs import finetune_inputs
-from detector.pipeline.run import Stage, key_of
-from detector.pipeline.steps import MetricsLog, run_steps
-from detector.records import Array, Float32, Image
-from detector.training.assign import assign
-from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, warp_patches
-from detector.training.checkpoint import load_checkpoint
-from detector.training.loading import load_batches
+from detector.pipeline.best import Best
+from detector.pipeline.distributed import Group
+from detector.pipeline.inputs import finetune_inputs, label_inputs, pretrain_inputs
+from detector.pipeline.region_batches import BatchMaker, LabelledRegions, run_labels
+from detector.pipeline.regions import ObjectRegions, TrainingRegions
+from detector.pipeline.run import RunFolder, Stage
+from detector.pipeline.steps import MetricsLog
+from detector.pipeline.training_stage import check_shares, run_training_stage
+from detector.training.batch import RegionBatch
 from detector.training.loop import Trainer, parameter_groups
-from detector.training.objectives import RegionObjective
-from detector.training.sample import RegionSampler
+from detector.training.objectives import Loss, ObjectObjective, RegionObjective
 from detector.training.schedule import Schedule
 
-METRICS = ("object_accuracy", "background_accuracy")
-STEP_FACTOR = 0.1  # of the learning rate every finetune.step_size steps
+STEP_FACTOR = 0.1  # of the learning rate every `step_size` steps
+
+RegionTrainer = Trainer[RegionClassifier, RegionBatch]
+Objective = Callable[[nn.Module, RegionBatch], Loss]
 
 
-class TrainingRegions:
-    """The regions of a training split: of each image its objects' boxes first, then its proposals."""
+def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Config:
+    """Train a classifier of the objects' own boxes; `config` with its trunk as the weights to start from.
 
-    def __init__(self, config: Config, dataset: Dataset, proposals: Store) -> None:
-        self.config = config
-        self.dataset = dataset
-        self.proposals = proposals
-
-    def boxes(self, position: int) -> Float32:
-        """Regions (R, 4) of the image at `position`; none where the image was found unreadable."""
-        proposed = read_proposals(self.proposals, position).boxes
-        if not len(proposed):
-            return proposed
-        return np.concatenate([self.dataset.truth(position).boxes, proposed])
-
-    def labels(self, position: int) -> Array:
-        """Labels (R,) i16 of `boxes(position)`."""
-        return assign(
-            self.boxes(position),
-            self.dataset.truth(position),
-            self.config.finetune.positive_iou,
-            bool(self.dataset.exhaustive[position]),
-        )
-
-    def image(self, position: int) -> Image:
-        """The pixels of the image at `position`."""
-        return read_image(self.dataset.record(position).path, self.config.data.exif)
-
-
-def run_finetune(stage: Stage, config: Config, dataset: Dataset, proposals: Store) -> Path:
-    """Train the region classifier and return the path of its weights; resumes from the last checkpoint."""
-    inputs = finetune_inputs(config, dataset)
-    model_path = stage.run.model_path
-    if stage.is_done(inputs) and model_path.is_file():
-        return model_path
-    stage.begin(inputs)
-    regions = TrainingRegions(config, dataset, proposals)
-    labels = _label_store(stage, regions, key_of(inputs))
-    sampler = RegionSampler(labels.field("labels"), labels.offsets, config.finetune, config.seed)
-    trainer, preprocessing = make_trainer(config, len(dataset.classes))
-    checkpoint = stage.folder / "last.pt"
-    if state := load_checkpoint(checkpoint):
-        trainer.load(state)
-    batches = _batches(config, regions, sampler, preprocessing, trainer)
-    log = MetricsLog(stage.run.path / "metrics.csv", "finetune", METRICS, "region", config.finetune.batch_size)
-    last = run_steps(trainer, batches, alone(trainer.device), checkpoint, log)
-    save_model(
-        model_path,
-        trainer.tested_network(),
-        preprocessing,
-        classes=list(dataset.classes.names),
-        wnids=list(dataset.classes.wnids),
-        region=config.region.model_dump(),
-        config=dump_config(config),
+    With `pretrain.steps` 0 there is nothing to do.
+    """
+    settings = config.pretrain
+    if not settings.steps:
+        return config
+    objective = ObjectObjective(settings.label_smoothing)
+    trainer, preprocessing = make_trainer(config, settings, len(dataset.classes), objective, group)
+    labelled = run_labels(
+        run.stage("labels", "objects"), ObjectRegions(dataset), label_inputs(config, dataset), group
     )
-    facts = {"positives": len(sampler.positives), "backgrounds": sampler.backgrounds}
-    stage.finish(inputs, steps=trainer.step, last_loss=last, **facts)
-    return model_path
+    output = run.path / "model" / "pretrained.safetensors"
+    makes = BatchMaker(
+        config,
+        settings,
+        settings.batch_size,
+        preprocessing,
+        group.device,
+        group.workers(config.engine.workers),
+    )
+    run_training_stage(
+        run.stage("pretrain"),
+        pretrain_inputs(config, dataset, group.world),
+        group,
+        trainer,
+        lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
+        MetricsLog(run.path / "pretrain.csv", "pretrain", ("accuracy",), "object", settings.batch_size),
+        output,
+        lambda network: save_model(output, network, preprocessing, classes=list(dataset.classes.names)),
+    )
+    return config.model_copy(update={"network": config.network.model_copy(update={"weights": output})})
 
 
-def _label_store(stage: Stage, regions: TrainingRegions, key: str) -> Store:
-    """The labels of all regions, computed once and then memory-mapped."""
-    folder = stage.folder / "labels"
-    if Store.is_done(folder, key):
-        return Store.open(folder, key)
-    count = len(regions.dataset)
-    writer = StoreWriter(folder, {"labels": (np.dtype(np.int16), ())}, count, key, shard=1024)
-    for shard in tqdm(writer.missing_shards(), desc="assign labels", unit="shard"):
-        writer.write_shard(shard, [{"labels": regions.labels(position)} for position in shard])
-    return writer.finish()
+def run_finetune(
+    stage: Stage,
+    config: Config,
+    labelled: LabelledRegions[TrainingRegions],
+    validation: LabelledRegions[TrainingRegions] | None,
+    group: Group,
+) -> Path:
+    """Train the region classifier and return the path of its weights; resumes from the last checkpoint."""
+    settings = config.finetune
+    dataset = labelled.regions.dataset
+    output = stage.run.model_path
+    trainer, preprocessing = make_finetuner(config, len(dataset.classes), group)
+    makes = BatchMaker(
+        config,
+        settings,
+        settings.positives,
+        preprocessing,
+        group.device,
+        group.workers(config.engine.workers),
+    )
+    metrics = ("object_accuracy", "background_accuracy")
+    facts: dict[str, Any] = {
+        "classes": list(dataset.classes.names),
+        "wnids": list(dataset.classes.wnids),
+        "region": config.region.model_dump(),
+        "config": dump_config(config),
+    }
+    run_training_stage(
+        stage,
+        finetune_inputs(config, dataset, validation.regions.dataset if validation else None, group.world),
+        group,
+        trainer,
+        lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
+        MetricsLog(stage.run.path / "metrics.csv", "finetune", metrics, "region", settings.batch_size),
+        output,
+        lambda network: save_model(output, network, preprocessing, **facts),
+        _best(stage, makes, validation) if validation else None,
+    )
+    return output
 
 
-def make_trainer(config: Config, classes: int) -> tuple[Trainer[RegionClassifier, RegionBatch], Preprocessing]:
-    """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or device."""
+def make_finetuner(config: Config, classes: int, group: Group) -> tuple[RegionTrainer, Preprocessing]:
+    """The trainer of the region classifier at step 0, and its network's input."""
+    settings = config.finetune
+    check_shares("finetune.positives", settings.positives, group)
+    return make_trainer(config, settings, classes + 1, RegionObjective(settings.label_smoothing), group)
+
+
+def make_trainer(
+    config: Config, settings: RegionTraining, outputs: int, objective: Objective, group: Group
+) -> tuple[RegionTrainer, Preprocessing]:
+    """A trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
+    check_shares("batch_size", settings.batch_size, group)
     torch.manual_seed(config.seed)
-    network = RegionClassifier(config.network.variant, classes + 1, config.network.dropout)
+    network = RegionClassifier(config.network.variant, outputs, config.network.dropout)
     preprocessing = preprocessing_of(config.network.variant)
     if config.network.weights:
         preprocessing = load_pretrained(network, config.network.weights)
-    device = choose_device(config.engine.device)
-    precision = choose_precision(config.engine.precision, device)
-    settings = config.finetune
     trainer = Trainer(
         network,
-        RegionObjective(settings.label_smoothing),
+        objective,
         settings,
         Schedule(settings.schedule, settings.steps, settings.step_size, STEP_FACTOR, settings.warmup),
         parameter_groups(
@@ -129,26 +137,30 @@ def make_trainer(config: Config, classes: int) -> tuple[Trainer[RegionClassifier
             settings.weight_decay,
         ),
         config.seed,
-        device,
-        precision,
+        group.device,
+        choose_precision(config.engine.precision, group.device),
     )
     return trainer, preprocessing
 
 
-def _batches(
-    config: Config,
-    regions: TrainingRegions,
-    sampler: RegionSampler,
-    preprocessing: Preprocessing,
-    trainer: Trainer[RegionClassifier, RegionBatch],
-) -> Iterator[RegionBatch]:
-    distort = PhotometricAugment(config.finetune.photometric)
-    distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
-    workers = worker_count(config.engine.workers)
-    cache_bytes = CACHE_BYTES // max(workers, 1)
-    source = PatchSource(sampler, regions.image, regions.boxes, distort, config.region, cache_bytes)
-    on_gpu = trainer.device.type != "cpu"
-    patches = load_batches(source, trainer.step, config.finetune.steps, workers, pin=on_gpu)
-    return map(
-        partial(warp_patches, preprocessing=preprocessing, region=config.region, device=trainer.device), patches
-    )
+def _best(stage: Stage, makes: BatchMaker, validation: LabelledRegions) -> Best | None:
+    """What keeps the best weights by the metric that is asked for, if one is."""
+    settings = makes.config.finetune
+    if settings.best == "none":
+        return None
+    batches = -(-settings.validation_regions // settings.batch_size)
+
+    @torch.inference_mode()
+    def measure(network: nn.Module) -> dict[str, float]:
+        judged = [_judge(network, batch) for batch in makes.batches(validation, 0, batches)]
+        loss, accuracy = np.mean(judged, axis=0).tolist()
+        return {"loss": loss, "accuracy": accuracy}
+
+    return Best(settings.best, settings.validate_every, stage.folder / "best.pt", stage.run, measure)
+
+
+def _judge(network: nn.Module, batch: RegionBatch) -> tuple[float, float]:
+    """The loss and the share of right answers."""
+    logits: Tensor = network(batch.crops).float()
+    right = (logits.argmax(1) == batch.labels).float()
+    return nn.functional.cross_entropy(logits, batch.labels).item(), right.mean().item()

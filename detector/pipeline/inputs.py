@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.config import ClassificationConfig, Config, EngineSettings, MultiBoxConfig
+from detector.config import ClassificationConfig, Config, EngineSettings, MultiBoxConfig, TrainingSettings
 from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
 from detector.networks.device import choose_device, choose_precision
@@ -22,7 +22,7 @@ def truth_hash(dataset: Dataset) -> str:
     objects = dataset.objects
     arrays = (objects.image, objects.boxes, objects.labels, objects.difficult, objects.crowd)
     names = np.array([dataset.classes.names])
-    return _hash_arrays(*arrays, dataset.exhaustive, dataset.indices, dataset.blacklist, names)
+    return _hash_arrays(*arrays, dataset.complete, dataset.indices, dataset.blacklist, names)
 
 
 def labelled_hash(images: LabelledImages) -> str:
@@ -57,42 +57,69 @@ def multibox_inputs(config: MultiBoxConfig, dataset: Dataset, world: int) -> dic
         "network": config.network.model_dump(mode="json"),
         "weights": file_hash(weights) if weights else None,
         "multibox": config.multibox.model_dump(),
-        "train": config.train.model_dump(exclude={"checkpoint_every", "log_every"}),
+        "train": _training(config.train),
         "precision": precision_name(config.engine),
         "processes": world,
         "seed": config.seed,
     }
 
 
-def finetune_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
-    """Inputs of the fine-tuned network."""
-    weights = config.network.weights
+def label_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Inputs of the labels of a data set's objects and regions."""
     return {
         "proposals": proposal_inputs(config, dataset),
         "truth": truth_hash(dataset),
-        "region": config.region.model_dump(),
-        "network": config.network.model_dump(mode="json"),
-        "weights": file_hash(weights) if weights else None,
-        "finetune": config.finetune.model_dump(exclude={"checkpoint_every", "log_every"}),
-        "precision": precision_name(config.engine),
-        "seed": config.seed,
+        "positive_iou": config.finetune.positive_iou,
     }
 
 
-def detect_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[str, Any]:
-    """Inputs of the detections of the model with this file hash."""
+def pretrain_inputs(config: Config, dataset: Dataset, world: int) -> dict[str, Any]:
+    """Inputs of the network trained on objects' boxes."""
+    return {
+        "images": images_hash(dataset),
+        "truth": truth_hash(dataset),
+        "exif": config.data.exif,
+        "pretrain": _training(config.pretrain),
+        **_network_inputs(config, world),
+    }
+
+
+def finetune_inputs(config: Config, dataset: Dataset, validation: Dataset | None, world: int) -> dict[str, Any]:
+    """Inputs of the fine-tuned network; the number of processes decides who draws which dropout."""
+    return {
+        "labels": label_inputs(config, dataset),
+        "validation": label_inputs(config, validation) if validation else None,
+        "finetune": _training(config.finetune),
+        **_network_inputs(config, world),
+    }
+
+
+def feature_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[str, Any]:
+    """Inputs of what the network with this file hash makes of a data set's regions."""
     return {
         "proposals": proposal_inputs(config, dataset),
         "model": model_hash,
-        "detect": config.detect.model_dump(),
+        "region": config.region.model_dump(),
         "precision": precision_name(config.engine),
     }
 
 
-def evaluate_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[str, Any]:
-    """Inputs of the report."""
+def detect_inputs(config: Config, dataset: Dataset, hashes: dict[str, str], method: str) -> dict[str, Any]:
+    """Inputs of the detections by a method, with the hashes of the files of the network and its heads."""
     return {
-        "detections": detect_inputs(config, dataset, model_hash),
+        **feature_inputs(config, dataset, hashes["network"]),
+        "heads": hashes,
+        "method": method,
+        "detect": config.detect.model_dump(exclude={"method"}),
+    }
+
+
+def evaluate_inputs(
+    config: Config, dataset: Dataset, hashes: dict[str, str], methods: tuple[str, ...]
+) -> dict[str, Any]:
+    """Inputs of the report on the last of `methods`, beside the others."""
+    return {
+        "detections": [detect_inputs(config, dataset, hashes, method) for method in methods],
         "truth": truth_hash(dataset),
         "evaluate": config.evaluate.model_dump(),
     }
@@ -107,11 +134,28 @@ def training_inputs(config: ClassificationConfig, images_hash: str, world: int) 
         "crop": config.crop.model_dump(),
         "network": config.network.model_dump(mode="json"),
         "weights": file_hash(weights) if weights else None,
-        "train": config.train.model_dump(exclude={"checkpoint_every", "log_every"}),
+        "train": _training(config.train),
         "precision": precision_name(config.engine),
         "processes": world,
         "seed": config.seed,
     }
+
+
+def _network_inputs(config: Config, world: int) -> dict[str, Any]:
+    weights = config.network.weights
+    return {
+        "region": config.region.model_dump(),
+        "network": config.network.model_dump(mode="json", exclude={"weights"}),
+        "weights": file_hash(weights) if weights else None,
+        "precision": precision_name(config.engine),
+        "processes": world,
+        "seed": config.seed,
+    }
+
+
+def _training(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that change what is trained, not when it is saved and shown."""
+    return settings.model_dump(mode="json", exclude={"checkpoint_every", "log_every"})
 
 
 def precision_name(engine: EngineSettings) -> str:

@@ -107,7 +107,7 @@ def make_multibox_trainer(
 ) -> tuple[MultiBoxTrainer, Preprocessing]:
     """The trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
     settings = config.train
-    check_shares(settings.batch_size, group)
+    check_shares("train.batch_size", settings.batch_size, group)
     torch.manual_seed(config.seed)
     network = MultiBox(
         config.network.variant, config.multibox.form, torch.from_numpy(fit_priors(config, training))

@@ -1,6 +1,7 @@
 """Stage `propose`: the regions of every image of a split, in one memory-mapped store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -9,13 +10,15 @@ from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.given_proposals import GivenProposals
 from detector.data.images import read_image
-from detector.data.stores import PROPOSAL_FIELDS, Store, StoreWriter
+from detector.data.journal import Entry
+from detector.data.stores import PROPOSAL_FIELDS, Store
 from detector.errors import DataError
 from detector.inference.propose import Prepared, Proposer
 from detector.parallel import ordered_map
 from detector.pipeline.distributed import Group, alone
 from detector.pipeline.inputs import proposal_inputs
-from detector.pipeline.run import Stage, key_of
+from detector.pipeline.run import Stage
+from detector.pipeline.stored import run_stored_stage
 from detector.records import Proposals
 
 NO_PROPOSALS = Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
@@ -29,38 +32,22 @@ def run_propose(stage: Stage, config: Config, dataset: Dataset, group: Group | N
     group share the images; the store is the same whatever their number, and however often they were killed.
     """
     group = group or alone()
-    inputs = proposal_inputs(config, dataset)
-    folder = stage.folder / "store"
-    if group.from_first(stage.is_done(inputs)):
-        return Store.open(folder, key_of(inputs))
-    source = open_source(stage, config, dataset, group.workers(config.engine.workers))
-    if group.is_first:
-        stage.begin(inputs)
-        writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
-    group.wait()  # until an outdated store is gone
-    if not group.is_first:
-        writer = StoreWriter(folder, PROPOSAL_FIELDS, len(dataset), key_of(inputs))
-    _write_shards(writer, source, stage.name, group)
-    group.wait()
-    if group.is_first:
-        counts = np.diff(writer.finish().offsets)
+
+    def prepare() -> Callable[[range], Iterator[Entry]]:
+        source = open_source(stage, config, dataset, group.workers(config.engine.workers))
+        return lambda positions: map(_entry, source.propose(positions))
+
+    def facts(store: Store) -> dict[str, Any]:
+        counts = np.diff(store.offsets)
         empty = dataset.image_ids[counts == 0].tolist()
-        stage.finish(inputs, images=len(dataset), boxes=int(counts.sum()), without_proposals=empty)
-    group.wait()
-    return Store.open(folder, key_of(inputs))
+        return {"images": len(dataset), "boxes": int(counts.sum()), "without_proposals": empty}
+
+    inputs = proposal_inputs(config, dataset)
+    return run_stored_stage(stage, inputs, PROPOSAL_FIELDS, len(dataset), group, prepare, facts)
 
 
-def _write_shards(writer: StoreWriter, source: "FromImages | FromFile", label: str, group: Group) -> None:
-    """Write the shards that are missing, those of this process; it shows its own progress if it is the first."""
-    shards = writer.missing_shards(group.rank, group.world)
-    hidden = None if group.is_first else True
-    left = [writer.left(shard) for shard in shards]
-    with tqdm(total=sum(map(len, left)), desc=label, unit="image", disable=hidden) as progress:
-        for shard, positions in zip(shards, left, strict=True):
-            for proposals in source.propose(positions):
-                writer.append(shard, {"boxes": proposals.boxes, "scores": proposals.scores})
-                progress.update()
-            writer.close_shard(shard)
+def _entry(proposals: Proposals) -> Entry:
+    return {"boxes": proposals.boxes, "scores": proposals.scores}
 
 
 def open_source(stage: Stage, config: Config, dataset: Dataset, workers: int) -> "FromImages | FromFile":

@@ -50,6 +50,16 @@ class RunFolder:
         return self.path / "model" / "region_classifier.safetensors"
 
     @property
+    def svm_path(self) -> Path:
+        """The SVMs on its features."""
+        return self.path / "model" / "svm.safetensors"
+
+    @property
+    def boxes_path(self) -> Path:
+        """The box regressors on its features."""
+        return self.path / "model" / "boxes.safetensors"
+
+    @property
     def classifier_path(self) -> Path:
         """The trained image classifier."""
         return self.path / "model" / "classifier.safetensors"

@@ -12,6 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from detector.files import write_atomically
+from detector.pipeline.best import Best
 from detector.pipeline.distributed import Group
 from detector.pipeline.interrupt import interrupts_noted
 from detector.training.checkpoint import save_checkpoint
@@ -22,7 +23,12 @@ Batch = TypeVar("Batch", bound=StepBatch)
 
 
 def run_steps(
-    trainer: Trainer[Net, Batch], batches: Iterable[Batch], group: Group, checkpoint: Path, log: "MetricsLog"
+    trainer: Trainer[Net, Batch],
+    batches: Iterable[Batch],
+    group: Group,
+    checkpoint: Path,
+    log: "MetricsLog",
+    best: Best | None = None,
 ) -> float | None:
     """Run the remaining steps, of which `batches` are the data; the last loss, None where no step was left.
 
@@ -45,6 +51,8 @@ def run_steps(
                 log.add(result)
                 if trainer.step % settings.log_every == 0 or trainer.step == steps:
                     progress.set_postfix(log.write(trainer.step))
+                if best:
+                    best.consider(trainer)
             stop = group.any(interrupted())
             if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0):
                 save_checkpoint(checkpoint, trainer.state())

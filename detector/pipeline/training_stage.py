@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from detector.errors import ConfigError
+from detector.pipeline.best import Best
 from detector.pipeline.distributed import Group
 from detector.pipeline.run import Stage
 from detector.pipeline.steps import MetricsLog, run_steps
@@ -17,10 +18,10 @@ Net = TypeVar("Net", bound=nn.Module)
 Batch = TypeVar("Batch", bound=StepBatch)
 
 
-def check_shares(batch_size: int, group: Group) -> None:
-    """Raise ConfigError unless the processes of `group` can share a batch out evenly."""
-    if batch_size % group.world:
-        raise ConfigError(f"train.batch_size must be a multiple of the {group.world} processes, got {batch_size}")
+def check_shares(key: str, number: int, group: Group) -> None:
+    """Raise ConfigError unless the processes of `group` can share out the `number` of the setting `key` evenly."""
+    if number % group.world:
+        raise ConfigError(f"{key} must be a multiple of the {group.world} processes, got {number}")
 
 
 def run_training_stage(
@@ -32,10 +33,12 @@ def run_training_stage(
     log: MetricsLog,
     output: Path,
     save: Callable[[Net], None],
+    best: Best | None = None,
 ) -> None:
     """Train to the end, `save` the weights to test at `output`, and finish the stage; nothing where it is done.
 
-    `batches` gives what is left to train on, from the trainer's step on.
+    `batches` gives what is left to train on, from the trainer's step on. The weights to test are the `best`, or
+    without it the last.
     """
     if group.from_first(stage.is_done(inputs) and output.is_file()):
         return
@@ -45,7 +48,10 @@ def run_training_stage(
     checkpoint = stage.folder / "last.pt"
     if state := load_checkpoint(checkpoint):
         trainer.load(state)
-    last = run_steps(trainer, batches(trainer), group, checkpoint, log)
+    last = run_steps(trainer, batches(trainer), group, checkpoint, log, best)
     if group.is_first:
-        save(trainer.tested_network())
-        stage.finish(inputs, steps=trainer.step, last_loss=last)
+        network = trainer.tested_network()
+        facts = best.load(network) if best else {}
+        save(network)
+        stage.finish(inputs, steps=trainer.step, last_loss=last, **facts)
+    group.wait()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from detector.boxes import box_iou
-from detector.records import BACKGROUND, Array, Float32, GroundTruth
+from detector.records import BACKGROUND, FIRST_LABEL, Array, Bool, Float32, GroundTruth
 
 IGNORED = -1  # neither object nor background
 
@@ -24,3 +24,16 @@ def assign(boxes: Float32, truth: GroundTruth, positive_iou: float, exhaustive: 
     classes = np.where(truth.difficult | truth.crowd, IGNORED, truth.labels)
     labels[positive] = classes[best[positive]]
     return labels
+
+
+def negatives_of_classes(boxes: Float32, truth: GroundTruth, complete: Bool, iou: float) -> Bool:
+    """Whether regions (N, 4) are negatives (N, C) of each class, for its SVM (section 2.3, appendix B).
+
+    They are where the image is `complete` (C,) for the class and the region's IoU with each of its objects,
+    difficult and crowd ones included, is under `iou`.
+    """
+    negative = np.tile(complete, (len(boxes), 1))  # (N, C)
+    overlap = box_iou(boxes, truth.boxes)  # (N, G)
+    for label in np.unique(truth.labels):
+        negative[:, label - FIRST_LABEL] &= (overlap[:, truth.labels == label] < iou).all(1)
+    return negative

@@ -14,7 +14,7 @@ from detector.boxes import expand_boxes
 from detector.config import RegionSettings
 from detector.networks.warp import Preprocessing, prepare_image, warp_regions
 from detector.records import Float32, Image
-from detector.training.sample import RegionSampler
+from detector.training.sample import Draw
 
 CACHE_BYTES = 2 << 30  # of decoded images, all workers together
 
@@ -44,7 +44,7 @@ class RegionBatch:
 
 
 class PatchSource(Dataset[Patches]):
-    """The batches by step: `source[step]` depends on the sampler's seed and the step alone.
+    """The batches by step: `source[step]` is made of what `draw(step)` drew.
 
     read_image(position) gives an image of the data set, read_boxes(position) its regions (R, 4) f32;
     distort(image, seed) changes colours, not geometry. Decoded images are kept up to `cache_bytes` in each worker.
@@ -52,14 +52,14 @@ class PatchSource(Dataset[Patches]):
 
     def __init__(
         self,
-        sampler: RegionSampler,
+        draw: Callable[[int], Draw],
         read_image: Callable[[int], Image],
         read_boxes: Callable[[int], Float32],
         distort: Callable[[Image, int], Image],
         region: RegionSettings,
         cache_bytes: int,
     ) -> None:
-        self.sampler = sampler
+        self.draw = draw
         self.read_image = read_image
         self.read_boxes = read_boxes
         self.distort = distort
@@ -67,11 +67,10 @@ class PatchSource(Dataset[Patches]):
         self.cache = ImageCache(cache_bytes)
 
     def __getitem__(self, step: int) -> Patches:
-        draw = self.sampler.draw(step)
-        seeds = np.random.default_rng([self.sampler.seed, step, 1]).integers(0, 2**31, len(draw.label))
+        draw = self.draw(step)
         patches: list[Image] = []
         boxes: list[Float32] = []
-        for image, region, seed in zip(draw.image, draw.region, seeds, strict=True):
+        for image, region, seed in zip(draw.image, draw.region, draw.seed, strict=True):
             position = int(image)
             pixels = self.cache.get(position, self.read_image)
             patch, box = cut_patch(pixels, self.read_boxes(position)[region], self.region)

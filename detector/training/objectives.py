@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.records import BACKGROUND
+from detector.records import BACKGROUND, FIRST_LABEL
 from detector.training.batch import RegionBatch
 from detector.training.images import ImageBatch
 
@@ -49,3 +49,17 @@ class ImageObjective:
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class ObjectObjective:
+    """Cross entropy over the classes alone, of batches without background: the label 1 is the first output."""
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, network: nn.Module, batch: RegionBatch) -> Loss:
+        """The loss of a network with C outputs, and the share of right answers."""
+        logits = network(batch.crops).float()
+        column = batch.labels - FIRST_LABEL
+        loss = functional.cross_entropy(logits, column, label_smoothing=self.label_smoothing)
+        return loss, {"accuracy": (logits.argmax(1) == column).float().mean()}

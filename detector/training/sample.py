@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detector.config import FinetuneSettings
+from detector.config import RegionTraining
 from detector.errors import DataError
 from detector.records import BACKGROUND, FIRST_LABEL, Array, Bool, Int64
 
@@ -12,47 +12,69 @@ CHUNK = 1 << 24  # labels looked at in one go
 
 
 class Draw(NamedTuple):
-    """The regions of one batch, (B,) each: image, region within the image, label, whether to mirror it."""
+    """The regions of one batch, (B,) each: image, region within the image, label, whether to mirror it.
+
+    seed is that of the region's change of colours.
+    """
 
     image: Int64
     region: Int64
     label: Int64
     mirror: Bool
+    seed: Int64
+
+    def share(self, rank: int, world: int) -> "Draw":
+        """The part of process `rank` of `world`; each has its share of the positives, which come first."""
+        part = slice(rank, None, world)
+        return Draw(self.image[part], self.region[part], self.label[part], self.mirror[part], self.seed[part])
 
 
 class RegionSampler:
-    """Draws `positives` regions of all classes together, the rest background, each uniformly with replacement.
+    """Draws `positives` regions that hold objects, the rest background, each uniformly with replacement.
 
     labels (R,) i16 of all regions of the data set, image after image (may be memory-mapped); offsets (n + 1,) i64
-    where each image's begin. A batch depends on (seed, step) alone, so training resumes at any step.
+    where each image's begin. With `class_balance` the classes of the positives are drawn first, each as often as
+    its number of regions to the power 1 - class_balance. A batch depends on (seed, step) alone, so training
+    resumes at any step. In memory it holds the rows of the positives: 8 bytes each.
     """
 
-    def __init__(self, labels: Array, offsets: Int64, settings: FinetuneSettings, seed: int) -> None:
+    def __init__(self, labels: Array, offsets: Int64, settings: RegionTraining, positives: int, seed: int) -> None:
         self.labels = labels
         self.offsets = offsets
         self.settings = settings
+        self.count = positives
         self.seed = seed
-        chunks = [labels[start : start + CHUNK] for start in range(0, len(labels), CHUNK)]
-        starts = range(0, len(labels), CHUNK)
-        found = [np.flatnonzero(c >= FIRST_LABEL) + s for c, s in zip(chunks, starts, strict=True)]
-        self.positives = np.concatenate([np.empty(0, np.int64), *found])  # (P,) rows
-        self.backgrounds = sum(int((chunk == BACKGROUND).sum()) for chunk in chunks)
-        if not len(self.positives):
+        found, self.backgrounds = _positive_rows(labels)
+        if not len(found):
             raise DataError("training needs a region that holds an object, got none in the training split")
-        if not self.backgrounds:
+        if positives < settings.batch_size and not self.backgrounds:
             raise DataError(
                 "training needs background regions, got none: no training image is labelled for every class"
             )
+        classes = labels[found]
+        self.positives = found[np.argsort(classes, kind="stable")]  # (P,) rows, class after class
+        self.per_class = np.bincount(classes)  # (C + 1,)
+        weights = np.where(
+            self.per_class > 0, self.per_class.astype(np.float64) ** (1 - settings.class_balance), 0
+        )
+        self.chances = weights / weights.sum()
 
     def draw(self, step: int) -> Draw:
         """The batch of `step`, positives first."""
         random = np.random.default_rng([self.seed, step])
         count = self.settings.batch_size
-        positives = random.choice(self.positives, self.settings.positives)
+        positives = self._draw_positives(random)
         rows = np.concatenate([positives, self._draw_background(random, count - len(positives))])
         image = np.searchsorted(self.offsets, rows, "right") - 1
         mirror = random.random(count) < 0.5 if self.settings.mirror else np.zeros(count, np.bool_)
-        return Draw(image, rows - self.offsets[image], self.labels[rows].astype(np.int64), mirror)
+        seeds = np.random.default_rng([self.seed, step, 1]).integers(0, 2**31, count)
+        return Draw(image, rows - self.offsets[image], self.labels[rows].astype(np.int64), mirror, seeds)
+
+    def _draw_positives(self, random: np.random.Generator) -> Int64:
+        """Rows of positives, (count,): the class first, then one of its regions."""
+        classes = random.choice(len(self.chances), self.count, p=self.chances)
+        starts = np.cumsum(self.per_class) - self.per_class
+        return self.positives[starts[classes] + random.integers(0, self.per_class[classes])]
 
     def _draw_background(self, random: np.random.Generator, count: int) -> Int64:
         """`count` background rows: draws over all rows, of which the wrong ones are thrown back."""
@@ -61,3 +83,13 @@ class RegionSampler:
             rows = random.integers(0, len(self.labels), 4 * count)
             kept = np.concatenate([kept, rows[self.labels[rows] == BACKGROUND]])
         return kept[:count]
+
+
+def _positive_rows(labels: Array) -> tuple[Int64, int]:
+    """The rows (P,) of labels of classes, and the number of background ones; memory for a chunk at a time."""
+    rows, backgrounds = [np.empty(0, np.int64)], 0
+    for start in range(0, len(labels), CHUNK):
+        chunk = np.asarray(labels[start : start + CHUNK])
+        rows.append(np.flatnonzero(chunk >= FIRST_LABEL) + start)
+        backgrounds += int((chunk == BACKGROUND).sum())
+    return np.concatenate(rows), backgrounds

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, has_area, join_datasets, subset
+from detector.data.dataset import Dataset, all_complete, has_area, join_datasets, subset
 from detector.errors import DataError
 from detector.records import object_table
 
 
 def dataset(*ids: str, name: str = "train") -> Dataset:
-    """Image i has i objects, labelled i + 1, and the blacklisted label i + 1."""
+    """Image i has i objects, labelled i + 1, the blacklisted label i + 1, and is complete for labels to 9 - i."""
     count = len(ids)
     image = np.repeat(np.arange(count), np.arange(count))
     boxes = np.arange(10.0, 10.0 + len(image))[:, None] + np.array([0.0, 0, 20, 20])
@@ -22,7 +22,7 @@ def dataset(*ids: str, name: str = "train") -> Dataset:
         paths=np.array([f"/{image_id}.jpg" for image_id in ids], np.str_),
         sizes=np.stack([np.arange(count) + 40, np.arange(count) + 60], axis=1),
         objects=object_table(image, boxes, image + 1, flags, flags),
-        exhaustive=np.arange(count) % 2 == 0,
+        complete=np.arange(count)[:, None] + np.arange(8) < 9,
         indices=np.arange(count) + 1,
         blacklist=np.stack([np.arange(count), np.arange(count) + 1], axis=1),
         notes=(f"{name}: a note",),
@@ -53,6 +53,25 @@ def test_truth_of_an_image_without_objects_is_empty() -> None:
     assert dataset("x", "y").truth(0).boxes.shape == (0, 4)
 
 
+def test_objects_of_a_blacklisted_class_are_difficult_for_training_alone() -> None:
+    data = with_boxes((0, 0, 20, 20), (5, 5, 30, 30), (9, 9, 30, 30.5))
+    data = replace(
+        data,
+        blacklist=np.array([[1, 1], [0, 3], [0, 2]]),  # the first is of another image
+        objects=replace(data.objects, labels=np.array([1, 2, 1]), difficult=np.array([False, False, True])),
+    )
+    assert data.truth(0).difficult.tolist() == [False, True, True]
+    assert data.objects.difficult.tolist() == [False, False, True]
+
+
+def test_images_are_exhaustive_that_are_complete_for_every_class() -> None:
+    data = dataset("w", "x", "y", "z")
+    assert data.exhaustive.tolist() == [True, True, False, False]
+    assert replace(data, complete=all_complete(4, data.classes)).exhaustive.all()
+    assert all_complete(1000, data.classes).shape == (1000, 8)
+    assert all_complete(1000, data.classes).strides == (0, 0)
+
+
 def test_area_needs_more_than_one_pixel_each_way() -> None:
     boxes = np.array([[0, 0, 1, 5], [0, 0, 1.1, 5], [0, 0, 5, 1], [5, 5, 0, 0]])
     assert has_area(boxes).tolist() == [False, True, False, False]
@@ -68,7 +87,8 @@ def test_subset_takes_along_what_belongs_to_its_images() -> None:
     assert part.objects.boxes[:, 0].tolist() == [13, 14, 15, 10]
     assert part.blacklist.tolist() == [[1, 2], [0, 4]]
     assert part.sizes.tolist() == [[43, 63], [41, 61]]
-    assert part.exhaustive.tolist() == [False, False]
+    assert part.complete.tolist() == [[True] * 6 + [False] * 2, [True] * 8]
+    assert part.exhaustive.tolist() == [False, True]
 
 
 def test_subset_by_mask_keeps_the_order_and_may_be_empty() -> None:
@@ -80,7 +100,7 @@ def test_subset_by_mask_keeps_the_order_and_may_be_empty() -> None:
 def test_join_of_subsets_is_the_whole() -> None:
     data = dataset("w", "x", "y", "z")
     again = join_datasets([subset(data, np.array([0, 1])), subset(data, np.array([2, 3]))])
-    for name in ("image_ids", "paths", "sizes", "exhaustive", "indices", "blacklist"):
+    for name in ("image_ids", "paths", "sizes", "complete", "indices", "blacklist"):
         np.testing.assert_array_equal(getattr(again, name), getattr(data, name))
     for name in ("image", "boxes", "labels"):
         np.testing.assert_array_equal(getattr(again.objects, name), getattr(data.objects, name))

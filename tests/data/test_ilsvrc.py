@@ -1,5 +1,6 @@
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,11 +80,10 @@ def test_train_is_the_union_of_the_lists_by_class(tmp_path: Path, tree: object) 
     data = read_ilsvrc(DataSettings(root=tree(tmp_path)), "train", CLASSES)
     names = [image_id.rpartition("/")[2] for image_id in data.image_ids.tolist()]
     assert sorted(names) == ["ILSVRC2013_train_00000003", "ILSVRC2014_train_00000001", "n00000001_7"]
-    exhaustive = dict(zip(names, data.exhaustive.tolist(), strict=True))
-    assert exhaustive == {
-        "ILSVRC2013_train_00000003": False,
-        "ILSVRC2014_train_00000001": True,
-        "n00000001_7": False,
+    assert dict(zip(names, data.complete.tolist(), strict=True)) == {
+        "ILSVRC2013_train_00000003": [True, False],
+        "ILSVRC2014_train_00000001": [True, True],
+        "n00000001_7": [True, False],
     }
     objects = [len(data.truth(position).labels) for position in range(3)]
     assert dict(zip(names, objects, strict=True)) == {
@@ -123,8 +123,76 @@ def test_split_can_be_a_list_file_over_val_and_train(tmp_path: Path) -> None:
     data = read_ilsvrc(DataSettings(root=root, blacklist=black), str(path), CLASSES)
     assert data.name == "mine"
     assert data.objects.labels.tolist() == [2, 1]
-    assert data.exhaustive.tolist() == [True, False]
+    assert data.complete.tolist() == [[True, False], [True, False]]  # blacklisted; not in the list of class 2
     assert data.blacklist.tolist() == [[0, 2]]  # index 1 is val's first image, not that of train
+    assert data.truth(0).difficult.tolist() == [True]
+    assert data.objects.difficult.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_blacklist_follows_the_official_indices_of_a_part_of_val(tmp_path: Path, by_path: bool) -> None:
+    root = tree_of_2015(tmp_path / "data")
+    lists = tmp_path if by_path else root / "ImageSets" / "DET"
+    path = write_lines(lists / "val1.txt", "ILSVRC2012_val_00000002 2")
+    black = write_lines(tmp_path / "black.txt", "1 n00000001", "2 n00000001")
+    settings = DataSettings(root=root, blacklist=black, train=("val1",))
+    data = read_ilsvrc(settings, str(path) if by_path else "val1", CLASSES)
+    assert data.indices.tolist() == [2]
+    assert data.blacklist.tolist() == [[0, 1]]
+    assert data.complete.tolist() == [[False, True]]
+    assert data.truth(0).difficult.tolist() == [False]  # a dog; cats are blacklisted
+
+
+def test_val_is_complete_and_the_lists_can_be_ignored(tmp_path: Path) -> None:
+    settings = DataSettings(root=tree_of_2015(tmp_path))
+    assert read_ilsvrc(settings, "val", CLASSES).complete.tolist() == [[True, True]] * 2
+    assert not read_ilsvrc(settings, "train", CLASSES).complete.all()
+    ignoring = settings.model_copy(update={"negative_lists": "ignore"})
+    assert read_ilsvrc(ignoring, "train", CLASSES).complete.all()
+    black = write_lines(tmp_path / "black.txt", "2 n00000001")
+    blacklisting = ignoring.model_copy(update={"blacklist": black})
+    assert read_ilsvrc(blacklisting, "val", CLASSES).complete.tolist() == [[True, True], [False, True]]
+
+
+def test_listed_train_image_of_another_name_is_complete_for_nothing(tmp_path: Path) -> None:
+    root = tree_of_2015(tmp_path / "data")
+    for name in ("new_1", "new_2"):
+        write_image(root / "Data" / "DET" / "train" / f"{name}.JPEG")
+    path = write_lines(tmp_path / "mine.txt", "new_1 1", "ILSVRC2014_train_00000001 2", "new_2 3")
+    data = read_ilsvrc(DataSettings(root=root), str(path), CLASSES)
+    assert data.complete.tolist() == [[False, False], [True, True], [False, False]]
+
+
+@pytest.mark.parametrize("tree", [tree_of_2015, tree_of_2014])
+def test_training_can_be_limited_to_some_positives_of_each_class(tmp_path: Path, tree: object) -> None:
+    assert callable(tree)
+    settings = DataSettings(root=tree(tmp_path), train_positives=2)
+    data = read_ilsvrc(settings, "train", CLASSES)
+    names = [image_id.rpartition("/")[2] for image_id in data.image_ids.tolist()]
+    assert sorted(names) == ["ILSVRC2014_train_00000001", "n00000001_7"]  # positive of a class, not merely listed
+    assert dict(zip(names, data.complete[:, 1].tolist(), strict=True))["n00000001_7"] is False
+    assert "at most 2 positives of each of the classes' lists" in data.notes[0]
+    one = read_ilsvrc(settings.model_copy(update={"train_positives": 1}), "train", CLASSES)
+    assert set(one.image_ids) < set(data.image_ids)
+    assert len(one) == 1
+
+
+def test_positives_cannot_be_chosen_without_lists_by_class(tmp_path: Path) -> None:
+    lists = tree_of_2015(tmp_path) / "ImageSets" / "DET"
+    for number in (1, 2):
+        (lists / f"train_{number}.txt").unlink()
+    write_lines(lists / "train.txt", "ILSVRC2013_train/n00000001/n00000001_7 1")
+    with pytest.raises(DataError, match=r"must be there for data\.train_positives, got none \(.*ImageSets/DET\)$"):
+        read_ilsvrc(DataSettings(root=tmp_path, train_positives=5), "train", CLASSES)
+
+
+@pytest.mark.parametrize("others", [{"format": "voc"}, {"train": ("val1",)}])
+def test_positives_are_for_the_train_split_of_ilsvrc(others: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match="train_positives must be 0 without the split train of format ilsvrc, got 3"
+    ):
+        DataSettings.model_validate({"train_positives": 3, **others})
+    assert DataSettings(train=("val1", "train"), train_positives=3).train_positives == 3
 
 
 def test_test_split_needs_no_annotations(tmp_path: Path) -> None:

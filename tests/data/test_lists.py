@@ -5,7 +5,7 @@ import pytest
 from trees import write_lines
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
-from detector.data.lists import read_blacklist, read_image_list, read_train_lists
+from detector.data.lists import read_blacklist, read_image_list
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"), ("n01", "n02"))
@@ -88,42 +88,6 @@ def test_wrong_line_of_a_blacklist_is_named(tmp_path: Path, line: str, message: 
     with pytest.raises(DataError) as caught:
         read_blacklist(write_lines(tmp_path / "black.txt", "1 n01", line), np.array([1]), CLASSES)
     assert message in str(caught.value)
-
-
-def test_train_lists_of_2015_are_joined_and_tell_what_is_exhaustive(tmp_path: Path) -> None:
-    write_lines(tmp_path / "train_1.txt", "b 1", "a -1", "c 1", "d 0")
-    write_lines(tmp_path / "train_2.txt", "a 1", "b -1", "d -1")
-    write_lines(tmp_path / "train_small.txt", "another kind of list")
-    lists = read_train_lists(tmp_path, num_classes=2)
-    assert lists is not None
-    assert lists[0] == ["a", "b", "c", "d"]
-    assert lists[1].tolist() == [True, True, False, False]  # c: not listed for class 2; d: partial
-
-
-def test_train_lists_of_2014_tell_the_same(tmp_path: Path) -> None:
-    write_lines(tmp_path / "train_pos_1.txt", "b", "c")
-    write_lines(tmp_path / "train_neg_1.txt", "a")
-    write_lines(tmp_path / "train_part_1.txt", "d")
-    write_lines(tmp_path / "train_pos_2.txt", "a")
-    write_lines(tmp_path / "train_neg_2.txt", "b", "d")
-    write_lines(tmp_path / "train_part_2.txt")
-    lists = read_train_lists(tmp_path, num_classes=2)
-    assert lists is not None
-    assert lists[0] == ["a", "b", "c", "d"]
-    assert lists[1].tolist() == [True, True, False, False]
-
-
-def test_folder_without_train_lists_has_none(tmp_path: Path) -> None:
-    write_lines(tmp_path / "train.txt", "a 1")
-    assert read_train_lists(tmp_path, num_classes=2) is None
-
-
-@pytest.mark.parametrize("line", ["a 2", "a", "a 1 1"])
-def test_wrong_line_of_a_train_list_is_named(tmp_path: Path, line: str) -> None:
-    path = write_lines(tmp_path / "train_1.txt", "b 1", line, "c 1")
-    with pytest.raises(DataError) as caught:
-        read_train_lists(tmp_path, num_classes=1)
-    assert f"{path}:2 must read <image id> <1, 0 or -1>, got {line!r}" in str(caught.value)
 
 
 @pytest.mark.shared

@@ -5,7 +5,7 @@ from detector.evaluation.matching import (
     FALSE_POSITIVE,
     IGNORED,
     TRUE_POSITIVE,
-    Outcomes,
+    Matches,
     ilsvrc_thresholds,
     match_ilsvrc,
     match_voc,
@@ -42,8 +42,8 @@ def ilsvrc(found: DetectionTable, truth: ObjectTable) -> list[int]:
     return _list(match_ilsvrc(truth, found, NO_BLACKLIST))
 
 
-def _list(outcomes: Outcomes) -> list[int]:
-    return [int(value) for value in outcomes]
+def _list(matches: Matches) -> list[int]:
+    return [int(value) for value in matches.outcomes]
 
 
 def test_threshold_of_a_small_object_is_lower() -> None:
@@ -99,8 +99,8 @@ def test_difficult_object_is_ignored_by_voc_and_counts_for_ilsvrc() -> None:
 def test_detections_of_a_blacklisted_image_and_class_are_ignored() -> None:
     truth = objects((0, 1, FIRST), (1, 1, FIRST))
     found = ranked((0, 1, FIRST), (0, 1, SECOND), (0, 2, FIRST), (1, 1, FIRST))
-    outcomes = match_ilsvrc(truth, found, np.array([[0, 1]], np.int64))
-    assert _list(outcomes) == [IGNORED, IGNORED, FALSE_POSITIVE, TRUE_POSITIVE]
+    matches = match_ilsvrc(truth, found, np.array([[0, 1]], np.int64))
+    assert _list(matches) == [IGNORED, IGNORED, FALSE_POSITIVE, TRUE_POSITIVE]
 
 
 @pytest.mark.parametrize("box", [(50, 50, 40, 40), (50, 50, 50, 50), (0, 0, -10, -10)])
@@ -114,3 +114,11 @@ def test_nothing_matches_nothing() -> None:
     assert ilsvrc(ranked(), objects((0, 1, FIRST))) == []
     assert ilsvrc(ranked((0, 1, FIRST)), objects()) == [FALSE_POSITIVE]
     assert _list(match_voc(objects(), ranked())) == []
+
+
+def test_matches_tell_which_object_was_hit() -> None:
+    truth = objects((1, 1, FIRST), (0, 1, SECOND), (0, 1, FIRST))
+    found = ranked((0, 1, FIRST), (0, 1, SHIFTED), (0, 1, (500, 0, 510, 10)))
+    assert match_ilsvrc(truth, found, NO_BLACKLIST).objects.tolist() == [2, 1, -1]
+    assert match_voc(truth, found).objects.tolist() == [2, 2, -1]  # the second is a false positive
+    assert match_voc(objects(), found).objects.tolist() == [-1, -1, -1]

@@ -105,6 +105,6 @@ def test_an_engine_is_loaded_from_a_file_with_the_regions_it_was_trained_on(tmp_
     save_model(tmp_path / "m.safetensors", network, IMAGENET, region=REGION.model_dump())
     settings = EngineSettings(device="cpu", precision="fp32")
     loaded = RegionEngine.load(tmp_path / "m.safetensors", settings=settings)
-    assert loaded.region == REGION
+    assert loaded.crops.region == REGION
     one, two = (next(e.score(images)) for e in (loaded, RegionEngine(network, IMAGENET, REGION, settings)))
     np.testing.assert_array_equal(one.probs, two.probs)

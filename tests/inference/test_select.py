@@ -4,37 +4,36 @@ from oracles_boxes import greedy_nms, random_boxes
 
 from detector.config import DetectSettings
 from detector.inference.select import keep_best_of_each_class, select
-from detector.records import DetectionTable, RegionScores
+from detector.inference.score import unrefined
+from detector.records import ClassScores, DetectionTable
 
 
-def scores(boxes: list[list[float]], probs: list[list[float]]) -> RegionScores:
-    return RegionScores(np.array(boxes, np.float32).reshape(-1, 4), np.array(probs, np.float32).reshape(-1, 3))
+def scores(boxes: list[list[float]], probs: list[list[float]]) -> ClassScores:
+    return unrefined(np.array(boxes, np.float32).reshape(-1, 4), np.array(probs, np.float32).reshape(-1, 2))
 
 
-SAME_TWICE = scores(
-    [[0, 0, 10, 10], [0, 0, 10, 11], [40, 40, 50, 50]], [[0.1, 0.8, 0.1], [0.2, 0.3, 0.5], [1, 0, 0]]
-)
+SAME_TWICE = scores([[0, 0, 10, 10], [0, 0, 10, 11], [40, 40, 50, 50]], [[0.8, 0.1], [0.3, 0.5], [0, 0]])
 
 
 def test_a_box_is_suppressed_by_a_better_one_of_its_own_class_only() -> None:
-    found = select(SAME_TWICE, DetectSettings(min_score=0.2))
+    found = select(SAME_TWICE, 0.2, DetectSettings())
     assert found.labels.tolist() == [1, 2]
     assert found.scores.tolist() == pytest.approx([0.8, 0.5])
 
 
 def test_background_is_never_a_detection_and_low_scores_are_dropped() -> None:
-    found = select(SAME_TWICE, DetectSettings(min_score=0.01))
+    found = select(SAME_TWICE, 0.01, DetectSettings())
     assert set(found.labels.tolist()) == {1, 2}
-    assert not len(select(SAME_TWICE, DetectSettings(min_score=0.9)).labels)
+    assert not len(select(SAME_TWICE, 0.9, DetectSettings()).labels)
 
 
 def test_only_the_best_of_an_image_are_kept_when_asked() -> None:
-    found = select(SAME_TWICE, DetectSettings(min_score=0.01, max_per_image=1))
+    found = select(SAME_TWICE, 0.01, DetectSettings(max_per_image=1))
     assert (found.labels.tolist(), found.boxes.tolist()) == ([1], [[0, 0, 10, 10]])
 
 
 def test_no_regions_give_no_detections() -> None:
-    assert len(select(scores([], []), DetectSettings()).labels) == 0
+    assert len(select(scores([], []), 0.001, DetectSettings()).labels) == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -42,7 +41,7 @@ def test_selection_equals_the_plain_loop_over_classes(seed: int) -> None:
     random = np.random.default_rng(seed)
     boxes = random_boxes(random, 60)
     probs = random.dirichlet(np.ones(5), 60).round(1).astype(np.float32)
-    found = select(RegionScores(boxes, probs), DetectSettings(min_score=0.1, nms_iou=0.3))
+    found = select(unrefined(boxes, probs[:, 1:]), 0.1, DetectSettings(nms_iou=0.3))
     wanted = []
     for label in range(1, 5):
         rows = [row for row in range(60) if probs[row, label] >= np.float32(0.1)]

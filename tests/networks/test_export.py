@@ -17,7 +17,8 @@ from detector.networks.export import export_onnx
 from detector.networks.googlenet import Variant
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
-from detector.networks.weights import preprocessing_of, state_hash
+from detector.networks.safetensors_files import state_hash
+from detector.networks.weights import preprocessing_of
 
 CLASSES = ["cat", "chat botté", "犬"]
 CASES: list[tuple[Variant, int]] = [("paper", 64), ("paper_bn", 64), ("torchvision", 224)]

@@ -15,6 +15,7 @@ from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.layer_names import BVLC_LAYERS
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, IMAGENET, normalise
+from detector.networks.safetensors_files import state_hash
 from detector.networks.weights import (
     load_heads,
     load_model,
@@ -23,7 +24,6 @@ from detector.networks.weights import (
     preprocessing_of,
     read_weights,
     save_model,
-    state_hash,
 )
 
 Arrays = dict[str, np.ndarray]

@@ -5,6 +5,7 @@ import numpy as np
 
 from detector.config import Config
 from detector.data.readers import open_dataset
+from detector.pipeline.distributed import alone
 from detector.pipeline.evaluate import draw_pictures, run_evaluate
 from detector.pipeline.run import RunFolder
 from detector.records import DetectionTable, take
@@ -24,6 +25,6 @@ def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Pa
     dataset = open_dataset(tiny_config.data, tiny_config.data.test)
     bare = replace(dataset, objects=take(dataset.objects, np.empty(0, np.int64)))
     run = RunFolder(tmp_path)
-    report = run_evaluate(run.stage("evaluate"), tiny_config, bare, NONE, tmp_path / "none", tmp_path / "report")
-    assert report is None
+    stage, folder = run.stage("evaluate"), tmp_path / "report"
+    assert run_evaluate(stage, tiny_config, bare, {"softmax": NONE}, {}, folder, alone()) is None
     assert not (tmp_path / "report").exists()

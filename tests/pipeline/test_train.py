@@ -18,9 +18,10 @@ from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.networks.weights import load_model
-from detector.pipeline.detect import run_detect
-from detector.pipeline.finetune import TrainingRegions
+from detector.pipeline.detect import Detector, run_detect
+from detector.pipeline.distributed import alone
 from detector.pipeline.propose import run_propose
+from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
 from detector.training.batch import RegionBatch
@@ -47,9 +48,9 @@ def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished)
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?http""", page)
     assert "mean AP" in outcome_text(outcome)
     assert read_classes(run.path / "classes.csv") == outcome.dataset.classes
-    for name in ("config.yaml", "environment.json", "metrics.csv", "stages/detect/val/submission.txt"):
+    for name in ("config.yaml", "environment.json", "metrics.csv", "stages/detect/val/softmax/submission.txt"):
         assert (run.path / name).stat().st_size, name
-    assert isinstance(json.loads((run.path / "stages/detect/val/results.json").read_text()), list)
+    assert isinstance(json.loads((run.path / "stages/detect/val/softmax/results.json").read_text()), list)
 
 
 def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished) -> None:
@@ -83,7 +84,7 @@ def test_a_changed_setting_repeats_only_what_depends_on_it(finished_run: Finishe
     stricter = tiny_config.detect.model_copy(update={"nms_iou": 0.2})
     run_training(run, tiny_config.model_copy(update={"detect": stricter}))
     assert {stage for event, stage in events(run)[before:] if event == "stage done"} == {
-        "detect/val",
+        "detect/val/softmax",
         "evaluate/val",
     }
     run_training(run, tiny_config)
@@ -119,7 +120,16 @@ def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_con
     swapped = replace(outcome.dataset, classes=ClassList((second, first)))
     store = run_propose(run.stage("propose", "val"), tiny_config, swapped)
     with pytest.raises(DataError, match=f"got 2 classes for 2, and '{second}' for '{first}'"):
-        run_detect(run.stage("detect", "swapped"), tiny_config, swapped, store, run.model_path)
+        run_detect(
+            run.stage("detect", "swapped"),
+            tiny_config,
+            swapped,
+            store,
+            None,
+            Detector(run.model_path),
+            "softmax",
+            alone(),
+        )
 
 
 def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> None:
@@ -146,7 +156,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
     run = finished_run[0]
     for name in (
         "report/metrics.json",
-        "stages/detect/val/submission.txt",
+        "stages/detect/val/softmax/submission.txt",
         "stages/propose/train/store/boxes.npy",
     ):
         assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name

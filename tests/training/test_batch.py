@@ -38,8 +38,8 @@ def untouched(image: Image, seed: int) -> Image:
 def make_source(distort: object = untouched) -> PatchSource:
     labels = np.array([1, 0, 0, 2, 0, 0] * 3, np.int16)
     settings = FinetuneSettings(batch_size=10, positives=3)
-    sampler = RegionSampler(labels, np.arange(4) * 6, settings, seed=0)
-    return PatchSource(sampler, picture, boxes_of, distort, REGION, cache_bytes=30_000)  # type: ignore[arg-type]
+    sampler = RegionSampler(labels, np.arange(4) * 6, settings, 3, seed=0)
+    return PatchSource(sampler.draw, picture, boxes_of, distort, REGION, cache_bytes=30_000)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("box", [[5.5, 7.2, 30.1, 20.9], [0, 0, 70, 50], [0, 40, 9, 50], [60.5, 0, 70, 3]])
@@ -57,7 +57,7 @@ def test_a_warped_patch_equals_the_warp_of_the_whole_image(box: list[float]) -> 
 def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so() -> None:
     source = make_source()
     batch = warp_patches(source[4], IMAGENET, REGION, CPU)
-    draw = source.sampler.draw(4)
+    draw = source.draw(4)
     assert draw.mirror.any()
     assert batch.labels.tolist() == draw.label.tolist()
     for crop, image, region, mirror in zip(batch.crops, draw.image, draw.region, draw.mirror, strict=True):

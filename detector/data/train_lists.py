@@ -1,0 +1,155 @@
+"""ILSVRC-DET's lists of training images by class: which images show a class, and where it is known to be missing.
+
+Class X has train_X.txt with lines `<id> <1|0|-1>`, or train_pos_X.txt, train_part_X.txt and train_neg_X.txt with
+lines `<id>`: of its objects all are boxed in the image, or some, or there is none. Most images are listed for a
+few classes only; in these nothing is known of the others.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from detector.data.classes import ClassList, ilsvrc_det_classes
+from detector.data.lists import read_lines, read_text
+from detector.errors import DataError
+from detector.records import FIRST_LABEL, Array, Bool, Int64
+
+LIST_NAME = re.compile(r"train_(?:(pos|part|neg)_)?(\d+)\.txt")
+POSITIVE, PARTIAL, NEGATIVE = 1, 0, -1
+FLAGS = {"1": POSITIVE, "0": PARTIAL, "-1": NEGATIVE}
+KINDS = {"pos": POSITIVE, "part": PARTIAL, "neg": NEGATIVE}
+NOWHERE = -1
+
+Entries = tuple[Array, Array]  # of a class's lists: places of images i32, flags i8
+
+
+@dataclass(frozen=True, eq=False)
+class TrainLists:
+    """The union of all classes' lists.
+
+    ids (n) sorted; complete (n, C) bool: the image is listed as positive or negative of the class, and not as
+    partial; positives: of each class the rows (K,) i64, rising, of the images listed as positive.
+    """
+
+    ids: list[str]
+    complete: Bool
+    positives: tuple[Int64, ...]
+
+
+def read_train_lists(folder: Path, classes: ClassList) -> TrainLists | None:
+    """The lists of all classes in `folder`, None where there is none; DataError names a wrong list or line.
+
+    The numbers in their names are labels; but where `classes` are ILSVRC-DET's own in another order, they are
+    the numbers of its own.
+    """
+    paths = _paths_by_label(folder, classes)
+    if not paths:
+        return None
+    places: defaultdict[str, int] = defaultdict()
+    places.default_factory = places.__len__  # a new id gets the next place
+    entries = {label: _read_entries(lists, places) for label, lists in paths.items()}
+    ids = sorted(places)
+    row_of = np.empty(len(ids), np.int64)
+    row_of[[places[image_id] for image_id in ids]] = np.arange(len(ids))
+    return TrainLists(ids, _completeness(entries, row_of, len(classes)), _positives(entries, row_of, len(classes)))
+
+
+def draw_positives(lists: TrainLists, most: int) -> Int64:
+    """Rows (K,), rising, of the images drawn: of each class at most `most` of those listed as positive.
+
+    The draw is random but depends on the lists alone, each class having a generator of its own; so a class's
+    images with a smaller `most` are among those with a larger one.
+    """
+    drawn = [
+        np.random.default_rng(label).permutation(rows)[:most]
+        for label, rows in enumerate(lists.positives, FIRST_LABEL)
+    ]
+    return np.unique(np.concatenate(drawn))
+
+
+def completeness_of(ids: Sequence[str], lists: TrainLists) -> Bool:
+    """`lists.complete` (n, C) of the images `ids`, False in the rows of those that are not listed.
+
+    An image is found by its id, or by the last part of it where only one listed image has that.
+    """
+    by_name: dict[str, int] = {}
+    for row, image_id in enumerate(lists.ids):
+        name = image_id.rpartition("/")[2]
+        by_name[name] = NOWHERE if name in by_name else row
+    by_id = {image_id: row for row, image_id in enumerate(lists.ids)}
+    rows = np.array([by_id.get(i, by_name.get(i.rpartition("/")[2], NOWHERE)) for i in ids], np.int64)
+    listed = rows != NOWHERE
+    complete = np.zeros((len(rows), lists.complete.shape[1]), np.bool_)
+    complete[listed] = lists.complete[rows[listed]]
+    return complete
+
+
+def _paths_by_label(folder: Path, classes: ClassList) -> dict[int, list[tuple[Path, int | None]]]:
+    """The lists of each class with the flag of all their images, None where each line has its own."""
+    labels = _labels_by_number(classes)
+    paths: dict[int, list[tuple[Path, int | None]]] = {}
+    for path in sorted(folder.glob("train_*.txt")):
+        if match := LIST_NAME.fullmatch(path.name):
+            label = labels.get(int(match[2]))
+            if label is None:
+                raise DataError(
+                    f"list of training images must be of a class in 1..{len(classes)}, got {match[2]} ({path})"
+                )
+            paths.setdefault(label, []).append((path, KINDS[match[1]] if match[1] else None))
+    return paths
+
+
+def _labels_by_number(classes: ClassList) -> dict[int, int]:
+    official = ilsvrc_det_classes().wnids
+    if set(classes.wnids) == set(official):
+        return {number: classes.wnids.index(wnid) + FIRST_LABEL for number, wnid in enumerate(official, 1)}
+    return {label: label for label in range(FIRST_LABEL, len(classes) + FIRST_LABEL)}
+
+
+def _read_entries(lists: Sequence[tuple[Path, int | None]], places: defaultdict[str, int]) -> Entries:
+    """The images of one class's lists, as places in `places`, which grows, with their flags."""
+    parts = [_read_list(path, flag, places) for path, flag in lists]
+    return np.concatenate([rows for rows, _ in parts]), np.concatenate([flags for _, flags in parts])
+
+
+def _read_list(path: Path, flag: int | None, places: defaultdict[str, int]) -> Entries:
+    words = read_text(path).split()
+    if flag is None:
+        ids = words[0::2]
+        try:
+            flags = np.fromiter(map(FLAGS.__getitem__, words[1::2]), np.int8)
+        except KeyError:
+            _refuse(path)
+        if len(flags) != len(ids):
+            _refuse(path)
+    else:
+        ids, flags = words, np.full(len(words), flag, np.int8)
+    return np.fromiter(map(places.__getitem__, ids), np.int32, len(ids)), flags
+
+
+def _refuse(path: Path) -> NoReturn:
+    """Name the first wrong line; slower than the reading that found the list wrong."""
+    for line, words in read_lines(path):
+        if len(words) != 2 or words[1] not in FLAGS:
+            raise DataError(f"{path}:{line} must read <image id> <1, 0 or -1>, got {' '.join(words)!r}")
+    raise DataError(f"{path} must have lines of <image id> <1, 0 or -1>")
+
+
+def _completeness(entries: dict[int, Entries], row_of: Int64, num_classes: int) -> Bool:
+    complete = np.zeros((len(row_of), num_classes), np.bool_)
+    for label, (places, flags) in entries.items():
+        column = complete[:, label - FIRST_LABEL]
+        column[row_of[places]] = True
+        column[row_of[places[flags == PARTIAL]]] = False  # last, should an image be listed twice
+    return complete
+
+
+def _positives(entries: dict[int, Entries], row_of: Int64, num_classes: int) -> tuple[Int64, ...]:
+    nothing = (np.empty(0, np.int32), np.empty(0, np.int8))
+    listed = [entries.get(label, nothing) for label in range(FIRST_LABEL, num_classes + FIRST_LABEL)]
+    return tuple(np.unique(row_of[places[flags == POSITIVE]]) for places, flags in listed)

@@ -1,0 +1,129 @@
+"""What is made of a trained network's maps: class probabilities, SVM scores, better boxes.
+
+R-CNN (arXiv 1311.2524, sections 2.3 and C): linear SVMs and ridge regressors on the features of the fine-tuned
+network, each a linear map once it is trained.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detector.errors import DataError
+from detector.networks.googlenet import FEATURES
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.safetensors_files import read_tensors, write_tensors
+
+KIND = "head"  # key of the metadata
+
+
+class SvmHead(nn.Module):
+    """One linear SVM a class: features (N, 1024), as pooled, to scores (N, C)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)  # (C, 1024)
+        self.register_buffer("bias", bias)  # (C,)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores (N, C) of features (N, 1024)."""
+        return functional.linear(features, self.weight, self.bias)
+
+
+class BoxHead(nn.Module):
+    """One box regressor a class: the map of 5b, averaged in `grid` x `grid` cells, to offsets (N, C, 4)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)  # (C, 4, 1024 * grid * grid)
+        self.register_buffer("bias", bias)  # (C, 4)
+
+    @property
+    def grid(self) -> int:
+        """Cells along a side."""
+        return round((self.weight.shape[2] / FEATURES) ** 0.5)
+
+    def forward(self, last_map: Tensor) -> Tensor:
+        """Offsets (N, C, 4), as `encode_boxes` gives them, of maps (N, 1024, h, w)."""
+        cells = pool_cells(last_map, self.grid)
+        return functional.linear(cells, self.weight.flatten(0, 1), self.bias.flatten()).view(-1, *self.bias.shape)
+
+
+def pool_cells(last_map: Tensor, grid: int) -> Tensor:
+    """Features (N, 1024 * grid * grid) f32: averages of maps (N, 1024, h, w) in grid x grid cells."""
+    return functional.adaptive_avg_pool2d(last_map.float(), grid).flatten(1)
+
+
+class Probabilities(nn.Module):
+    """Crops (B, 3, S, S) to `features` (B, 1024) and `probs` (B, outputs), f32."""
+
+    def __init__(self, network: RegionClassifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """Both, in one pass."""
+        features = self.network.features(crops)
+        return {"features": features.float(), "probs": self.network.classify(features).float().softmax(1)}
+
+
+class FeaturesAndMoves(nn.Module):
+    """Crops (B, 3, S, S) to `features` (B, 1024), and with a box head `moves` (B, C, 4), offsets of boxes, f32."""
+
+    def __init__(self, network: RegionClassifier, boxes: BoxHead | None) -> None:
+        super().__init__()
+        self.network = network
+        self.boxes = boxes
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """Both, in one pass."""
+        last_map = self.network.backbone(crops)
+        found = {"features": self.network.pool(last_map).float()}
+        return found if self.boxes is None else found | {"moves": self.boxes(last_map)}
+
+
+class Cells(nn.Module):
+    """Crops (B, 3, S, S) to `cells` (B, 1024 * grid * grid) f32, what a box head sees."""
+
+    def __init__(self, network: RegionClassifier, grid: int) -> None:
+        super().__init__()
+        self.network = network
+        self.grid = grid
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """The averages in the cells."""
+        return {"cells": pool_cells(self.network.backbone(crops), self.grid)}
+
+
+def save_head(path: Path, head: SvmHead | BoxHead, **facts: Any) -> None:
+    """Write `head` as safetensors with `facts` (JSON values)."""
+    write_tensors(path, head.state_dict(), {KIND: type(head).__name__, **facts})
+
+
+def load_svm(path: Path) -> SvmHead:
+    """The SVMs that `save_head` wrote; DataError for any other file."""
+    return SvmHead(*_read_head(path, SvmHead.__name__))
+
+
+def load_boxes(path: Path) -> BoxHead:
+    """The box regressors that `save_head` wrote; DataError for any other file."""
+    return BoxHead(*_read_head(path, BoxHead.__name__))
+
+
+class _Parameters(NamedTuple):
+    weight: Tensor
+    bias: Tensor
+
+
+def _read_head(path: Path, kind: str) -> _Parameters:
+    state, facts = read_tensors(path)
+    if facts.get(KIND) != kind or state.keys() != set(_Parameters._fields):
+        raise DataError(f"weights must be a {kind}'s, got another file ({path})")
+    return _Parameters(**state)

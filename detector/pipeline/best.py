@@ -1,0 +1,52 @@
+"""Keeping the best weights of a training, judged on data that it does not train on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from torch import nn
+
+from detector.pipeline.run import RunFolder
+from detector.training.checkpoint import load_checkpoint, save_checkpoint
+from detector.training.loop import StepBatch, Trainer
+
+Net = TypeVar("Net", bound=nn.Module)
+Batch = TypeVar("Batch", bound=StepBatch)
+SIGN = {"loss": -1, "accuracy": 1}
+
+
+@dataclass
+class Best:
+    """The weights with the best `metric`, at `path` with their step; of equal ones the earliest.
+
+    measure(network) gives the numbers of the network's weights, always of the same data; `every` is in steps.
+    """
+
+    metric: Literal["loss", "accuracy"]
+    every: int
+    path: Path
+    run: RunFolder
+    measure: Callable[[nn.Module], dict[str, float]]
+
+    def consider(self, trainer: Trainer[Net, Batch]) -> None:
+        """Judge the trainer's weights where their turn has come, and keep them if none were better."""
+        if trainer.step % self.every and trainer.step != trainer.schedule.steps:
+            return
+        network = trainer.tested_network()
+        was_training = network.training
+        found = self.measure(network.eval())
+        network.train(was_training)
+        self.run.log("judged", step=trainer.step, **found)
+        kept = load_checkpoint(self.path)
+        if kept is None or SIGN[self.metric] * (found[self.metric] - kept["value"]) > 0:
+            state = {"step": trainer.step, "value": found[self.metric], "network": network.state_dict()}
+            save_checkpoint(self.path, state)
+
+    def load(self, network: nn.Module) -> dict[str, Any]:
+        """Load the best weights into `network`; their step and value."""
+        kept = load_checkpoint(self.path)
+        if kept is None:
+            return {}
+        network.load_state_dict(kept["network"])
+        return {"best_step": kept["step"], f"best_{self.metric}": kept["value"]}

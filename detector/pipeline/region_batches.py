@@ -1,0 +1,104 @@
+"""Stage `labels`, and the batches that are drawn from a data set's labelled regions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from detector.config import Config, RegionTraining
+from detector.data.augment import PhotometricAugment
+from detector.data.dataset import Dataset
+from detector.data.journal import Fields
+from detector.data.stores import Store
+from detector.networks.warp import Preprocessing
+from detector.pipeline.distributed import Group
+from detector.pipeline.regions import read_image_at
+from detector.pipeline.run import Stage
+from detector.pipeline.stored import Make, run_stored_stage
+from detector.records import Array, Float32
+from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, warp_patches
+from detector.training.loading import load_batches
+from detector.training.sample import Draw, RegionSampler
+
+FIELDS: Fields = {"labels": (np.dtype(np.int16), ())}
+
+
+class Regions(Protocol):
+    """Regions of each image of a data set, with labels."""
+
+    dataset: Dataset
+
+    def boxes(self, position: int) -> Float32:
+        """Regions (R, 4) of an image."""
+
+    def labels(self, position: int) -> Array:
+        """Their labels (R,) i16."""
+
+
+Kind = TypeVar("Kind", bound=Regions)
+
+
+@dataclass(frozen=True)
+class LabelledRegions(Generic[Kind]):
+    """Regions and the store of their labels: computed once and then memory-mapped."""
+
+    regions: Kind
+    labels: Store
+
+
+def run_labels(stage: Stage, regions: Kind, inputs: dict[str, Any], group: Group) -> LabelledRegions[Kind]:
+    """Label every region of the data set."""
+
+    def prepare() -> Make:
+        return lambda positions: ({"labels": regions.labels(position)} for position in positions)
+
+    def facts(store: Store) -> dict[str, Any]:
+        return {"images": len(store), "regions": int(store.offsets[-1])}
+
+    store = run_stored_stage(stage, inputs, FIELDS, len(regions.dataset), group, prepare, facts)
+    return LabelledRegions(regions, store)
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Turns labelled regions into batches on a device, by the settings of a training."""
+
+    config: Config
+    settings: RegionTraining
+    positives: int
+    preprocessing: Preprocessing
+    device: torch.device
+    workers: int
+
+    def batches(
+        self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
+    ) -> Iterator[RegionBatch]:
+        """The batches of steps first..last - 1: the part of each that is process `rank`'s of `world`."""
+        if first >= last:
+            return iter(())
+        labels = labelled.labels
+        sampler = RegionSampler(
+            labels.field("labels"), labels.offsets, self.settings, self.positives, self.config.seed
+        )
+        distort = PhotometricAugment(self.settings.photometric)
+        distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
+        source = PatchSource(
+            partial(_draw_share, sampler, rank, world),
+            partial(read_image_at, labelled.regions.dataset, self.config.data.exif),
+            labelled.regions.boxes,
+            distort,
+            self.config.region,
+            CACHE_BYTES // max(self.workers, 1),
+        )
+        patches = load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")
+        warp = partial(
+            warp_patches, preprocessing=self.preprocessing, region=self.config.region, device=self.device
+        )
+        return map(warp, patches)
+
+
+def _draw_share(sampler: RegionSampler, rank: int, world: int, step: int) -> Draw:
+    return sampler.draw(step).share(rank, world)

@@ -1,0 +1,62 @@
+"""Stages whose result is a store: shared out over processes, resumed at the image, the same whoever wrote it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tqdm import tqdm
+
+from detector.data.journal import Entry, Fields
+from detector.data.stores import Store, StoreWriter
+from detector.pipeline.distributed import Group
+from detector.pipeline.run import Stage, key_of
+
+SHARD = 64  # images
+
+Make = Callable[[range], Iterator[Entry]]
+
+
+def run_stored_stage(
+    stage: Stage,
+    inputs: Mapping[str, Any],
+    fields: Fields,
+    count: int,
+    group: Group,
+    prepare: Callable[[], Make],
+    facts: Callable[[Store], dict[str, Any]],
+) -> Store:
+    """The stage's store of `count` images, computed where it is not there yet.
+
+    `prepare` gives the function that makes the entries of a range of images; it is called before anything old is
+    removed. Every process of the group must call this. `facts` of the finished store go into the manifest of the
+    stage; it may write further files of the stage, and is called by the first process alone.
+    """
+    key = key_of(inputs)
+    folder = stage.folder / "store"
+    if group.from_first(stage.is_done(inputs) and Store.is_done(folder, key)):
+        return Store.open(folder, key)
+    make = prepare()
+    if group.is_first:
+        stage.begin(inputs)
+        StoreWriter(folder, fields, count, key, SHARD)
+    group.wait()  # until an outdated store is gone
+    writer = StoreWriter(folder, fields, count, key, SHARD)
+    fill(writer, make, stage.name, group)
+    group.wait()
+    if group.is_first:
+        stage.finish(inputs, **facts(writer.finish()))
+    group.wait()
+    return Store.open(folder, key)
+
+
+def fill(writer: StoreWriter, make: Make, label: str, group: Group) -> None:
+    """Write the shards that are missing, those of this process; the first one shows its own progress."""
+    shards = writer.missing_shards(group.rank, group.world)
+    left = [writer.left(shard) for shard in shards]
+    total = sum(map(len, left))
+    hidden = None if group.is_first else True
+    with tqdm(total=total, desc=label, unit="image", disable=hidden) as progress:
+        for shard, positions in zip(shards, left, strict=True):
+            for entry in make(positions):
+                writer.append(shard, entry)
+                progress.update()
+            writer.close_shard(shard)
