@@ -53,7 +53,7 @@ def compare(
         mean_ap=mean_ap,
         difference=float(mean_ap[0] - mean_ap[1]),
         difference_interval=standard_intervals(mean_ap[0] - mean_ap[1], gains),
-        first_better=float(np.mean((np.sign(gains) + 1) / 2)),
+        first_better=_share_positive(gains),
         ap=ap,
         ap_difference=ap[0] - ap[1],
         ap_difference_intervals=standard_intervals(ap[0] - ap[1], aps[0] - aps[1]),
@@ -70,6 +70,12 @@ def changed_images(comparison: Comparison, count: int) -> Int64:
     change = (np.abs(np.diff(comparison.hits, axis=0)) + np.abs(np.diff(comparison.misses, axis=0)))[0]
     order = np.argsort(-change, kind="stable")[:count]
     return order[change[order] > 0]
+
+
+def _share_positive(values: Float64) -> float:
+    """The share of positive ones among the `values` that are not NaN, zeros counting half; NaN of none."""
+    signs = np.sign(values[~np.isnan(values)])
+    return float(np.mean((signs + 1) / 2)) if len(signs) else float("nan")
 
 
 def _per_image(matched: MatchedDetections, outcome: int) -> Int64:

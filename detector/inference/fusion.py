@@ -8,6 +8,7 @@ Boxes without area are dropped, as by its authors' package. Of equal scores the 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numba
@@ -35,12 +36,12 @@ def fuse(
     limit = len(systems) if votes == "capped" else np.inf
 
     def fuse_class(own: Detections) -> Detections:
+        own = take(own, box_area(own.boxes) > 0)
         boxes, scores, sizes = _cluster(own.boxes.astype(np.float64), own.scores.astype(np.float64), iou)
         scores *= np.minimum(sizes, limit) / sum(weights)
         return Detections(boxes.astype(np.float32), own.labels[: len(boxes)], scores.astype(np.float32))
 
-    candidates = [take(found, (found.scores >= min_score) & (box_area(found.boxes) > 0)) for found in systems]
-    return _per_class(_weigh(candidates, weights), fuse_class)
+    return _per_class(_weigh(systems, weights, min_score), fuse_class)
 
 
 def join_systems(systems: Sequence[Detections], weights: Sequence[float], nms_iou: float = 0.5) -> Detections:
@@ -52,11 +53,12 @@ def join_systems(systems: Sequence[Detections], weights: Sequence[float], nms_io
     def suppress(own: Detections) -> Detections:
         return take(own, nms(own.boxes, own.scores, nms_iou))
 
-    return _per_class(_weigh(systems, np.divide(weights, max(weights, default=1)).tolist()), suppress)
+    found = _per_class(_weigh(systems, weights, 0.0), suppress)
+    return replace(found, scores=found.scores / np.float32(max(weights)))
 
 
-def _weigh(systems: Sequence[Detections], weights: Sequence[float]) -> Detections:
-    """All systems' detections, scores times weights, best first; DataError where either makes no sense."""
+def _weigh(systems: Sequence[Detections], weights: Sequence[float], min_score: float) -> Detections:
+    """All systems' detections of at least `min_score`, scores times weights, best first; DataError for bad numbers."""
     if not systems or len(systems) != len(weights):
         raise DataError(f"weights must be one for each of {len(systems)} systems, got {len(weights)}")
     if not all(0 < weight < np.inf for weight in weights):
@@ -65,8 +67,9 @@ def _weigh(systems: Sequence[Detections], weights: Sequence[float]) -> Detection
     if joined.scores.min(initial=0) < 0:
         raise DataError(f"scores of systems must be at least 0, got {joined.scores.min():g} (SVM scores?)")
     factors = np.repeat(np.array(weights, np.float32), [len(found.scores) for found in systems])
-    weighted = Detections(joined.boxes, joined.labels, joined.scores * factors)
-    return take(weighted, np.argsort(-weighted.scores, kind="stable"))
+    weighted = replace(joined, scores=joined.scores * factors)
+    order = np.argsort(-weighted.scores, kind="stable")
+    return take(weighted, order[joined.scores[order] >= min_score])
 
 
 def _per_class(found: Detections, change: Callable[[Detections], Detections]) -> Detections:

@@ -51,11 +51,11 @@ def run_boxes(
 
     def fit(part: int) -> Tensors:
         rows = np.flatnonzero(labels == part + FIRST_LABEL)
-        cells = torch.from_numpy(store.field("cells")[rows].astype(np.float32)) * scale
+        cells = torch.from_numpy(store.field("cells")[rows].astype(np.float32)).to(group.device) * scale
         weight, bias = fit_ridge(
             cells, store.field("regions")[rows], store.field("objects")[rows], config.boxes.ridge
         )
-        return {"weight": weight * scale, "bias": bias}
+        return {"weight": weight.cpu() * scale, "bias": bias.cpu()}
 
     def finish(parts: list[Tensors]) -> dict[str, Any]:
         head = BoxHead(*(torch.stack([part[name] for part in parts]) for name in ("weight", "bias")))

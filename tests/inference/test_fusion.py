@@ -20,7 +20,7 @@ SECOND = detections([[14, 12, 106, 94], [205, 60, 310, 240], [400, 100, 460, 160
 
 
 def random_systems(seed: int, count: int) -> list[Detections]:
-    """Systems that see the same six objects of three classes, each with an error of its own, in 500 x 375 pixels."""
+    """Systems that see the same six objects of three classes, each with its own errors, on 500 x 375 pixels."""
     random = np.random.default_rng(seed)
     corner = random.uniform(0, [300, 225], (6, 2))
     objects = np.concatenate([corner, corner + random.uniform(40, [200, 150], (6, 2))], 1)
