@@ -161,8 +161,8 @@ def _lower_and_keep(boxes, scores, sigma, iou, min_score):  # type: ignore[no-un
 def vote_boxes(kept: Float32, boxes: Float32, scores: Float32, iou: float = 0.5) -> Float32:
     """Box voting (Gidaris and Komodakis, arXiv 1505.01749): each `kept` box as its neighbours' mean, (K, 4).
 
-    The neighbours are those of its class's boxes (N, 4) whose overlap with it is at least `iou`, itself among them.
-    They weigh max(0, score), scores (N,); where none has a positive score the box stays as it is.
+    The neighbours are those of its class's boxes (N, 4) whose overlap with it is at least `iou`, itself among
+    them. They weigh max(0, score), scores (N,); where none has a positive score the box stays as it is.
     """
     voters = np.flatnonzero(scores > 0)
     return _average_neighbours(

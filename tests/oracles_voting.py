@@ -56,7 +56,7 @@ def fuse_one_class(
         clusters[near].append((box, score))
         weight = sum(score for _, score in clusters[near])
         if weight > 0:
-            fused[near] = sum(score * each for each, score in clusters[near]) / weight
+            fused[near] = np.sum([score * each for each, score in clusters[near]], axis=0) / weight
     means = [sum(score for _, score in cluster) / len(cluster) for cluster in clusters]
     votes = [min(len(cluster), systems) / total_weight for cluster in clusters]
     return [[*map(float, box), mean * vote] for box, mean, vote in zip(fused, means, votes, strict=True)]

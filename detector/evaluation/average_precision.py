@@ -5,8 +5,8 @@ import numpy as np
 from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 from detector.records import Float64
 
-ELEVEN_RECALLS = np.arange(11) * 0.1  # as Octave counts 0:0.1:1; the fourth is 0.30000000000000004
-HUNDRED_AND_ONE_RECALLS = np.linspace(0, 1, 101)  # pycocotools' recThrs
+ELEVEN_RECALLS: Float64 = np.arange(11.0) * 0.1  # as Octave counts 0:0.1:1; the fourth is 0.30000000000000004
+HUNDRED_AND_ONE_RECALLS: Float64 = np.linspace(0, 1, 101)  # pycocotools' recThrs
 
 
 def precision_recall(outcomes: Outcomes, objects: int) -> tuple[Float64, Float64]:

@@ -1,13 +1,13 @@
 """How far mAP would move with other images of the same kind: the bootstrap over images.
 
-Images are drawn with replacement, as many as there are, and what was drawn is evaluated (Efron and Tibshirani, "An
-Introduction to the Bootstrap", 1993). Objects and detections of an image stay together. Intervals are the standard
-ones: the estimate and 1.96 standard deviations of the resamples to both sides. Percentiles of the resamples would be
-off centre, because AP is higher on average where fewer different objects count; with many rare classes they can miss
-the estimate itself.
+Images are drawn with replacement, as many as there are, and what was drawn is evaluated (Efron and Tibshirani,
+"An Introduction to the Bootstrap", 1993). Objects and detections of an image stay together. Intervals are the
+standard ones: the estimate and 1.96 standard deviations of the resamples to both sides. Percentiles of the
+resamples would be off centre, because AP is higher on average where fewer different objects count; with many rare
+classes they can miss the estimate itself.
 
-An interval speaks of the choice of test images alone, not of another training run; and that of a class found in
-a handful of images is too narrow.
+An interval speaks of the choice of test images alone, not of another training run; and that of a class with
+objects in a handful of images is too narrow.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What the best-scored false positives are: Hoiem et al., "Diagnosing Error in Object Detectors", ECCV 2012, 3.1.
 
-Differs from the paper: it parts other classes into similar ones, of hand-made groups (animals, vehicles, furniture),
-and the rest; there are no such groups here, and any other class is one kind.
+Differs from the paper: it parts other classes into similar ones, of hand-made groups (animals, vehicles,
+furniture), and the rest; there are no such groups here, and any other class is one kind.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ RANKS = 25 * 2 ** np.arange(8)  # 25 to 3,200 (the paper's figure 4)
 class FalsePositives:
     """How many of each class's best-scored false positives are of each of the `KINDS`.
 
-    counts (C, K, 3) among the first ranks[k] of a class, or all where it has fewer; top (C, 3) among the first N, the
-    number of its objects. kinds (M,) is each matched detection's kind, -1 for those that are no false positives.
+    counts (C, K, 3) are of the first ranks[k] of a class, or of all where it has fewer; top (C, 3) of as many as
+    the class has objects. kinds (M,) is the kind of each detection as matched, -1 if it is no false positive.
     """
 
     ranks: Int64
@@ -36,9 +36,9 @@ class FalsePositives:
 def rank_false_positives(matched: MatchedDetections, ranks: Int64 = RANKS) -> FalsePositives:
     """The kinds of the false positives of `matched`; for COCO at IoU 0.5.
 
-    Localisation: IoU of 0.1 or more with an object of the class, one that was hit before (a duplicate) included;
-    other class: that IoU with an object of another; background: the rest. Only objects that count are looked at, and
-    difficult ones.
+    Localisation: IoU of 0.1 or more with an object of the class, which may have been hit before (a duplicate);
+    other class: that IoU with an object of another class; background: the rest. Blacklisted objects and crowds are
+    not looked at.
     """
     kinds = _kinds(matched)
     rows, edges = group_by_class(matched.detections.labels, matched.num_classes)
@@ -58,8 +58,7 @@ def mean_shares(counts: Int64) -> Float64:
 
 
 def _kinds(matched: MatchedDetections) -> Int64:
-    looked_at = matched.counted | matched.objects.difficult
-    near = nearest_objects(take(matched.objects, looked_at), matched.detections)
+    near = nearest_objects(take(matched.objects, matched.counted | matched.objects.difficult), matched.detections)
     kinds = np.where(near.other_iou >= NEAR, OTHER_CLASS, NOTHING)
     kinds[near.same_iou >= NEAR] = LOCALISATION
     kinds[matched.outcomes[0] != FALSE_POSITIVE] = -1

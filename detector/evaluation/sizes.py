@@ -1,14 +1,15 @@
 """Average precision by the size of the objects.
 
 In a range of areas those objects count that lie in it. A detection keeps the object that it hits in the whole
-evaluation: it counts as a hit if that one is in the range, and is ignored if not. A false positive counts if its own
-box is in the range. Each object and each detection then counts in one range.
+evaluation: it is a hit if that object is in the range, and ignored if not. A false positive counts if its own box
+is in the range, and is ignored if not. So every object and every detection counts in one range.
 
-Differs from pycocotools (APs, APm, APl), which matches anew for each range and prefers objects in it, and which counts
-an object on the edge of two ranges in both; a COCO report has its own numbers beside these.
+Differs from pycocotools (APs, APm, APl), which matches anew for each range, where objects in the range are
+preferred, and which counts an object on the edge of two ranges in both; a COCO report has those numbers.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class SizeReport:
 
 def ap_by_size(matched: MatchedDetections, edges: Float64) -> SizeReport:
     """AP in each of the ranges between the rising `edges` (K + 1,)."""
-    parts = [_within(matched, low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [_within(matched, low, high) for low, high in pairwise(edges)]
     ap = np.stack([class_ap(part) for part in parts])
     return SizeReport(edges, ap, np.stack([part.positives for part in parts]), mean_over_classes(ap))
 

@@ -1,6 +1,5 @@
 """The network on a device, fed with full batches of crops whatever image they come from."""
 
-import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from detector.config import EngineSettings
-from detector.networks.device import choose_batch_size, choose_device, choose_precision
+from detector.inference.backends import make_forward
+from detector.networks.device import choose_batch_size, choose_device
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,14 @@ class BatchRunner:
     """One module on one device; crops of many images share a forward pass.
 
     The module answers crops (B, 3, S, S) with named tensors (B, ...); see `detector.networks.region_heads`.
-    Its part called `network` computes in the engine's precision. It is copied, so the caller's stays as it is.
+    It is copied, so the caller's stays as it is.
     """
 
     def __init__(self, module: nn.Module, crop_size: int, settings: EngineSettings) -> None:
         self.device = choose_device(settings.device)
-        self.precision = choose_precision(settings.precision, self.device)
         self.batch_size = choose_batch_size(settings.batch_size, self.device, crop_size)
         self.crop_size = crop_size
-        placed = copy.deepcopy(module).eval().requires_grad_(False).to(self.device)
-        placed.get_submodule("network").to(self.precision).to(memory_format=torch.channels_last)
-        self.forward = torch.compile(placed) if settings.compile else placed
+        self.forward = make_forward(module, settings, self.batch_size, crop_size)
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
@@ -83,7 +80,6 @@ class _Packer:
         runner = self.runner
         self.crops = torch.empty(
             (runner.batch_size, 3, runner.crop_size, runner.crop_size),
-            dtype=runner.precision,
             device=runner.device,
         ).contiguous(memory_format=torch.channels_last)
 

@@ -58,8 +58,8 @@ def join_systems(systems: Sequence[Detections], weights: Sequence[float], nms_io
 
 
 def _weigh(systems: Sequence[Detections], weights: Sequence[float], min_score: float) -> Detections:
-    """All systems' detections of at least `min_score`, scores times weights, best first; DataError for bad numbers."""
-    if not systems or len(systems) != len(weights):
+    """All systems' detections of at least `min_score`, scores times weights, best first."""
+    if len(systems) != len(weights):
         raise DataError(f"weights must be one for each of {len(systems)} systems, got {len(weights)}")
     if not all(0 < weight < np.inf for weight in weights):
         raise DataError(f"weights must be positive numbers, got {', '.join(map(str, weights))}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from detector.errors import ConfigError
 from detector.files import write_atomically
@@ -47,6 +48,18 @@ def export_onnx(
     onnx.helper.set_model_props(model, {METADATA: json.dumps(facts)})
     with write_atomically(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
+
+
+def traced_onnx(module: nn.Module, crops: Tensor, names: Sequence[str]) -> bytes:
+    """An ONNX model of any module that answers batches of this shape with a tuple, called `names`."""
+    _packages()
+    with _quiet():
+        program = torch.onnx.export(
+            module, (crops,), dynamo=True, input_names=["crops"], output_names=list(names), verbose=False
+        )
+    if program is None:  # never with dynamo=True
+        raise RuntimeError("torch.onnx.export must return a program, got None")
+    return _without_traces(program.model_proto).SerializeToString()
 
 
 def _packages() -> list[Any]:

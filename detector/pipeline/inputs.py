@@ -8,6 +8,7 @@ import numpy as np
 from detector.config import ClassificationConfig, Config, EngineSettings, MultiBoxConfig, TrainingSettings
 from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
+from detector.inference.backends import choose_backend
 from detector.networks.device import choose_device, choose_precision
 from detector.pipeline.run import file_hash
 
@@ -100,7 +101,7 @@ def feature_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[st
         "proposals": proposal_inputs(config, dataset),
         "model": model_hash,
         "region": config.region.model_dump(),
-        "precision": precision_name(config.engine),
+        "engine": engine_name(config.engine),
     }
 
 
@@ -161,6 +162,11 @@ def _training(settings: TrainingSettings) -> dict[str, Any]:
 def precision_name(engine: EngineSettings) -> str:
     """The number format that the network is run in."""
     return str(choose_precision(engine.precision, choose_device(engine.device)))
+
+
+def engine_name(engine: EngineSettings) -> str:
+    """What regions are scored by: backends agree within a tolerance, not to the bit."""
+    return f"{choose_backend(engine)} {precision_name(engine)}"
 
 
 def _hash_arrays(*arrays: np.ndarray[Any, Any]) -> str:

@@ -21,7 +21,7 @@ def test_probabilities_are_means_over_the_first_crops(batch_size: int) -> None:
     torch.nn.init.normal_(network.classifier.weight, std=0.3)
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, size, dtype=np.uint8) for size in ((40, 60, 3), (50, 41, 3))]
-    engine = EngineSettings(device="cpu", precision="fp32", batch_size=batch_size)
+    engine = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=batch_size)
     found = list(ImageClassifier(network, IMAGENET, 32, engine).classify(iter(images), (1, 10)))
     for probs, image in zip(found, images, strict=True):
         with torch.inference_mode():
@@ -33,7 +33,9 @@ def test_probabilities_are_means_over_the_first_crops(batch_size: int) -> None:
 def test_the_bvlc_network_knows_real_photographs_from_one_crop(shared: Path) -> None:
     images = read_labelled_images(shared / "data/ilsvrc_cls_mini", "val", Path("images"))
     network, preprocessing, _ = load_model(shared / "weights/bvlc_googlenet.npz")
-    classifier = ImageClassifier(network, preprocessing, 224, EngineSettings(device="cpu", precision="fp32"))
+    classifier = ImageClassifier(
+        network, preprocessing, 224, EngineSettings(device="cpu", backend="torch", precision="fp32")
+    )
     probs = np.concatenate(list(classifier.classify(read_image(Path(path)) for path in images.paths)))
     guesses = probs.argsort(1)[:, ::-1] + 1
     assert (guesses[:, 0] == images.labels).mean() >= 0.77

@@ -43,7 +43,7 @@ def one_region_a_pass(network: RegionClassifier, image: Image, boxes: Float32) -
 def test_packing_across_images_changes_no_score(batch_size: int) -> None:
     network = make_network()
     images = [make_image(seed, regions) for seed, regions in enumerate([5, 0, 1, 9, 3])]
-    settings = EngineSettings(device="cpu", precision="fp32", batch_size=batch_size)
+    settings = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=batch_size)
     results = list(RegionEngine(network, IMAGENET, REGION, settings).score(images))
     assert len(results) == len(images)
     for result, (image, boxes) in zip(results, images, strict=True):
@@ -60,7 +60,10 @@ def test_an_image_is_given_back_as_soon_as_its_regions_are_scored() -> None:
             yield make_image(seed, 4)
 
     engine = RegionEngine(
-        make_network(), IMAGENET, REGION, EngineSettings(device="cpu", precision="fp32", batch_size=4)
+        make_network(),
+        IMAGENET,
+        REGION,
+        EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4),
     )
     results = engine.score(images())  # type: ignore[arg-type]
     next(results)
@@ -68,14 +71,20 @@ def test_an_image_is_given_back_as_soon_as_its_regions_are_scored() -> None:
 
 
 def test_no_images_give_no_results() -> None:
-    engine = RegionEngine(make_network(), IMAGENET, REGION, EngineSettings(device="cpu", batch_size=4))
+    engine = RegionEngine(
+        make_network(), IMAGENET, REGION, EngineSettings(device="cpu", backend="torch", batch_size=4)
+    )
     assert list(engine.score([])) == []
 
 
 def test_bf16_scores_are_close_to_fp32() -> None:
     network, images = make_network(), [make_image(0, 20)]
     full, half = (
-        next(RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision=p)).score(images))
+        next(
+            RegionEngine(
+                network, IMAGENET, REGION, EngineSettings(device="cpu", backend="torch", precision=p)
+            ).score(images)
+        )
         for p in ("fp32", "bf16")
     )
     np.testing.assert_allclose(full.probs, half.probs, atol=0.03)
@@ -83,7 +92,7 @@ def test_bf16_scores_are_close_to_fp32() -> None:
 
 def test_the_caller_s_network_is_left_as_it_was() -> None:
     network = make_network().train()
-    RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision="bf16"))
+    RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", backend="torch", precision="bf16"))
     assert network.training
     assert next(network.parameters()).dtype == torch.float32
 
@@ -91,7 +100,9 @@ def test_the_caller_s_network_is_left_as_it_was() -> None:
 def test_features_come_with_the_probabilities_they_give() -> None:
     network = make_network().eval()
     images = [make_image(seed, regions) for seed, regions in enumerate([3, 0, 2])]
-    engine = RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", precision="fp32", batch_size=4))
+    engine = RegionEngine(
+        network, IMAGENET, REGION, EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)
+    )
     for found, scores in zip(engine.describe(images), engine.score(images), strict=True):
         assert found.features.shape == (len(found.boxes), 1024)
         np.testing.assert_array_equal(found.probs, scores.probs)
@@ -103,7 +114,7 @@ def test_features_come_with_the_probabilities_they_give() -> None:
 def test_an_engine_is_loaded_from_a_file_with_the_regions_it_was_trained_on(tmp_path: Path) -> None:
     network, images = make_network(), [make_image(0, 5)]
     save_model(tmp_path / "m.safetensors", network, IMAGENET, region=REGION.model_dump())
-    settings = EngineSettings(device="cpu", precision="fp32")
+    settings = EngineSettings(device="cpu", backend="torch", precision="fp32")
     loaded = RegionEngine.load(tmp_path / "m.safetensors", settings=settings)
     assert loaded.crops.region == REGION
     one, two = (next(e.score(images)) for e in (loaded, RegionEngine(network, IMAGENET, REGION, settings)))

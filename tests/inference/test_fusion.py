@@ -37,7 +37,7 @@ def random_systems(seed: int, count: int) -> list[Detections]:
 @pytest.mark.parametrize(("votes", "best"), [("capped", 0.688889), ("counted", 1.033333)])
 def test_a_cluster_is_its_boxes_mean_and_scores_by_its_votes(votes: str, best: float) -> None:
     found = fuse([FIRST, SECOND], [2, 1], votes=votes)  # type: ignore[arg-type]
-    wanted = [[11.871, 10.0645, 110.6452, 92.0645], [202, 54, 304, 246], [400, 100, 460, 160]]
+    wanted = np.array([[11.871, 10.0645, 110.6452, 92.0645], [202, 54, 304, 246], [400, 100, 460, 160]])
     np.testing.assert_allclose(found.boxes, wanted, atol=1e-3)
     assert found.labels.tolist() == [1, 2, 2]
     assert found.scores == pytest.approx([best, 0.666667, 0.133333], abs=1e-5)

@@ -10,7 +10,7 @@ from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import IMAGENET
 from detector.records import Image
 
-ENGINE = EngineSettings(device="cpu", precision="fp32", batch_size=4)
+ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)
 
 
 def make_network(spread: float = 0.001, slots: int = 20) -> MultiBox:

@@ -15,7 +15,7 @@ proposals: {{superpixel_scale: 8, width: 160, max_boxes: 40}}
 region: {{crop_size: 32, padding: 2}}
 network: {{variant: paper_bn}}
 finetune: {{steps: 6, batch_size: 16, positives: 4, learning_rate: 0.02, checkpoint_every: 1, log_every: 2}}
-engine: {{device: cpu, precision: fp32, workers: 0}}
+engine: {{device: cpu, backend: torch, precision: fp32, workers: 0}}
 detect: {{min_score: 0, max_per_image: 20}}
 evaluate: {{pictures: 2}}
 """

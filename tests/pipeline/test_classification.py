@@ -28,7 +28,7 @@ crop: {{size: 32, min_area: 0.5, photometric: 0.2}}
 network: {{variant: paper_bn}}
 train: {{epochs: 2, batch_size: 8, learning_rate: 0.02, average_start: 0.3, checkpoint_every: 1, log_every: 2}}
 test: {{crops: [1, 10]}}
-engine: {{device: cpu, precision: fp32, workers: 0}}
+engine: {{device: cpu, backend: torch, precision: fp32, workers: 0}}
 """
 STEPS = 6  # two epochs of 24 images in batches of 8
 Finished = tuple[RunFolder, ClassificationTest]
@@ -161,7 +161,7 @@ def test_an_interrupted_test_goes_on_where_it_was(
 ) -> None:
     images = open_images(config.data, "val")
     many = replace(images, paths=np.tile(images.paths, 8), labels=np.tile(images.labels, 8))
-    engine = EngineSettings(device="cpu", precision="fp32", batch_size=4, workers=0)
+    engine = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4, workers=0)
     model = finished[0].classifier_path
     run = RunFolder(tmp_path / "run")
     victim = tmp_path / "late.JPEG"

@@ -23,7 +23,7 @@ network: {{variant: paper_bn}}
 multibox: {{form: learned, priors: 8, photometric: 0.2, bootstrap_start: 0}}
 train: {{steps: 4, batch_size: 4, learning_rate: 0.001, warmup: 0, average: ema, checkpoint_every: 1}}
 propose: {{scales: [1]}}
-engine: {{device: cpu, precision: fp32, workers: 0}}
+engine: {{device: cpu, backend: torch, precision: fp32, workers: 0}}
 """
 
 

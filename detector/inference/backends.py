@@ -1,0 +1,126 @@
+"""What runs a module on batches of one shape: torch, or the faster OpenVINO and ONNX Runtime on CPUs."""
+
+import copy
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detector.config import EngineSettings
+from detector.errors import ConfigError
+from detector.networks.device import choose_device, choose_precision
+from detector.networks.export import traced_onnx
+
+Forward = Callable[[Tensor], dict[str, Tensor]]
+
+PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+HINTS = {torch.bfloat16: "bf16", torch.float32: "f32", torch.float16: "f16"}
+
+
+def choose_backend(settings: EngineSettings) -> str:
+    """The backend of `settings`; "auto" is torch, but OpenVINO on a CPU where it is installed.
+
+    ConfigError for one that is not installed, or that does not fit the device or the precision.
+    """
+    device = choose_device(settings.device)
+    name = settings.backend
+    if name == "auto":
+        fits = device.type == "cpu" and not settings.compile
+        return "openvino" if fits and _is_installed("openvino") else "torch"
+    if name == "torch":
+        return name
+    if device.type != "cpu":
+        raise ConfigError(f"engine.backend must be torch on {device}, got {name}")
+    if not _is_installed(name):
+        package = PACKAGES[name]
+        raise ConfigError(
+            f"engine.backend must be installed, got {name}; repair: pip install 'googlenet-detector[{package}]'"
+        )
+    if name == "onnxruntime" and choose_precision(settings.precision, device) != torch.float32:
+        raise ConfigError(f"engine.precision must be fp32 for onnxruntime, got {settings.precision}")
+    return name
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(PACKAGES[name]) is not None
+
+
+def make_forward(module: nn.Module, settings: EngineSettings, batch_size: int, crop_size: int) -> Forward:
+    """`module` as a function of crops (batch_size, 3, crop_size, crop_size); the module itself stays as it is.
+
+    Its part called `network` computes in the precision of `settings`, whose backend runs it.
+    """
+    precision = choose_precision(settings.precision, choose_device(settings.device))
+    plain = copy.deepcopy(module).eval().requires_grad_(False)
+    match choose_backend(settings):
+        case "openvino":
+            return _openvino(plain, precision, (batch_size, 3, crop_size, crop_size))
+        case "onnxruntime":
+            return _onnxruntime(plain, (batch_size, 3, crop_size, crop_size))
+    return _torch(plain, settings, precision)
+
+
+def _torch(module: nn.Module, settings: EngineSettings, precision: torch.dtype) -> Forward:
+    placed = module.to(choose_device(settings.device))
+    placed.get_submodule("network").to(precision).to(memory_format=torch.channels_last)
+    forward: Forward = torch.compile(placed) if settings.compile else placed
+
+    def run(crops: Tensor) -> dict[str, Tensor]:
+        return forward(crops.to(precision))
+
+    return run
+
+
+class _Tupled(nn.Module):
+    """A module's named answers as a tuple, in their order, for exporters that know no names."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.module(crops).values())
+
+
+def _names(module: nn.Module, crops: Tensor) -> list[str]:
+    with torch.inference_mode():
+        return list(module(crops[:1]))
+
+
+def _openvino(module: nn.Module, precision: torch.dtype, shape: tuple[int, ...]) -> Forward:
+    openvino: Any = importlib.import_module("openvino")
+    crops = torch.zeros(shape)
+    names = _names(module, crops)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, about its own insides
+        model = openvino.convert_model(_Tupled(module), example_input=crops)
+    model.reshape(list(shape))
+    properties = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(model, "CPU", properties)
+
+    def run(crops: Tensor) -> dict[str, Tensor]:
+        found = compiled(crops.float().contiguous().numpy()).values()
+        return {name: torch.from_numpy(array.copy()) for name, array in zip(names, found, strict=True)}
+
+    return run
+
+
+def _onnxruntime(module: nn.Module, shape: tuple[int, ...]) -> Forward:
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    crops = torch.zeros(shape)
+    names = _names(module, crops)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    content = traced_onnx(_Tupled(module), crops, names)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(crops: Tensor) -> dict[str, Tensor]:
+        found = session.run(names, {"crops": crops.float().contiguous().numpy()})
+        return {name: torch.from_numpy(array) for name, array in zip(names, found, strict=True)}
+
+    return run
