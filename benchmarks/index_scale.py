@@ -1,4 +1,4 @@
-"""The index of ILSVRC-DET's training set at its full size, without pixels: memory and seconds to the first batch.
+"""The index of the full ILSVRC-DET training set, without pixels: memory and seconds to the first batch.
 
 python benchmarks/index_scale.py [--images 456567] [--objects 478807] [--regions 1400]
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def make_labels(options: argparse.Namespace) -> None:
-    """A store of labels as `train_det` writes it: 2% of the regions hold objects, a few images are labelled in full."""
+    """A store of labels as `train_det` writes it: 2% of the regions hold objects, few images are labelled in full."""
     writer = StoreWriter(options.folder, {"labels": (np.dtype(np.int16), ())}, options.images, KEY, SHARD)
     for shard in writer.missing_shards():
         random = np.random.default_rng(shard.start)

@@ -3,8 +3,8 @@ import pytest
 from oracles_boxes import greedy_nms, random_boxes
 
 from detector.config import DetectSettings
-from detector.inference.select import keep_best_of_each_class, select
 from detector.inference.score import unrefined
+from detector.inference.select import keep_best_of_each_class, select
 from detector.records import ClassScores, DetectionTable
 
 

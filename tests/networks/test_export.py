@@ -16,8 +16,8 @@ from detector.errors import ConfigError
 from detector.networks.export import export_onnx
 from detector.networks.googlenet import Variant
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import Preprocessing
 from detector.networks.safetensors_files import state_hash
+from detector.networks.warp import Preprocessing
 from detector.networks.weights import preprocessing_of
 
 CLASSES = ["cat", "chat botté", "犬"]

@@ -14,8 +14,8 @@ from detector.errors import DataError
 from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.layer_names import BVLC_LAYERS
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import BVLC, IMAGENET, normalise
 from detector.networks.safetensors_files import state_hash
+from detector.networks.warp import BVLC, IMAGENET, normalise
 from detector.networks.weights import (
     load_heads,
     load_model,
