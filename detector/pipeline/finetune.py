@@ -41,6 +41,7 @@ def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group)
     settings = config.pretrain
     if not settings.steps:
         return config
+    check_shares("pretrain.batch_size", settings.batch_size, group)
     objective = ObjectObjective(settings.label_smoothing)
     trainer, preprocessing = make_trainer(config, settings, len(dataset.classes), objective, group)
     labelled = run_labels(
@@ -112,6 +113,7 @@ def run_finetune(
 def make_finetuner(config: Config, classes: int, group: Group) -> tuple[RegionTrainer, Preprocessing]:
     """The trainer of the region classifier at step 0, and its network's input."""
     settings = config.finetune
+    check_shares("finetune.batch_size", settings.batch_size, group)
     check_shares("finetune.positives", settings.positives, group)
     return make_trainer(config, settings, classes + 1, RegionObjective(settings.label_smoothing), group)
 
@@ -120,7 +122,6 @@ def make_trainer(
     config: Config, settings: RegionTraining, outputs: int, objective: Objective, group: Group
 ) -> tuple[RegionTrainer, Preprocessing]:
     """A trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
-    check_shares("batch_size", settings.batch_size, group)
     torch.manual_seed(config.seed)
     network = RegionClassifier(config.network.variant, outputs, config.network.dropout)
     preprocessing = preprocessing_of(config.network.variant)
