@@ -56,8 +56,8 @@ Searcher = Callable[[Image], tuple[Array, float]]  # boxes (N, 4) and the second
 BUDGETS = (100, 500, 1000, 2000)
 STAGES = {
     "colour spaces": [(module, "convert_colour")],
-    "smoothing, edge weights": [(segmentation, "smooth"), (segmentation, "edge_weights")],
-    "sorting": [(segmentation, "_first_of_weights"), (segmentation, "_sort_edges")],
+    "smoothing, edge weights": [(segmentation, "smooth"), (segmentation, "edge_grades")],
+    "sorting": [(segmentation, "_first_of_grades"), (segmentation, "_sort_edges")],
     "union-find over pixels": [(segmentation, "_fragments")],
     "union-find over fragments, each k": [(module, "segment")],
     "texture and colour bins": [(module, "pixel_bins")],

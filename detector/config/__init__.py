@@ -2,6 +2,7 @@
 
 from detector.config.classification import ClassificationConfig, CropSettings, ImageSettings, TrainSettings
 from detector.config.detection import (
+    ENSEMBLE,
     Config,
     DataSettings,
     DetectSettings,
@@ -16,12 +17,14 @@ from detector.config.detection import (
     detection_methods,
     reported_method,
 )
+from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.multibox import MultiBoxConfig, MultiBoxSettings
 from detector.config.shared import EngineSettings, NetworkSettings, TrainingSettings
 
 __all__ = [
+    "ENSEMBLE",
     "FEATURE_NORM",
     "BoxSettings",
     "ClassificationConfig",
@@ -30,6 +33,7 @@ __all__ = [
     "DataSettings",
     "DetectSettings",
     "EngineSettings",
+    "EnsembleSettings",
     "EvaluateSettings",
     "FinetuneSettings",
     "ImageSettings",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import BoxSettings, SvmSettings
 from detector.config.loading import Section
 from detector.config.shared import EngineSettings, Fraction, Names, NetworkSettings, TrainingSettings
@@ -184,6 +185,9 @@ class EvaluateSettings(Section):
     pictures: int = Field(12, ge=0, description="test images drawn in the report")
 
 
+ENSEMBLE = "ensemble"
+
+
 class Config(Section):
     """The whole experiment."""
 
@@ -197,6 +201,7 @@ class Config(Section):
     finetune: FinetuneSettings = FinetuneSettings()
     svm: SvmSettings = SvmSettings()
     boxes: BoxSettings = BoxSettings()
+    ensemble: EnsembleSettings = EnsembleSettings()
     detect: DetectSettings = DetectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     engine: EngineSettings = EngineSettings()
@@ -212,7 +217,10 @@ class Config(Section):
 
 
 def detection_methods(config: Config) -> tuple[str, ...]:
-    """The ways to score that the settings train, the most complete last; `detect.method` chooses among them."""
+    """The ways to score that the settings train, the most complete last; `detect.method` chooses among them.
+
+    With an ensemble the chosen one is the models' own, and the average of all is reported as `ENSEMBLE`.
+    """
     scores = [
         name for name, trained in (("softmax", config.finetune.steps), ("svm", config.svm.enabled)) if trained
     ]

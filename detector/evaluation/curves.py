@@ -1,6 +1,8 @@
-"""Precision-recall curves as SVG, for a report that may be read on light or dark paper."""
+"""Plots as SVG, for a report that may be read on light or dark paper; the precision-recall curves among them."""
 
 import io
+import re
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib
@@ -71,6 +73,18 @@ def inline_svg(figure: Figure, label: str) -> str:
     document = buffer.getvalue()
     svg = document[document.index("<svg") :].replace(INK, "currentColor")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def small_plot(label: str, draw: Callable[[Axes], None]) -> str:
+    """What `draw` draws as one <svg> of a row of plots; heights are from 0 to 1 unless it says otherwise."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": label}):
+        figure = Figure(figsize=(4.2, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_ylim(0, 1.02)
+        draw(axes)
+        finish_axes(axes)
+        # groups are named alike in every plot, while names on a page must differ; nothing refers to them
+        return re.sub(r'<g id="[^"]*">', "<g>", inline_svg(figure, label))
 
 
 def finish_axes(axes: Axes) -> None:

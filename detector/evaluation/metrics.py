@@ -112,6 +112,18 @@ def decimal(value: float | None) -> str:
     return MISSING if value is None or math.isnan(value) or value == UNDEFINED else f"{value:.4f}"
 
 
+def short(value: float | None) -> str:
+    """`value` with two decimals, a dash where it is not defined."""
+    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign and four decimals, a dash where it is not defined."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}") if round(value, 4) else "0.0000"
+
+
 def _line(row: Row, widths: Sequence[int]) -> str:
     """The first cell on the left of its column, the others on the right of theirs."""
     cells = [

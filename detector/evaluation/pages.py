@@ -2,11 +2,11 @@
 
 import jinja2
 
-from detector.evaluation.metrics import decimal
+from detector.evaluation.metrics import decimal, short, signed
 
 
 def page_environment() -> jinja2.Environment:
-    """The templates, with the filters `decimal` and `cell` (text that fits a cell of a Markdown table)."""
+    """The templates, with filters for numbers, and `cell`: text that fits a cell of a Markdown table."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("detector.evaluation"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -15,8 +15,7 @@ def page_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["decimal"] = decimal
-    environment.filters["cell"] = _markdown_cell
+    environment.filters.update(decimal=decimal, short=short, signed=signed, cell=_markdown_cell)
     return environment
 
 

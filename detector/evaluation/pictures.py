@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from detector.boxes import box_iou, clip_boxes
+from detector.evaluation.labels import WHITE, Colour, Label, draw_labels
 from detector.evaluation.matching import (
     FALSE_POSITIVE,
     IGNORED,
@@ -26,20 +27,16 @@ from detector.evaluation.matching import (
 from detector.records import (
     Bool,
     Detections,
-    DetectionTable,
     Float32,
     GroundTruth,
     Image,
-    Int64,
     object_table,
     table_of_detections,
     take,
 )
 
-Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-WHITE: Colour = (255, 255, 255)
 DARK: Colour = (24, 24, 27)
 GREY: Colour = (82, 82, 91)
 STYLES: dict[int, tuple[Colour, str]] = {
@@ -47,23 +44,9 @@ STYLES: dict[int, tuple[Colour, str]] = {
     FALSE_POSITIVE: ((192, 68, 0), "\N{MULTIPLICATION X} "),
     IGNORED: (GREY, ""),
 }
-EXTRA_DETECTIONS = 4  # drawn beyond as many as there are objects
 DASH = 6  # pixels
-LINES = 36  # of text that would fit the picture's longer side
+LETTERS = 30  # heights of text that would fit the picture's width, in which it will be shown among others
 SMALLEST_FONT = 11
-
-
-def evenly_spread(positions: Sequence[int], count: int) -> list[int]:
-    """At most `count` of the `positions`, from the first to the last at even distances."""
-    chosen = np.linspace(0, len(positions) - 1, min(count, len(positions))).astype(np.int64)
-    return [positions[place] for place in chosen]
-
-
-def best_detections(table: DetectionTable, position: int, objects: int) -> Detections:
-    """The best detections of the image at `position`, a few more than it has objects: all would hide it."""
-    rows = take(table, table.image == position)
-    best = take(rows, np.argsort(-rows.scores, kind="stable")[: objects + EXTRA_DETECTIONS])
-    return Detections(best.boxes.astype(np.float32), best.labels, best.scores.astype(np.float32))
 
 
 def draw_detections(
@@ -76,44 +59,48 @@ def draw_detections(
     """`image` with boxes and labels drawn, better detections over worse ones.
 
     Without `truth` no detection is right or wrong. The picture is scaled to `longer_side` pixels if that is
-    given, which makes the labels of all pictures equally large.
+    given. Labels are as high as its width allows, so that pictures shown equally wide have equally large ones.
     """
     detections = take(detections, np.argsort(-detections.scores, kind="stable"))
+    if truth is None:
+        nothing = np.zeros(0, np.bool_)
+        truth = GroundTruth(np.empty((0, 4), np.float32), np.empty(0, np.int64), nothing, nothing)
+        outcomes, missed = np.full(len(detections.scores), IGNORED, np.int8), nothing
+    else:
+        outcomes = _outcomes(detections, truth)
+        missed = _missed(truth, take(detections, outcomes == TRUE_POSITIVE))
+    return draw_outcomes(image, detections, outcomes, truth, missed, names, longer_side)
+
+
+def draw_outcomes(
+    image: Image,
+    detections: Detections,
+    outcomes: Outcomes,
+    truth: GroundTruth,
+    missed: Bool,
+    names: Sequence[str],
+    longer_side: int | None = None,
+) -> Image:
+    """As `draw_detections`, with `detections` best first, their `outcomes` (M,) and the objects `missed` (G,)."""
     scale = longer_side / max(image.shape[:2]) if longer_side else 1.0
     canvas = PillowImage.fromarray(_resize(image, scale))
     pen = ImageDraw.Draw(canvas)
-    font = _font(max(SMALLEST_FONT, round(max(canvas.size) / LINES)))
-    outcomes = np.full(len(detections.scores), IGNORED, np.int8)
-    if truth is not None:
-        outcomes = _outcomes(detections, truth)
-        missed = _missed(truth, take(detections, outcomes == TRUE_POSITIVE))
-        _draw_objects(pen, font, _corners(truth.boxes * scale, canvas), truth.labels, missed, names)
-    corners = _corners(detections.boxes * scale, canvas)
-    worst_first = range(len(outcomes))[::-1]
-    for m in worst_first:
-        _outline(pen, corners[m], STYLES[int(outcomes[m])][0])
-    for m in worst_first:
-        colour, mark = STYLES[int(outcomes[m])]
-        text = f"{mark}{names[detections.labels[m] - 1]} {detections.scores[m]:.2f}"
-        _label(pen, font, (corners[m][0], corners[m][1]), text, colour, WHITE)
+    font = _font(max(SMALLEST_FONT, round(canvas.width / LETTERS)))
+    labels = []
+    objects, corners = _corners(truth.boxes * scale, canvas), _corners(detections.boxes * scale, canvas)
+    for box in objects:
+        _dashed_outline(pen, box)
+    for box, outcome, label, score in zip(corners, outcomes, detections.labels, detections.scores, strict=True):
+        colour, mark = STYLES[int(outcome)]
+        labels.append(Label(box, f"{mark}{names[label - 1]} {score:.2f}", colour, WHITE))
+    for m in range(len(corners))[::-1]:
+        _outline(pen, corners[m], labels[m].ground)
+    labels += [
+        Label(objects[g], f"missed {names[truth.labels[g] - 1]}", WHITE, DARK, below=True)
+        for g in np.flatnonzero(missed)
+    ]
+    draw_labels(pen, font, labels)
     return np.array(canvas)
-
-
-def _draw_objects(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont,
-    corners: list[list[float]],
-    labels: Int64,
-    missed: Bool,
-    names: Sequence[str],
-) -> None:
-    for (left, top, right, bottom), label, is_missed in zip(corners, labels, missed, strict=True):
-        for y in (top, bottom):
-            _dashes(pen, (left, y), (right, y))
-        for x in (left, right):
-            _dashes(pen, (x, top), (x, bottom))
-        if is_missed:
-            _label(pen, font, (left, bottom), f"missed {names[label - 1]}", WHITE, DARK)
 
 
 def _corners(boxes: Float32, canvas: PillowImage.Image) -> list[list[float]]:
@@ -157,6 +144,14 @@ def _outline(pen: ImageDraw.ImageDraw, box: Sequence[float], colour: Colour) -> 
     pen.rectangle((left, top, right, bottom), outline=colour, width=3)
 
 
+def _dashed_outline(pen: ImageDraw.ImageDraw, box: Sequence[float]) -> None:
+    left, top, right, bottom = box
+    for y in (top, bottom):
+        _dashes(pen, (left, y), (right, y))
+    for x in (left, right):
+        _dashes(pen, (x, top), (x, bottom))
+
+
 def _dashes(pen: ImageDraw.ImageDraw, start: Point, end: Point) -> None:
     """A line, horizontal or vertical, of white dashes on a dark ground."""
     pen.line((*start, *end), fill=DARK, width=4)
@@ -170,20 +165,3 @@ def _dashes(pen: ImageDraw.ImageDraw, start: Point, end: Point) -> None:
             fill=WHITE,
             width=2,
         )
-
-
-def _label(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont,
-    corner: Point,
-    text: str,
-    ground: Colour,
-    ink: Colour,
-) -> None:
-    """`text` on a plate that stands on `corner`, moved into the picture where it would leave it."""
-    width, height = pen.textlength(text, font) + 8, font.size + 5
-    right, bottom = pen.im.size
-    x = min(max(corner[0] - 1, 0), max(right - width, 0))
-    y = min(max(corner[1] - height, 0), max(bottom - height, 0))
-    pen.rectangle((x, y, x + width, y + height), fill=ground)
-    pen.text((x + 4, y + height / 2), text, fill=ink, font=font, anchor="lm")

@@ -1,15 +1,12 @@
 """The pictures of a recall report as SVG, every source of proposals in each."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from detector.evaluation.curves import COLOURS, STYLE, finish_axes, inline_svg
+from detector.evaluation.curves import COLOURS, small_plot
 from detector.evaluation.recall import LOWEST_IOU, Coverage, average_recall, recall_at
 from detector.records import Float64
 
@@ -46,7 +43,7 @@ def recall_by_iou_svg(coverages: Coverages) -> str:
             colour, dashes = line_of(number)
             axes.plot(IOUS, recall_curve(coverage), color=colour, dashes=dashes, linewidth=WIDTH)
 
-    return _picture("recall of all boxes by IoU", draw)
+    return small_plot("recall of all boxes by IoU", draw)
 
 
 def recall_by_boxes_svg(coverages: Coverages) -> str:
@@ -77,16 +74,4 @@ def _by_boxes(coverages: Coverages, measure: Callable[[Float64], Float64], label
             axes.plot(boxes, heights, color=colour, dashes=dashes, linewidth=WIDTH)
             axes.plot(boxes[-1:], heights[-1:], "o", color=colour, markersize=5)
 
-    return _picture(f"{label} by boxes an image", draw)
-
-
-def _picture(label: str, draw: Callable[[Axes], None]) -> str:
-    """What `draw` draws as one <svg>; heights are from 0 to 1."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": label}):
-        figure = Figure(figsize=(4.2, 3.5), layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_ylim(0, 1.02)
-        draw(axes)
-        finish_axes(axes)
-        # groups are named alike in every picture, while names on a page must differ; nothing refers to them
-        return re.sub(r'<g id="[^"]*">', "<g>", inline_svg(figure, label))
+    return small_plot(f"{label} by boxes an image", draw)

@@ -14,6 +14,7 @@ from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.export import traced_onnx
+from detector.networks.region_classifier import RegionClassifier
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
@@ -52,7 +53,7 @@ def _is_installed(name: str) -> bool:
 def make_forward(module: nn.Module, settings: EngineSettings, batch_size: int, crop_size: int) -> Forward:
     """`module` as a function of crops (batch_size, 3, crop_size, crop_size); the module itself stays as it is.
 
-    Its part called `network` computes in the precision of `settings`, whose backend runs it.
+    Its networks compute in the precision of `settings`, whose backend runs it, heads on them in float32.
     """
     precision = choose_precision(settings.precision, choose_device(settings.device))
     plain = copy.deepcopy(module).eval().requires_grad_(False)
@@ -66,7 +67,9 @@ def make_forward(module: nn.Module, settings: EngineSettings, batch_size: int, c
 
 def _torch(module: nn.Module, settings: EngineSettings, precision: torch.dtype) -> Forward:
     placed = module.to(choose_device(settings.device))
-    placed.get_submodule("network").to(precision).to(memory_format=torch.channels_last)
+    for part in placed.modules():
+        if isinstance(part, RegionClassifier):
+            part.to(precision).to(memory_format=torch.channels_last)
     forward: Forward = torch.compile(placed) if settings.compile else placed
 
     def run(crops: Tensor) -> dict[str, Tensor]:

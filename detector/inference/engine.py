@@ -17,7 +17,7 @@ from detector.networks.warp import Preprocessing, prepare_image, warp_regions
 from detector.networks.weights import load_model
 from detector.records import Array, Float32, Image, RegionFeatures, RegionScores
 
-Regions = Iterable[tuple[Image, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
+Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 
 
 class CropEngine:
@@ -49,8 +49,8 @@ class CropEngine:
         for answers in self.runner.run(jobs()):
             yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
 
-    def _job(self, image: Image, boxes: Float32) -> Job:
-        prepared = prepare_image(torch.from_numpy(image).to(self.runner.device), self.preprocessing)
+    def _job(self, image: Image | Tensor, boxes: Float32) -> Job:
+        prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
         placed = torch.from_numpy(boxes).to(self.runner.device)
 
         def cut(first: int, count: int) -> Tensor:

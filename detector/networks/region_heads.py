@@ -44,11 +44,7 @@ class BoxHead(nn.Module):
         super().__init__()
         self.register_buffer("weight", weight)  # (C, 4, 1024 * grid * grid)
         self.register_buffer("bias", bias)  # (C, 4)
-
-    @property
-    def grid(self) -> int:
-        """Cells along a side."""
-        return round((self.weight.shape[2] / FEATURES) ** 0.5)
+        self.grid = round((weight.shape[2] / FEATURES) ** 0.5)  # cells along a side
 
     def forward(self, last_map: Tensor) -> Tensor:
         """Offsets (N, C, 4), as `encode_boxes` gives them, of maps (N, 1024, h, w)."""

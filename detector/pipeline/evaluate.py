@@ -7,20 +7,25 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from detector.config import Config
+from detector.config import Config, dump_config
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
-from detector.evaluation.metrics import decimal, finite
-from detector.evaluation.pictures import best_detections, draw_detections, evenly_spread
-from detector.evaluation.protocols import evaluate
-from detector.evaluation.report import Picture, write_report
+from detector.data.stores import Store, read_proposals
+from detector.evaluation.detection_report.analysis import Analysis, Case, analyse
+from detector.evaluation.detection_report.content import DetectionReport
+from detector.evaluation.detection_report.images import Picture, choose_images, count_images, draw_image
+from detector.evaluation.detection_report.tree import PROPOSAL_BUDGETS
+from detector.evaluation.detection_report.write import write_report
+from detector.evaluation.metrics import finite
+from detector.evaluation.outcomes import MatchedDetections
+from detector.evaluation.recall import CURVE_BUDGETS, Coverage, counted_objects, measure_coverage
+from detector.evaluation.thresholds import ScoreThresholds
 from detector.files import write_text
 from detector.pipeline.distributed import Group
+from detector.pipeline.history import stage_seconds, training_logs
 from detector.pipeline.inputs import evaluate_inputs
 from detector.pipeline.run import RunFolder, Stage, environment_notes
 from detector.records import DetectionTable, Report
-
-PICTURE_SIDE = 640  # pixels
 
 Reports = dict[str, Report]  # by method, the one that the run reports last
 
@@ -42,50 +47,88 @@ def run_evaluate(
         if group.is_first:
             stage.run.log("no objects to evaluate against", data=dataset.name)
         return None
-    reports = {method: _evaluate(config, dataset, table) for method, table in tables.items()}
+    cases = {method: detection_case(dataset, table) for method, table in tables.items()}
+    reports = {method: case.evaluate(config.evaluate.protocol) for method, case in cases.items()}
     inputs = evaluate_inputs(config, dataset, hashes, tuple(tables))
     if not group.is_first or (stage.is_done(inputs) and (folder / "index.html").is_file()):
         return reports
     stage.begin(inputs)
     method, report = next(reversed(reports.items()))
-    write_report(
-        folder,
-        report,
-        dataset.classes,
-        pictures=draw_pictures(config, dataset, tables[method]),
-        notes=_provenance(stage.run, config, dataset, reports),
-        html_name="index.html",
+    analysis = analyse_shown(cases[method], report, config.seed)
+    content = DetectionReport(
         title=f"Detection report: {config.name}",
+        case=cases[method],
+        ids=range(1, len(dataset.classes) + 1),
+        analysis=analysis,
+        methods=_mean_aps(reports),
+        proposals=_coverage(stage, dataset),
+        training=training_logs(stage.run),
+        pictures=draw_pictures(config, dataset, analysis),
+        seconds=stage_seconds(stage.run),
+        notes=_provenance(stage.run, config, dataset),
+        settings=dump_config(config),
     )
+    write_report(folder, content)
     write_text(folder / "methods.json", json.dumps(_mean_aps(reports), indent=1) + "\n")
     stage.finish(inputs, protocol=report.protocol, mean_ap=report.mean_ap, report=str(folder))
     return reports
 
 
-def _evaluate(config: Config, dataset: Dataset, table: DetectionTable) -> Report:
-    count, classes = len(dataset), len(dataset.classes)
-    return evaluate(config.evaluate.protocol, dataset.objects, table, count, classes, dataset.blacklist)
+def detection_case(dataset: Dataset, table: DetectionTable) -> Case:
+    """The detections `table` of `dataset`, to be evaluated."""
+    return Case(dataset.classes, len(dataset), dataset.objects, table, dataset.blacklist)
+
+
+def analyse_shown(case: Case, report: Report, seed: int) -> Analysis:
+    """The analysis of `case`; its present step is shown while it runs."""
+    with tqdm(bar_format="analyse: {desc} {elapsed}", leave=False, disable=None) as line:
+        return analyse(case, report, np.random.default_rng(seed), announce=line.set_description_str)
+
+
+def draw_pictures(config: Config, dataset: Dataset, analysis: Analysis) -> dict[str, list[Picture]]:
+    """The best, the worst and some other test images, drawn; those that cannot be read are left out."""
+    counts = count_images(analysis.matched, analysis.thresholds)
+    random = np.random.default_rng(config.seed)
+    chosen = choose_images(counts, range(len(dataset)), config.evaluate.pictures, random)
+    with tqdm(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
+
+        def draw(position: int) -> Picture:
+            progress.update()
+            image = draw_position(config, dataset, analysis.matched, analysis.thresholds, position).image
+            return Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", image)
+
+        return {heading: [draw(position) for position in positions] for heading, positions in chosen.items()}
+
+
+def draw_position(
+    config: Config, dataset: Dataset, matched: MatchedDetections, thresholds: ScoreThresholds, position: int
+) -> Picture:
+    """The image at `position` with its objects and the detections that reach the thresholds, called by its id."""
+    image = read_image(dataset.record(position).path, config.data.exif)
+    drawn = draw_image(image, matched, thresholds, position, dataset.classes.names)
+    return Picture(str(dataset.image_ids[position]), drawn)
 
 
 def _mean_aps(reports: Reports) -> dict[str, float | None]:
     return {method: finite(report.mean_ap) for method, report in reports.items()}
 
 
-def draw_pictures(config: Config, dataset: Dataset, table: DetectionTable) -> list[Picture]:
-    """Test images that hold objects, spread evenly over the split, with their detections drawn."""
-    pictures = []
-    with_objects = np.unique(dataset.objects.image).tolist()
-    chosen = evenly_spread(with_objects, config.evaluate.pictures)
-    for position in tqdm(chosen, desc="draw", unit="image", leave=False):
-        record, truth = dataset.record(position), dataset.truth(position)
-        image = read_image(record.path, config.data.exif)
-        found = best_detections(table, position, len(truth.labels))
-        drawn = draw_detections(image, found, truth, dataset.classes.names, PICTURE_SIDE)
-        pictures.append(Picture(record.image_id, drawn))
-    return pictures
+def _coverage(stage: Stage, dataset: Dataset) -> Coverage | None:
+    """How the proposals of the run for the same split cover the objects; None where there are none."""
+    folder = stage.run.stage("propose", stage.folder.name).folder / "store"
+    if not (folder / "manifest.json").is_file():
+        return None
+    store = Store.open(folder)
+    if len(store) != len(dataset):
+        return None
+    positions = tqdm(range(len(dataset)), desc="recall", unit="image", leave=False)
+    boxes = (read_proposals(store, position).boxes for position in positions)
+    return measure_coverage(
+        counted_objects(dataset.objects, dataset.blacklist), boxes, [*CURVE_BUDGETS, *PROPOSAL_BUDGETS]
+    )
 
 
-def _provenance(run: RunFolder, config: Config, dataset: Dataset, reports: Reports) -> dict[str, str]:
+def _provenance(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, str]:
     """Where the report's numbers come from."""
     finetune = run.stage("finetune").facts()
     return {
@@ -93,7 +136,5 @@ def _provenance(run: RunFolder, config: Config, dataset: Dataset, reports: Repor
         "Notes on the data": "; ".join(dataset.notes) or "none",
         "Network": f"GoogLeNet {config.network.variant}, {finetune.get('steps', '?')} steps of fine-tuning",
         "Regions": f"{config.proposals.source}, crops of {config.region.crop_size} pixels",
-        "Mean AP by method": ", ".join(f"{name} {decimal(value)}" for name, value in _mean_aps(reports).items()),
         **environment_notes(),
-        "Settings": json.dumps(config.model_dump(mode="json")),
     }

@@ -27,6 +27,7 @@ from detector.training.loop import Trainer, parameter_groups
 from detector.training.objectives import Loss, ObjectObjective, RegionObjective
 from detector.training.schedule import Schedule
 
+MEMBER_SEED = 1_000_003  # apart from the seeds that people choose
 STEP_FACTOR = 0.1  # of the learning rate every `step_size` steps
 
 RegionTrainer = Trainer[RegionClassifier, RegionBatch]
@@ -43,7 +44,7 @@ def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group)
         return config
     check_shares("pretrain.batch_size", settings.batch_size, group)
     objective = ObjectObjective(settings.label_smoothing)
-    trainer, preprocessing = make_trainer(config, settings, len(dataset.classes), objective, group)
+    trainer, preprocessing = make_trainer(config, settings, len(dataset.classes), objective, group, config.seed)
     labelled = run_labels(
         run.stage("labels", "objects"), ObjectRegions(dataset), label_inputs(config, dataset), group
     )
@@ -55,6 +56,7 @@ def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group)
         preprocessing,
         group.device,
         group.workers(config.engine.workers),
+        config.seed,
     )
     run_training_stage(
         run.stage("pretrain"),
@@ -74,13 +76,18 @@ def run_finetune(
     config: Config,
     labelled: LabelledRegions[TrainingRegions],
     validation: LabelledRegions[TrainingRegions] | None,
+    member: int,
     group: Group,
 ) -> Path:
-    """Train the region classifier and return the path of its weights; resumes from the last checkpoint."""
+    """Train the region classifier and return the path of its weights; resumes from the last checkpoint.
+
+    The members of an ensemble, from 0, begin with the same weights and draw other regions in another order.
+    """
     settings = config.finetune
     dataset = labelled.regions.dataset
     output = stage.run.model_path
-    trainer, preprocessing = make_finetuner(config, len(dataset.classes), group)
+    seed = config.seed + MEMBER_SEED * member
+    trainer, preprocessing = make_finetuner(config, len(dataset.classes), group, seed)
     makes = BatchMaker(
         config,
         settings,
@@ -88,6 +95,7 @@ def run_finetune(
         preprocessing,
         group.device,
         group.workers(config.engine.workers),
+        seed,
     )
     metrics = ("object_accuracy", "background_accuracy")
     facts: dict[str, Any] = {
@@ -98,7 +106,7 @@ def run_finetune(
     }
     run_training_stage(
         stage,
-        finetune_inputs(config, dataset, validation.regions.dataset if validation else None, group.world),
+        finetune_inputs(config, dataset, validation.regions.dataset if validation else None, member, group.world),
         group,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
@@ -110,16 +118,16 @@ def run_finetune(
     return output
 
 
-def make_finetuner(config: Config, classes: int, group: Group) -> tuple[RegionTrainer, Preprocessing]:
-    """The trainer of the region classifier at step 0, and its network's input."""
+def make_finetuner(config: Config, classes: int, group: Group, seed: int) -> tuple[RegionTrainer, Preprocessing]:
+    """The trainer of the region classifier at step 0, its dropout drawn by `seed`, and its network's input."""
     settings = config.finetune
     check_shares("finetune.batch_size", settings.batch_size, group)
     check_shares("finetune.positives", settings.positives, group)
-    return make_trainer(config, settings, classes + 1, RegionObjective(settings.label_smoothing), group)
+    return make_trainer(config, settings, classes + 1, RegionObjective(settings.label_smoothing), group, seed)
 
 
 def make_trainer(
-    config: Config, settings: RegionTraining, outputs: int, objective: Objective, group: Group
+    config: Config, settings: RegionTraining, outputs: int, objective: Objective, group: Group, seed: int
 ) -> tuple[RegionTrainer, Preprocessing]:
     """A trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
     torch.manual_seed(config.seed)
@@ -137,7 +145,7 @@ def make_trainer(
             settings.learning_rate,
             settings.weight_decay,
         ),
-        config.seed,
+        seed,
         group.device,
         choose_precision(config.engine.precision, group.device),
     )

@@ -85,13 +85,16 @@ def pretrain_inputs(config: Config, dataset: Dataset, world: int) -> dict[str, A
     }
 
 
-def finetune_inputs(config: Config, dataset: Dataset, validation: Dataset | None, world: int) -> dict[str, Any]:
+def finetune_inputs(
+    config: Config, dataset: Dataset, validation: Dataset | None, member: int, world: int
+) -> dict[str, Any]:
     """Inputs of the fine-tuned network; the number of processes decides who draws which dropout."""
     return {
         "labels": label_inputs(config, dataset),
         "validation": label_inputs(config, validation) if validation else None,
         "finetune": _training(config.finetune),
         **_network_inputs(config, world),
+        **({"member": member} if member else {}),
     }
 
 
@@ -105,12 +108,13 @@ def feature_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[st
     }
 
 
-def detect_inputs(config: Config, dataset: Dataset, hashes: dict[str, str], method: str) -> dict[str, Any]:
-    """Inputs of the detections by a method, with the hashes of the files of the network and its heads."""
+def detect_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of the detections by scores that depend on `scores`."""
     return {
-        **feature_inputs(config, dataset, hashes["network"]),
-        "heads": hashes,
-        "method": method,
+        "proposals": proposal_inputs(config, dataset),
+        "region": config.region.model_dump(),
+        "engine": engine_name(config.engine),
+        "scores": scores,
         "detect": config.detect.model_dump(exclude={"method"}),
     }
 
@@ -118,9 +122,11 @@ def detect_inputs(config: Config, dataset: Dataset, hashes: dict[str, str], meth
 def evaluate_inputs(
     config: Config, dataset: Dataset, hashes: dict[str, str], methods: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Inputs of the report on the last of `methods`, beside the others."""
+    """Inputs of the report on the last of `methods`, beside the others, with the hashes of the models' files."""
     return {
-        "detections": [detect_inputs(config, dataset, hashes, method) for method in methods],
+        "detections": detect_inputs(config, dataset, hashes),
+        "ensemble": config.ensemble.model_dump(mode="json"),
+        "methods": methods,
         "truth": truth_hash(dataset),
         "evaluate": config.evaluate.model_dump(),
     }

@@ -72,6 +72,7 @@ class BatchMaker:
     preprocessing: Preprocessing
     device: torch.device
     workers: int
+    seed: int
 
     def batches(
         self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
@@ -80,9 +81,7 @@ class BatchMaker:
         if first >= last:
             return iter(())
         labels = labelled.labels
-        sampler = RegionSampler(
-            labels.field("labels"), labels.offsets, self.settings, self.positives, self.config.seed
-        )
+        sampler = RegionSampler(labels.field("labels"), labels.offsets, self.settings, self.positives, self.seed)
         distort = PhotometricAugment(self.settings.photometric)
         distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
         source = PatchSource(

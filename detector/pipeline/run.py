@@ -69,6 +69,10 @@ class RunFolder:
         """The trained MultiBox network."""
         return self.path / "model" / "multibox.safetensors"
 
+    def member(self, number: int) -> "RunFolder":
+        """The folder of the ensemble's model `number`: of 0 the run itself, of others one within."""
+        return RunFolder(self.path / "members" / str(number)) if number else self
+
     def begin(self, config: Section) -> None:
         """Write the settings and the environment, and note the start."""
         write_text(self.config_path, dump_config(config))

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.config import Config, detection_methods, reported_method
+from detector.config import ENSEMBLE, Config, detection_methods, reported_method
 from detector.data.classes import write_classes
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
+from detector.data.stores import Store
 from detector.errors import DataError
 from detector.evaluation.metrics import decimal, summary_text
 from detector.networks.device import choose_device
 from detector.pipeline.boxes import run_boxes
-from detector.pipeline.detect import Detector, check_classes, run_detect
+from detector.pipeline.detect import run_detect
 from detector.pipeline.distributed import Group, alone
 from detector.pipeline.evaluate import Reports, run_evaluate
 from detector.pipeline.features import MinedRegions, choose_images, run_test_features, run_training_features
@@ -29,6 +30,14 @@ from detector.pipeline.propose import run_propose
 from detector.pipeline.region_batches import LabelledRegions, run_labels
 from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder
+from detector.pipeline.scores import (
+    Detector,
+    FromEnsemble,
+    FromFeatures,
+    FromNetwork,
+    ScoreSource,
+    check_classes,
+)
 from detector.pipeline.svm import run_svm
 from detector.records import DetectionTable, Report
 
@@ -53,9 +62,8 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     training = open_dataset(config.data, config.data.train)
     validation = open_dataset(config.data, config.finetune.validation) if config.finetune.validation else None
     testing = open_dataset(config.data, config.data.test)
-    make_finetuner(
-        config, len(training.classes), group
-    )  # wrong weights are told now, not after hours of proposals
+    # wrong weights are told now, not after hours of proposals
+    make_finetuner(config, len(training.classes), group, config.seed)
     if group.is_first:
         run.begin(config)
         write_classes(run.path / "classes.csv", training.classes)
@@ -63,25 +71,37 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     labelled = _label(run, config, training, config.data.train, group)
     judged = _label(run, config, validation, config.finetune.validation, group) if validation else None
     started = run_pretrain(run, config, training, group)
-    run_finetune(run.stage("finetune"), started, labelled, judged, group)
-    detector = _train_heads(run, config, labelled, group)
-    return _run_test(run, config, testing, split_slug(config.data.test), detector, run.path / "report", group)
+    for member in range(config.ensemble.members):
+        folder = run.member(member)
+        run_finetune(folder.stage("finetune"), started, labelled, judged, member, group)
+        _train_heads(folder, config, labelled, group)
+    return _run_test(run, config, testing, split_slug(config.data.test), run.path / "report", group)
 
 
 def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Group | None = None) -> Outcome:
     """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
-    detector = trained_detector(run, config)
+    detector = trained_detectors(run, config)[0]
     group = group or alone(choose_device(config.engine.device))  # a wrong one is told now
     testing = open_dataset(config.data, splits)
     check_classes(testing, detector.network)
     if group.is_first:
         run.log_notes(testing.notes)
     slug = split_slug(splits)
-    return _run_test(run, config, testing, slug, detector, run.path / f"report_{slug}", group)
+    return _run_test(run, config, testing, slug, run.path / f"report_{slug}", group)
 
 
-def trained_detector(run: RunFolder, config: Config) -> Detector:
-    """The files of the run's detector; DataError where one is missing."""
+def trained_detectors(run: RunFolder, config: Config) -> list[Detector]:
+    """The files of the run's members, then of the ensemble's further runs'; DataError where one is missing."""
+    members = [run.member(number) for number in range(config.ensemble.members)]
+    found = [_trained_detector(folder, config) for folder in members]
+    for path in config.ensemble.runs:
+        other = RunFolder(path)
+        settings = other.read_config(Config, [])
+        found += [_trained_detector(other.member(number), settings) for number in range(settings.ensemble.members)]
+    return found
+
+
+def _trained_detector(run: RunFolder, config: Config) -> Detector:
     detector = Detector(
         run.model_path,
         run.svm_path if config.svm.enabled else None,
@@ -108,9 +128,7 @@ def _label(
     return run_labels(run.stage("labels", slug), regions, label_inputs(config, dataset), group)
 
 
-def _train_heads(
-    run: RunFolder, config: Config, labelled: LabelledRegions[TrainingRegions], group: Group
-) -> Detector:
+def _train_heads(run: RunFolder, config: Config, labelled: LabelledRegions[TrainingRegions], group: Group) -> None:
     """Train the SVMs and box regressors that are asked for, on the features of the fine-tuned network."""
     regions = labelled.regions
     if config.svm.enabled:
@@ -123,25 +141,44 @@ def _train_heads(
         with_proposals = np.diff(labelled.labels.offsets) > 0
         used = choose_images(with_proposals, config.boxes.images, config.seed)
         run_boxes(run.stage("pairs"), run.stage("boxes"), config, regions, used, run.model_path, group)
-    return trained_detector(run, config)
 
 
-def _run_test(
-    run: RunFolder, config: Config, testing: Dataset, slug: str, detector: Detector, folder: Path, group: Group
-) -> Outcome:
+def _run_test(run: RunFolder, config: Config, testing: Dataset, slug: str, folder: Path, group: Group) -> Outcome:
     proposals = run_propose(run.stage("propose", slug), config, testing, group)
-    features = None
-    if detector.svm or detector.boxes:
-        stage = run.stage("features", slug)
-        features = run_test_features(stage, config, testing, proposals, detector.network, detector.boxes, group)
+    detectors = trained_detectors(run, config)
+    sources = _sources(run, config, testing, slug, proposals, detectors, group)
     tables: dict[str, DetectionTable] = {}
-    reported = reported_method(config)
-    for method in sorted(detection_methods(config), key=lambda name: name == reported):  # the reported one last
+    for method, source in sources.items():
+        by_svm = reported_method(config) if method == ENSEMBLE else method
+        min_score = config.detect.min_svm_score if by_svm.startswith("svm") else config.detect.min_score
         stage = run.stage("detect", slug, method)
-        tables[method] = run_detect(stage, config, testing, proposals, features, detector, method, group)
-    stage = run.stage("evaluate", slug)
-    reports = run_evaluate(stage, config, testing, tables, detector.hashes(), folder, group)
-    return Outcome(testing, reports, folder if reports else run.stage("detect", slug, reported).folder)
+        tables[method] = run_detect(stage, config, testing, proposals, source, min_score, group)
+    used = detectors if ENSEMBLE in tables else detectors[:1]
+    hashes = {f"{name} {k}": digest for k, each in enumerate(used) for name, digest in each.hashes().items()}
+    reports = run_evaluate(run.stage("evaluate", slug), config, testing, tables, hashes, folder, group)
+    return Outcome(testing, reports, folder if reports else stage.folder)
+
+
+def _sources(
+    run: RunFolder,
+    config: Config,
+    testing: Dataset,
+    slug: str,
+    proposals: Store,
+    detectors: list[Detector],
+    group: Group,
+) -> dict[str, ScoreSource]:
+    """The ways to score the test split, by name, the one that the run reports last."""
+    first, reported = detectors[0], reported_method(config)
+    sources: dict[str, ScoreSource] = {"softmax": FromNetwork(first)}
+    if first.svm or first.boxes:
+        stage = run.stage("features", slug)
+        features = run_test_features(stage, config, testing, proposals, first.network, first.boxes, group)
+        methods = sorted(detection_methods(config), key=lambda name: name == reported)
+        sources = {method: FromFeatures(first, features, method) for method in methods}
+    if config.ensemble.is_used:
+        sources[ENSEMBLE] = FromEnsemble([detector.by(reported) for detector in detectors], config)
+    return sources
 
 
 def outcome_text(outcome: Outcome) -> str:

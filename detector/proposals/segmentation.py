@@ -1,8 +1,9 @@
 """Graph segmentation of an image into superpixels (Felzenszwalb & Huttenlocher, IJCV 2004).
 
-Differs from the paper: smoothed colours and edge weights are rounded to 1/128 grey level. From there on all is
-integer arithmetic: exact, and sorted by counting. Edges of equal weight are taken by their pixel in raster order,
-then by direction: right, down left, down, down right.
+Differs from the paper: the square roots of edge weights, their grades, are rounded and then sorted by counting.
+Weights under one grey level are so within 1/3000 of it. They have to be fine: `k` over the pixels of a smooth sky is
+little more than that, and where weights are coarser it falls apart. Edges of equal grade are taken by their pixel in
+raster order, then by direction: right, down left, down, down right.
 
 Several scales of one image share most of the work. Until one of its edges is refused, a component of the paper's
 algorithm is also one at every larger k. So the smallest k grows such components, the fragments, over all edges,
@@ -20,13 +21,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.records import Array
+from detector.records import Array, Float32
 
-LEVELS = 128  # units of weight in a grey level; three channels differ by at most 255 * 128 * sqrt(3) < 2 ** 16
-NO_EDGE = 2**16 - 1
+GRADES = (
+    3000  # of grade g is the weight (g / 3000) ** 2 grey levels; three channels differ by at most 255 * sqrt(3)
+)
+NO_EDGE = 2**16 - 1  # above every grade
 NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # of a pixel, down and right, in order of the directions
 DIRECTIONS = len(NEIGHBOURS)
-UNLIMITED = 2**48  # a k that no edge of no image exceeds
+UNLIMITED = 2.0**64  # a k that no edge of no image exceeds
 BLOCK = 512  # edges that are looked at together
 MEMORY_BITS = 15  # of a memory of keys: see `is_new`
 SCATTER = np.uint64(0x9E3779B97F4A7C15)  # 2 ** 64 over the golden ratio (Fibonacci hashing)
@@ -47,8 +50,8 @@ class Scale(NamedTuple):
 class PixelGraph:
     """The 8-connected graph of an image's pixels, edges lightest first.
 
-    Edge 4p + d joins pixel p = y * width + x to its neighbour in direction d. Those of weight w are
-    edges[starts[w]:starts[w + 1]].
+    Edge 4p + d joins pixel p = y * width + x to its neighbour in direction d. Those of grade g are
+    edges[starts[g]:starts[g + 1]].
     """
 
     height: int
@@ -61,23 +64,23 @@ class PixelGraph:
 class Fragments:
     """What the superpixels of an image are made of at every k from some k on, as a graph.
 
-    labels (H, W) in 0..F-1, by their first pixel in raster order; sizes (F,) pixels; heaviest (F,) is the weight
-    of the last merge. Edge i, lightest first, joins ends[0, i] and ends[1, i] and weighs weights[i].
+    labels (H, W) in 0..F-1, by their first pixel in raster order; sizes (F,) pixels; heaviest (F,) is the grade
+    of the last merge. Edge i, lightest first, joins ends[0, i] and ends[1, i] and is of grade grades[i].
     """
 
     labels: Int32
     sizes: Int32
     heaviest: UInt16
     ends: UInt32
-    weights: UInt16
+    grades: UInt16
 
 
 def pixel_graph(image: Array, sigma: float) -> PixelGraph:
     """The graph of `image` (H, W, C) uint8, C at most 3, smoothed by a Gaussian of `sigma` pixels (0: not)."""
     height, width = image.shape[:2]
-    weights = edge_weights(smooth(image, sigma))
-    starts = _first_of_weights(weights)
-    return PixelGraph(height, width, _sort_edges(weights, starts), starts)
+    grades = edge_grades(smooth(image, sigma))
+    starts = _first_of_grades(grades)
+    return PixelGraph(height, width, _sort_edges(grades, starts), starts)
 
 
 def segment(graph: PixelGraph, scales: Sequence[Scale]) -> tuple[Int32, list[Int32]]:
@@ -93,9 +96,9 @@ def segment(graph: PixelGraph, scales: Sequence[Scale]) -> tuple[Int32, list[Int
     return pieces.take(fragments.labels), list(labelings.take(members, axis=1))
 
 
-def smooth(image: Array, sigma: float) -> UInt16:
-    """`image` (H, W, C) uint8 as planes (C, H, W) in units of 1/128 grey level, smoothed; borders are repeated."""
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.uint16) * np.uint16(LEVELS)
+def smooth(image: Array, sigma: float) -> Float32:
+    """`image` (H, W, C) uint8 as planes (C, H, W), smoothed; borders are repeated."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32)
     if sigma == 0:
         return planes
     side = 2 * math.ceil(4 * sigma) + 1
@@ -103,11 +106,14 @@ def smooth(image: Array, sigma: float) -> UInt16:
     return np.stack(blurred)
 
 
-def edge_weights(planes: UInt16) -> UInt16:
-    """Colour distances (4, H, W) from each pixel of (C, H, W) to its neighbour in each direction, or NO_EDGE."""
-    weights = np.empty((DIRECTIONS, *planes.shape[1:]), np.uint16)
-    _measure_edges(planes, weights)
-    return weights
+def edge_grades(planes: Float32) -> UInt16:
+    """Grades (4, H, W) of the edges from each pixel of (C, H, W) to its neighbour in each direction, or NO_EDGE.
+
+    An edge weighs the distance of the two colours.
+    """
+    grades = np.empty((DIRECTIONS, *planes.shape[1:]), np.uint16)
+    _grade_edges(planes, grades)
+    return grades
 
 
 def _fragments(graph: PixelGraph, k: float) -> Fragments:
@@ -117,31 +123,31 @@ def _fragments(graph: PixelGraph, k: float) -> Fragments:
     size = np.ones(pixels, np.int32)
     heaviest = np.zeros(pixels, np.uint16)
     steps = np.array([down * graph.width + right for down, right in NEIGHBOURS], np.uint32)
-    refused, weights = _grow(graph.edges, graph.starts, steps, _in_units(k), parent, size, heaviest)
+    refused, grades = _grow(graph.edges, graph.starts, steps, _in_grades(k), parent, size, heaviest)
     labels, roots = _number(parent)
     shaped = labels.reshape(graph.height, graph.width)
-    return Fragments(shaped, size[roots], heaviest[roots], *_drop_repeated(refused, weights, steps, labels))
+    return Fragments(shaped, size[roots], heaviest[roots], *_drop_repeated(refused, grades, steps, labels))
 
 
 def _merge_fragments(fragments: Fragments, scale: Scale) -> Int32:
     """The superpixel (F,) of each fragment at `scale`, numbered in the fragments' order."""
     parent = np.arange(len(fragments.sizes), dtype=np.uint32)
     size = fragments.sizes.copy()
-    ends, weights, heaviest = fragments.ends, fragments.weights, fragments.heaviest
-    crossing = _merge_alike(ends, weights, _in_units(scale.k), parent, size, heaviest)
+    ends, grades, heaviest = fragments.ends, fragments.grades, fragments.heaviest
+    crossing = _merge_alike(ends, grades, _in_grades(scale.k), parent, size, heaviest)
     _merge_small(ends, crossing, min(scale.min_size, fragments.labels.size), parent, size)
     return _number(parent)[0]
 
 
-def _in_units(k: float) -> float:
-    """`k` in units of weight, a whole number."""
-    return float(round(min(k * LEVELS, UNLIMITED)))
+def _in_grades(k: float) -> float:
+    """`k` as squares of grades measure it."""
+    return min(k, UNLIMITED) * GRADES**2
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure_edges(planes, weights):  # type: ignore[no-untyped-def]
+def _grade_edges(planes, grades):  # type: ignore[no-untyped-def]
     channels, height, width = planes.shape
-    weights[:] = NO_EDGE
+    grades[:] = NO_EDGE
     for direction in range(DIRECTIONS):
         down, right = NEIGHBOURS[direction]
         first, last = max(0, -right), width - max(0, right)
@@ -152,34 +158,34 @@ def _measure_edges(planes, weights):  # type: ignore[no-untyped-def]
                 here = planes[channel, y, first:last]
                 there = planes[channel, y + down, first + right : last + right]
                 for i in range(squares.shape[0]):
-                    difference = np.float32(np.int32(here[i]) - np.int32(there[i]))
+                    difference = here[i] - there[i]
                     squares[i] += difference * difference
-            out = weights[direction, y, first:last]
+            out = grades[direction, y, first:last]
             for i in range(squares.shape[0]):
-                out[i] = np.uint16(np.sqrt(squares[i]) + np.float32(0.5))
+                out[i] = np.uint16(np.sqrt(np.sqrt(squares[i])) * np.float32(GRADES) + np.float32(0.5))
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_of_weights(weights):  # type: ignore[no-untyped-def]
-    """How many edges are lighter than each weight, and in the end the number of edges, (NO_EDGE + 1,)."""
+def _first_of_grades(grades):  # type: ignore[no-untyped-def]
+    """How many edges are lighter than each grade, and in the end the number of edges, (NO_EDGE + 1,)."""
     starts = np.zeros(NO_EDGE + 2, np.int32)
-    for weight in weights.ravel():
-        starts[weight + 1] += 1
+    for grade in grades.ravel():
+        starts[grade + 1] += 1
     return np.cumsum(starts[: NO_EDGE + 1]).astype(np.int32)
 
 
 @numba.njit(cache=True, nogil=True)
-def _sort_edges(weights, starts):  # type: ignore[no-untyped-def]
-    """Edges in stable order of their weights; starts (NO_EDGE + 1,) holds where each weight begins."""
+def _sort_edges(grades, starts):  # type: ignore[no-untyped-def]
+    """Edges in stable order of their grades; starts (NO_EDGE + 1,) holds where each grade begins."""
     edges = np.empty(starts[-1], np.uint32)
     place = starts.copy()
-    flat = weights.reshape(DIRECTIONS, -1)
+    flat = grades.reshape(DIRECTIONS, -1)
     for pixel in range(flat.shape[1]):
         for direction in range(DIRECTIONS):
-            weight = flat[direction, pixel]
-            if weight != NO_EDGE:
-                edges[place[weight]] = DIRECTIONS * pixel + direction
-                place[weight] += 1
+            grade = flat[direction, pixel]
+            if grade != NO_EDGE:
+                edges[place[grade]] = DIRECTIONS * pixel + direction
+                place[grade] += 1
     return edges
 
 
@@ -205,60 +211,61 @@ def _find_ends(parent, steps, edge):  # type: ignore[no-untyped-def]
 def _grow(edges, starts, steps, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
     """Merge as the paper does, but each component only until an edge of it is refused.
 
-    Returns the refused edges in their order and their weights.
+    Returns the refused edges in their order and their grades.
     """
-    limit = np.full(parent.shape[0], min(k, NO_EDGE), np.int32)
-    refused, weights = np.empty_like(edges), np.empty(edges.shape[0], np.uint16)
-    open_edges = np.empty(BLOCK, np.uint32)
-    count = 0
-    for weight in range(starts.shape[0] - 1):
-        for start in range(starts[weight], starts[weight + 1], BLOCK):
-            block = edges[start : min(start + BLOCK, starts[weight + 1])]
-            for edge in open_edges[: _leave_open(block, steps, parent, open_edges)]:
-                a, b = _find_ends(parent, steps, edge)
-                if a == b:
-                    continue
-                if weight <= limit[a] and weight <= limit[b]:
-                    root = _unite(parent, size, a, b)
-                    heaviest[root] = weight
-                    limit[root] = _limit(weight, k, size[root])
-                else:
-                    limit[a] = limit[b] = -1
-                    refused[count], weights[count] = edge, weight
-                    count += 1
-    return refused[:count], weights[:count]
+    limit = np.full(parent.shape[0], _limit(0, k, 1), np.int32)
+    refused, grades = np.empty_like(edges), np.empty(edges.shape[0], np.uint16)
+    open_places = np.empty(BLOCK, np.uint32)
+    count = grade = 0
+    for start in range(0, edges.shape[0], BLOCK):
+        for place in open_places[: _leave_open(edges, start, steps, parent, open_places)]:
+            edge = edges[place]
+            a, b = _find_ends(parent, steps, edge)
+            if a == b:
+                continue
+            while starts[grade + 1] <= place:
+                grade += 1
+            if grade <= limit[a] and grade <= limit[b]:
+                root = _unite(parent, size, a, b)
+                heaviest[root] = grade
+                limit[root] = _limit(grade, k, size[root])
+            else:
+                limit[a] = limit[b] = -1
+                refused[count], grades[count] = edge, grade
+                count += 1
+    return refused[:count], grades[:count]
 
 
 @numba.njit(cache=True, nogil=True)
-def _leave_open(edges, steps, parent, open_edges):  # type: ignore[no-untyped-def]
-    """Write the edges between two components to `open_edges` and return their number.
+def _leave_open(edges, start, steps, parent, open_places):  # type: ignore[no-untyped-def]
+    """Write the places of the edges between two components, in the block from `start`; return their number.
 
     There is no branch that a processor could guess wrong: that is why edges are looked at in blocks.
     """
     count = 0
-    for edge in edges:
-        a, b = _find_ends(parent, steps, edge)
-        open_edges[count] = edge
+    for place in range(start, min(start + BLOCK, edges.shape[0])):
+        a, b = _find_ends(parent, steps, edges[place])
+        open_places[count] = place
         count += int(a != b)
     return count
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _limit(weight, k, size):  # type: ignore[no-untyped-def]
-    """The weight, rounded down, up to which a component accepts edges; its last merge was of `weight`."""
-    return np.int32(min(weight + k / size, np.float64(NO_EDGE)))
+def _limit(grade, k, size):  # type: ignore[no-untyped-def]
+    """The grade, rounded down, up to which a component accepts edges; its last merge was of `grade`."""
+    return np.int32(min(np.sqrt(np.float64(grade) ** 2 + k / size), np.float64(NO_EDGE)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _drop_repeated(edges, weights, steps, labels):  # type: ignore[no-untyped-def]
-    """Ends (2, E) and weights (E,) of `edges` between labels, most of those that join a pair again left out."""
-    ends, kept = np.empty((2, edges.shape[0]), np.uint32), np.empty_like(weights)
+def _drop_repeated(edges, grades, steps, labels):  # type: ignore[no-untyped-def]
+    """Ends (2, E) and grades (E,) of `edges` between labels, most of those that join a pair again left out."""
+    ends, kept = np.empty((2, edges.shape[0]), np.uint32), np.empty_like(grades)
     memory = np.zeros(2**MEMORY_BITS, np.uint64)
     count = 0
     for i in range(edges.shape[0]):
         pixel = np.uint32(edges[i] // DIRECTIONS)
         a, b = labels[pixel], labels[np.uint32(pixel + steps[edges[i] % DIRECTIONS])]
-        ends[0, count], ends[1, count], kept[count] = a, b, weights[i]
+        ends[0, count], ends[1, count], kept[count] = a, b, grades[i]
         count += is_new(memory, pair_key(a, b))
     return ends[:, :count].copy(), kept[:count].copy()
 
@@ -279,20 +286,20 @@ def is_new(memory, key):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _merge_alike(ends, weights, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
+def _merge_alike(ends, grades, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
     """Merge as the paper does; return the edges between two components when visited."""
     limit = np.empty(parent.shape[0], np.int32)
     for node in range(parent.shape[0]):
         limit[node] = _limit(heaviest[node], k, size[node])
-    crossing = np.empty(weights.shape[0], np.uint32)
+    crossing = np.empty(grades.shape[0], np.uint32)
     count = 0
-    for edge in range(weights.shape[0]):
+    for edge in range(grades.shape[0]):
         a, b = find_root(parent, ends[0, edge]), find_root(parent, ends[1, edge])
         if a == b:
             continue
-        if weights[edge] <= limit[a] and weights[edge] <= limit[b]:
+        if grades[edge] <= limit[a] and grades[edge] <= limit[b]:
             root = _unite(parent, size, a, b)
-            limit[root] = _limit(weights[edge], k, size[root])
+            limit[root] = _limit(grades[edge], k, size[root])
         else:
             crossing[count] = edge
             count += 1

@@ -12,7 +12,7 @@ from detector.inference import backends
 from detector.inference.backends import choose_backend, make_forward
 from detector.networks.googlenet import Variant
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import Probabilities
+from detector.networks.region_heads import BoxHead, FeaturesAndMoves, Probabilities
 
 FAST = [name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name)]
 
@@ -75,3 +75,14 @@ def test_onnxruntime_computes_in_fp32_alone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(backends, "_is_installed", lambda name: True)
     with pytest.raises(ConfigError, match="precision must be fp32 for onnxruntime, got bf16"):
         choose_backend(settings(backend="onnxruntime", precision="bf16"))
+
+
+@pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
+def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
+    boxes = BoxHead(torch.randn(2, 4, 1024 * 4) / 100, torch.randn(2, 4))
+    module = FeaturesAndMoves(make_network("paper_bn"), boxes)
+    crops = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        wanted = make_forward(module, settings(), 2, 64)(crops)
+        found = make_forward(module, settings(backend="openvino"), 2, 64)(crops)
+    torch.testing.assert_close(found["moves"], wanted["moves"], rtol=1e-3, atol=1e-3)

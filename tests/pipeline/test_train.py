@@ -18,11 +18,12 @@ from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.networks.weights import load_model
-from detector.pipeline.detect import Detector, run_detect
+from detector.pipeline.detect import run_detect
 from detector.pipeline.distributed import alone
 from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder
+from detector.pipeline.scores import Detector, FromNetwork
 from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint
@@ -125,9 +126,8 @@ def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_con
             tiny_config,
             swapped,
             store,
-            None,
-            Detector(run.model_path),
-            "softmax",
+            FromNetwork(Detector(run.model_path)),
+            0.0,
             alone(),
         )
 

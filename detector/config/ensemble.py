@@ -1,0 +1,31 @@
+"""Settings of ensembles. [1]: Szegedy et al., arXiv 1409.4842; [2]: Girshick et al., arXiv 1311.2524."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from detector.config.loading import Section
+
+
+class EnsembleSettings(Section):
+    """Several models on the same proposals, their scores averaged ([1] section 8: six)."""
+
+    members: int = Field(
+        1,
+        ge=1,
+        description="models trained, from the same weights, that differ in sampling and order [1] section 7",
+    )
+    runs: tuple[Path, ...] = Field((), description="folders of further runs, on the same classes")
+    mirror: bool = Field(False, description="every model also sees the crops mirrored")
+    paddings: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="every model also sees crops with so many pixels of context, beside region.padding [2]"
+    )
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="of the models, those of this run first; (): equal"
+    )
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is more to average than one model's view."""
+        return self.members > 1 or bool(self.runs) or self.mirror or bool(self.paddings)

@@ -1,0 +1,101 @@
+"""Everything that is counted of one set of detections, once, for all forms of its report."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.evaluation.bootstrap import RESAMPLES, Bootstrap, bootstrap
+from detector.evaluation.confusion import ConfusionMatrix, confusion_matrix
+from detector.evaluation.diagnosis import ErrorTypes, find_errors
+from detector.evaluation.false_positives import FalsePositives, rank_false_positives
+from detector.evaluation.metrics import Classes
+from detector.evaluation.outcomes import MatchedDetections, Protocol, match_detections
+from detector.evaluation.protocols import evaluate
+from detector.evaluation.sizes import COCO_EDGES, SizeReport, ap_by_size, tercile_edges
+from detector.evaluation.thresholds import ScoreThresholds, best_thresholds
+from detector.records import DetectionTable, Int64, ObjectTable, Report
+
+PROTOCOLS: tuple[Protocol, ...] = ("ilsvrc", "voc2007", "voc2010", "coco")
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is evaluated: the objects and detections of images 0..num_images - 1, of the classes 1..C.
+
+    blacklist (K, 2) are pairs of image position and label, which only the protocol "ilsvrc" leaves out.
+    """
+
+    classes: Classes
+    num_images: int
+    objects: ObjectTable
+    detections: DetectionTable
+    blacklist: Int64
+
+    def evaluate(self, protocol: Protocol) -> Report:
+        """The Report by `protocol`."""
+        return evaluate(protocol, *self._tables())
+
+    def match(self, protocol: Protocol) -> MatchedDetections:
+        """The detections ranked and matched by `protocol`."""
+        return match_detections(protocol, *self._tables())
+
+    def _tables(self) -> tuple[ObjectTable, DetectionTable, int, int, Int64]:
+        return self.objects, self.detections, self.num_images, len(self.classes.names), self.blacklist
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """The Report by the chosen protocol, those by the others, and what the same detections say besides.
+
+    sizes are COCO's three, thirds part the objects in three equal numbers. `matched` are the chosen protocol's
+    matches; `confusion` is of the detections that reach `thresholds`.
+    """
+
+    report: Report
+    others: Mapping[Protocol, Report]
+    matched: MatchedDetections
+    bootstrap: Bootstrap
+    thresholds: ScoreThresholds
+    sizes: SizeReport
+    thirds: SizeReport
+    confusion: ConfusionMatrix
+    errors: ErrorTypes
+    false_positives: FalsePositives
+
+
+def analyse(
+    case: Case,
+    report: Report,
+    random: np.random.Generator,
+    resamples: int = RESAMPLES,
+    announce: Announce = lambda step: None,
+) -> Analysis:
+    """The analysis of `case`, whose `report` is known; each step is announced before it begins."""
+    protocol: Protocol = report.protocol  # type: ignore[assignment]
+    others: dict[Protocol, Report] = {}
+    for other in PROTOCOLS:
+        if other != protocol:
+            announce(f"evaluate {other}")
+            others[other] = case.evaluate(other)
+    announce("bootstrap")
+    matched = case.match(protocol)
+    intervals = bootstrap(matched, random, resamples)
+    announce("errors")
+    tables = case.objects, case.detections, case.num_images, len(case.classes.names)
+    blacklist = case.blacklist if protocol == "ilsvrc" else case.blacklist[:0]
+    thresholds = best_thresholds(matched)
+    return Analysis(
+        report=report,
+        others=others,
+        matched=matched,
+        bootstrap=intervals,
+        thresholds=thresholds,
+        sizes=ap_by_size(matched, COCO_EDGES),
+        thirds=ap_by_size(matched, tercile_edges(matched)),
+        confusion=confusion_matrix(*tables, blacklist, thresholds.scores),
+        errors=find_errors(*tables, blacklist),
+        false_positives=rank_false_positives(matched),
+    )

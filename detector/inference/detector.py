@@ -1,0 +1,194 @@
+"""Detecting the objects of any image, with the files of a trained detector."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from detector.config import Config
+from detector.data.images import read_image
+from detector.errors import ConfigError, DataError
+from detector.evaluation.class_boxes import draw_boxes
+from detector.inference.engine import CropEngine
+from detector.inference.propose import Prepared, Proposer
+from detector.inference.region_scorers import Answers, RegionScorer, make_scorer
+from detector.inference.select import select
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import load_boxes, load_svm
+from detector.networks.weights import load_model
+from detector.parallel import ordered_map, worker_count
+from detector.records import FIRST_LABEL, Detections, Float32, Image, take
+
+PROBABLE = 0.5  # what pictures show: the class is likelier than all else,
+POSITIVE = 0.0  # or on the objects' side of its SVM
+
+Source = Image | str | PathLike[str]  # pixels (H, W, 3) uint8 RGB, or an image file
+Item = TypeVar("Item")
+
+
+class NamedDetection(NamedTuple):
+    """One detection in plain Python: the box is x1, y1, x2, y2 in continuous pixels."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Found(Generic[Item]):
+    """What was detected in the image that was read for `item`."""
+
+    item: Item
+    image: Image
+    detections: Detections
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded(Generic[Item]):
+    """An image before the network has seen it."""
+
+    item: Item
+    image: Image
+    prepared: Prepared
+
+
+class ObjectDetector:
+    """Proposes regions of images, scores them and selects detections, as `test_det` does with a data set's.
+
+    `classes` are the names of labels 1..C. `min_score`, under which boxes are dropped, may be set at any time:
+    it is a probability, or with SVMs their score.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        classes: Sequence[str],
+        proposer: Proposer,
+        engine: CropEngine,
+        scorer: RegionScorer,
+        min_score: float,
+        drawn_score: float = PROBABLE,
+    ) -> None:
+        self.config = config
+        self.classes = tuple(classes)
+        self.min_score = min_score
+        self.drawn_score = drawn_score
+        self.proposer = proposer
+        self.engine = engine
+        self.scorer = scorer
+        self.workers = worker_count(config.engine.workers)
+
+    @staticmethod
+    def load(
+        network: Path, config: Config, svm: Path | None = None, boxes: Path | None = None
+    ) -> "ObjectDetector":
+        """The detector of a run's region classifier, of its SVMs and box regressors where they are given.
+
+        DataError for other files; ConfigError where the regions of new images cannot be computed.
+        """
+        if config.proposals.source == "given":
+            raise ConfigError(
+                "proposals.source must be selective_search, multibox or union to detect in new images, got given"
+            )
+        model, preprocessing, facts = load_model(network)
+        classes = _classes(model, facts.get("classes"), network)
+        heads = load_svm(svm) if svm else None, load_boxes(boxes) if boxes else None
+        for head, path in zip(heads, (svm, boxes), strict=True):
+            if head and len(head.weight) != len(classes):
+                raise DataError(f"head must be of {len(classes)} classes, got {len(head.weight)} ({path})")
+        scorer = make_scorer(model, *heads)
+        engine = CropEngine(scorer.module, preprocessing, config.region, config.engine)
+        proposer = Proposer(config.proposals, config.engine, config.seed)
+        settings = config.detect
+        scores = (settings.min_svm_score, POSITIVE) if svm else (settings.min_score, PROBABLE)
+        return ObjectDetector(config, classes, proposer, engine, scorer, *scores)
+
+    def detect(self, image: Source) -> Detections:
+        """The objects of one image, best first; DataError where it cannot be read."""
+        (found,) = self.detect_many([image])
+        return found
+
+    def detect_many(self, images: Iterable[Source]) -> Iterator[Detections]:
+        """The objects of each image, in order, as soon as they are known.
+
+        Images are read and searched ahead on threads and share batches; memory does not grow with their number.
+        """
+        return (found.detections for found in self.stream(images, self.read))
+
+    def stream(self, items: Iterable[Item], read: Callable[[Item], Image | None]) -> Iterator[Found[Item]]:
+        """As `detect_many`, of the images that `read` gives for `items`, on any thread; None is left out."""
+        waiting: deque[_Loaded[Item]] = deque()
+
+        def load(item: Item) -> _Loaded[Item] | None:
+            image = read(item)
+            return None if image is None else _Loaded(item, image, self.proposer.prepare(image))
+
+        def regions() -> Iterator[tuple[Image, Float32]]:
+            loaded = ordered_map(load, items, self.workers)
+            for one, boxes in self._propose(one for one in loaded if one is not None):
+                waiting.append(one)
+                yield one.image, boxes
+
+        def finish(scored: tuple[_Loaded[Item], Float32, Answers]) -> Found[Item]:
+            one, boxes, answers = scored
+            return Found(one.item, one.image, self._select(one.image, boxes, answers))
+
+        scored = ((waiting.popleft(), *found) for found in self.engine.run(regions()))
+        yield from ordered_map(finish, scored, self.workers)
+
+    def read(self, image: Source) -> Image:
+        """The pixels (H, W, 3) uint8 RGB of an image given by its path or as such; DataError for anything else."""
+        if isinstance(image, str | PathLike):
+            return read_image(Path(image), self.config.data.exif)
+        pixels = np.asarray(image)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise DataError(f"image must be (H, W, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}")
+        return np.require(pixels, requirements=["C", "W"])  # torch takes no views and nothing read-only
+
+    def named(self, detections: Detections) -> list[NamedDetection]:
+        """The detections in plain Python, in their order."""
+        columns = (detections.labels, detections.scores, detections.boxes)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [NamedDetection(self.classes[label - FIRST_LABEL], score, tuple(box)) for label, score, box in rows]
+
+    def draw(self, image: Source, detections: Detections, min_score: float | None = None) -> Image:
+        """The image with the detections of at least `min_score` drawn, by default those that are likely right."""
+        limit = self.drawn_score if min_score is None else min_score
+        shown = take(detections, detections.scores >= max(limit, self.min_score))
+        texts = [f"{found.name} {found.score:.2f}" for found in self.named(shown)]
+        return draw_boxes(self.read(image), shown.boxes, shown.labels, texts)
+
+    def _propose(self, images: Iterable[_Loaded[Item]]) -> Iterator[tuple[_Loaded[Item], Float32]]:
+        """The images with their regions (N, 4); of MultiBox the windows of several share a forward pass."""
+        remaining = iter(images)
+        while group := list(islice(remaining, self._group_size())):
+            found = self.proposer.finish([one.prepared for one in group])
+            for one, proposals in zip(group, found, strict=True):
+                yield one, proposals.boxes
+
+    def _group_size(self) -> int:
+        multibox = self.proposer.multibox
+        if multibox is None:
+            return 1
+        windows = sum((2 * scale - 1) ** 2 for scale in multibox.settings.scales)
+        return max(1, multibox.batch_size // windows)
+
+    def _select(self, image: Image, boxes: Float32, answers: Answers) -> Detections:
+        if not len(boxes):
+            return Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+        height, width = image.shape[:2]
+        scores = self.scorer.scores(boxes, answers, height, width)
+        return select(scores, self.min_score, self.config.detect)
+
+
+def _classes(model: RegionClassifier, names: object, path: Path) -> list[str]:
+    """The names of the classes that a weight file states for all its outputs but the background."""
+    outputs = model.classifier.out_features
+    if not isinstance(names, list) or len(names) + FIRST_LABEL != outputs:
+        raise DataError(f"weights must name the classes of a region classifier of train_det, got others ({path})")
+    return [str(name) for name in names]

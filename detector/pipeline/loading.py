@@ -1,0 +1,63 @@
+"""A trained detector from its run folder, or from the file of its network alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from detector.config import Config, detection_methods, parse_config, reported_method
+from detector.config.loading import _apply_override
+from detector.errors import DataError
+from detector.inference.detector import ObjectDetector
+from detector.networks.safetensors_files import read_tensors
+from detector.pipeline.run import RunFolder
+from detector.pipeline.train import trained_detectors
+
+
+def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
+    """The detector of a run folder by the method that the run reports, or of a region_classifier.safetensors.
+
+    `overrides` are `section.key=value` words over the settings it was trained with. Such a file knows the softmax
+    alone; of a run's ensemble the first model is used. DataError where `path` is neither, ConfigError for settings that cannot be.
+    """
+    return _of_run(RunFolder(path), overrides) if path.is_dir() else _of_file(path, overrides)
+
+
+def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
+    """The settings of a run with `overrides`; the run's own MultiBox weights stand in for ones that are gone."""
+    config = run.read_config(Config, list(overrides))
+    weights = config.proposals.multibox.weights
+    if weights is None or weights.is_file() or not run.multibox_path.is_file():
+        return config
+    multibox = config.proposals.multibox.model_copy(update={"weights": run.multibox_path})
+    proposals = config.proposals.model_copy(update={"multibox": multibox})
+    return config.model_copy(update={"proposals": proposals})
+
+
+def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
+    config = run_config(run, overrides)
+    files = trained_detectors(run, config)[0].by(reported_method(config))
+    return ObjectDetector.load(files.network, config, files.svm, files.boxes)
+
+
+def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
+    config = _config_of_file(path, overrides)
+    if "softmax" not in detection_methods(config):
+        raise DataError(
+            f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
+            "the run folder has both"
+        )
+    return ObjectDetector.load(path, config)
+
+
+def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:
+    """The settings that the metadata of a network's file hold."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise DataError(f"detector must be a run folder or a region_classifier.safetensors, got {path}")
+    text = read_tensors(path)[1].get("config")
+    tree = yaml.safe_load(text) if isinstance(text, str) else None
+    if not isinstance(tree, dict):
+        raise DataError(f"weights must state the config of train_det in their metadata, got none ({path})")
+    for word in overrides:
+        _apply_override(tree, word)
+    return parse_config(Config, tree, str(path))

@@ -1,0 +1,80 @@
+"""Ensembles as stages of a run."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.config import Config, load_config
+from detector.data.stores import Store
+from detector.errors import DataError
+from detector.networks.weights import load_model
+from detector.pipeline.run import RunFolder
+from detector.pipeline.train import run_testing, run_training
+
+HEADS = ["boxes.enabled=true", "boxes.grid=1"]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_config_path: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = RunFolder(tmp_path_factory.mktemp("ensemble") / "run")
+    config = load_config(Config, tiny_config_path, [*HEADS, "ensemble.members=2", "finetune.steps=3"])
+    assert list(run_training(run, config).reports or ()) == ["softmax", "softmax+boxes", "ensemble"]
+    return run
+
+
+def detections(run: RunFolder, method: str) -> list[dict[str, np.ndarray]]:
+    store = Store.open(run.path / "stages/detect/val" / method / "store")
+    return [store.read(position) for position in range(len(store))]
+
+
+def test_members_start_alike_and_see_other_regions(finished: RunFolder) -> None:
+    one, two = (load_model(finished.member(k).model_path)[0].state_dict() for k in range(2))
+    assert any((one[key] != two[key]).any() for key in one)
+    first, second = ((finished.member(k).path / "metrics.csv").read_text() for k in range(2))
+    assert first != second
+    shared = finished.path / "members/1/stages"
+    assert not (shared / "propose").exists()
+    assert not (shared / "labels").exists()
+
+
+def test_an_ensemble_of_one_model_listed_often_is_that_model(finished: RunFolder, tmp_path: Path) -> None:
+    plain = ["boxes.enabled=false", "ensemble.members=1"]
+    single = RunFolder(tmp_path / "single")
+    shutil.copytree(finished.path / "model", single.path / "model")
+    single.begin(finished.read_config(Config, plain))
+    listed = finished.read_config(Config, [*plain, f"ensemble.runs=[{single.path}, {single.path}]"])
+    outcome = run_testing(finished, listed, ("val",))
+    assert outcome.reports is not None
+    assert list(outcome.reports) == ["softmax", "ensemble"]
+    for one, three in zip(detections(finished, "softmax"), detections(finished, "ensemble"), strict=True):
+        assert len(one["scores"])
+        for name in one:
+            np.testing.assert_array_equal(one[name], three[name])
+
+
+def test_mirrored_and_wider_views_count_in_the_average(finished: RunFolder) -> None:
+    views = ["ensemble.mirror=true", "ensemble.paddings=[0, 6]", "ensemble.weights=[2, 1]"]
+    outcome = run_testing(finished, finished.read_config(Config, views), ("val",))
+    assert outcome.reports is not None
+    scores = [
+        np.sort(np.concatenate([each["scores"] for each in detections(finished, name)]))
+        for name in (
+            "softmax+boxes",
+            "ensemble",
+        )
+    ]
+    assert not np.array_equal(*scores)
+
+
+def test_weights_must_be_one_a_model(finished: RunFolder) -> None:
+    config = finished.read_config(Config, ["ensemble.weights=[1, 2, 3]"])
+    with pytest.raises(DataError, match=r"ensemble.weights must be one a model, 2 of them, got 3"):
+        run_testing(finished, config, ("val",))
+
+
+def test_a_missing_member_is_one_line(finished: RunFolder) -> None:
+    config = finished.read_config(Config, ["ensemble.members=3"])
+    with pytest.raises(DataError, match=r"must hold a trained model, got none at .*members/2"):
+        run_testing(finished, config, ("val",))
