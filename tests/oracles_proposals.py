@@ -11,22 +11,23 @@ from detector.records import Array
 
 
 def sorted_edges(planes: Array) -> list[tuple[int, int, int]]:
-    """(weight, pixel, pixel) of all 8-connected neighbours in planes (C, H, W), lightest first, ties in order."""
+    """(grade, pixel, pixel) of all 8-connected neighbours in planes (C, H, W), lightest first, ties in order."""
     _, height, width = planes.shape
     edges = []
     for y in range(height):
         for x in range(width):
             for direction, (down, right) in enumerate([(0, 1), (1, -1), (1, 0), (1, 1)]):
                 if y + down < height and 0 <= x + right < width:
-                    difference = planes[:, y, x].astype(np.float32) - planes[:, y + down, x + right]
-                    distance = np.sqrt((difference * difference).sum(dtype=np.float32))
+                    difference = planes[:, y, x] - planes[:, y + down, x + right]
+                    root = np.sqrt(np.sqrt((difference * difference).sum(dtype=np.float32)))
+                    grade = int(root * np.float32(3000) + np.float32(0.5))
                     pixel = y * width + x
-                    edges.append((int(distance + np.float32(0.5)), pixel, direction, pixel + down * width + right))
-    return [(weight, pixel, other) for weight, pixel, _, other in sorted(edges)]
+                    edges.append((grade, pixel, direction, pixel + down * width + right))
+    return [(grade, pixel, other) for grade, pixel, _, other in sorted(edges)]
 
 
 def segment_slowly(planes: Array, k: int, min_size: int) -> Array:
-    """Superpixels of planes (C, H, W) in units of 1/128 grey level, by sets of pixels and exact fractions."""
+    """Superpixels of planes (C, H, W), by sets of pixels and exact fractions of squared grades."""
     _, height, width = planes.shape
     members = {pixel: {pixel} for pixel in range(height * width)}
     component = dict.fromkeys(members, -1) | {pixel: pixel for pixel in members}
@@ -37,11 +38,12 @@ def segment_slowly(planes: Array, k: int, min_size: int) -> Array:
         members[a] |= members.pop(b)
         component.update(dict.fromkeys(members[a], a))
 
-    for weight, pixel, other in edges:
+    for grade, pixel, other in edges:
         a, b = component[pixel], component[other]
-        if a != b and all(weight <= heaviest[c] + Fraction(128 * k, len(members[c])) for c in (a, b)):
+        limits = (heaviest[c] ** 2 + Fraction(3000**2 * k, len(members[c])) for c in (a, b))
+        if a != b and all(grade**2 <= limit for limit in limits):
             unite(a, b)
-            heaviest[a] = weight
+            heaviest[a] = grade
     for _, pixel, other in edges:
         a, b = component[pixel], component[other]
         if a != b and min(len(members[a]), len(members[b])) < min_size:

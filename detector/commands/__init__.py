@@ -14,6 +14,7 @@ from detector.errors import ConfigError, DataError
 COMMANDS = {
     "train_det": "train a detector and test it, into a run folder",
     "test_det": "test a run's detector on another split",
+    "ablate": "what views, ensembles and box voting of a run are worth",
     "train_cls": "train a classifier of whole images and test it, into a run folder",
     "eval_cls": "test classifiers of whole images with many crops: top-1 and top-5 errors",
     "train_multibox": "train a MultiBox proposal network, into a run folder",
@@ -21,17 +22,23 @@ COMMANDS = {
     "eval_proposals": "judge region proposals: recall by IoU and by number of boxes",
     "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
     "split_val": "split an image list in two halves that balance every class",
+    "detect": "detect objects in images, folders, videos or from a camera",
+    "export": "write a run's model for others: safetensors, ONNX, a model card",
+    "check_data": "check a config's data, and count what there is",
     "describe": "count a network's layers beside the paper's Table 1",
     "make_synthetic": "make a synthetic set, for detection or classification",
 }
 NEED_TORCH = (
     "train_det",
     "test_det",
+    "ablate",
     "train_cls",
     "eval_cls",
     "train_multibox",
     "propose",
     "eval_proposals",
+    "detect",
+    "export",
     "describe",
 )
 USAGE_ERROR = 2

@@ -15,43 +15,43 @@ from detector.data.images import read_image
 from detector.data.submission import read_coco_results, read_submission
 from detector.errors import DataError
 from detector.evaluation.coco import category_ids, coco_tables, evaluate_coco_json
+from detector.evaluation.detection_report.analysis import PROTOCOLS, Analysis, Case, analyse
+from detector.evaluation.detection_report.content import DetectionReport
+from detector.evaluation.detection_report.images import Picture, choose_images, count_images, draw_image
+from detector.evaluation.detection_report.write import write_report
 from detector.evaluation.metrics import summary_text
-from detector.evaluation.pictures import best_detections, draw_detections, evenly_spread
-from detector.evaluation.protocols import Protocol, evaluate
-from detector.evaluation.report import Picture, write_report
-from detector.records import DetectionTable, GroundTruth, Int64, ObjectTable, Report, take
+from detector.records import Report
 
-PROTOCOLS = ("ilsvrc", "voc2007", "voc2010", "coco")
 IMAGE_SUFFIXES = (".JPEG", ".jpg", ".jpeg", ".png", ".bmp")
 PICTURES = 12
-PICTURE_SIDE = 640  # pixels
+SEED = 0  # of the resamples and of the images drawn at random
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """What is evaluated: the tables of the images `image_names`; `class_ids` are the numbers in the files."""
+class Files:
+    """What was read: the case, the numbers of its classes in the files and the names of its images."""
 
-    classes: ClassList
+    case: Case
     class_ids: tuple[int, ...]
     image_names: list[str]
-    objects: ObjectTable
-    detections: DetectionTable
-    blacklist: Int64
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write metrics.json, report.md and report.html; print the mAP table and the report's path."""
     options = _parse(arguments)
-    case, report = _evaluate_coco_files(options) if options.format == "coco" else _evaluate_ilsvrc_files(options)
-    page = write_report(
-        options.out,
-        report,
-        case.classes,
-        _pictures(case, options.images) if options.images else (),
-        _origin(options, case),
-        ids=case.class_ids,
+    files, report = _evaluate_coco_files(options) if options.format == "coco" else _evaluate_ilsvrc_files(options)
+    found = _find_images(files, options.images) if options.images else {}
+    analysis = analyse(files.case, report, np.random.default_rng(SEED))
+    content = DetectionReport(
+        title="Detection report",
+        case=files.case,
+        ids=files.class_ids,
+        analysis=analysis,
+        pictures=_pictures(files, analysis, found),
+        notes=_origin(options, files),
     )
-    sys.stdout.write(f"{summary_text(report, case.classes)}\nreport: {page}\n")
+    page = write_report(options.out, content, "report.html")
+    sys.stdout.write(f"{summary_text(report, files.case.classes)}\nreport: {page}\n")
     return 0
 
 
@@ -80,7 +80,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Case, Report]:
+def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Files, Report]:
     classes = read_classes(options.classes) if options.classes else ilsvrc_det_classes()
     names, indices = read_image_list(options.list)
     if not options.annotations.is_dir():
@@ -88,66 +88,51 @@ def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Case, Report]:
     blacklist = np.empty((0, 2), np.int64)
     if options.blacklist:
         blacklist = read_blacklist(options.blacklist, indices, classes)
-    case = Case(
-        classes=classes,
-        class_ids=tuple(range(1, len(classes) + 1)),
-        image_names=names,
-        objects=read_ground_truth(options.annotations, names, classes),
-        detections=read_submission(options.detections, indices, len(classes)),
-        blacklist=blacklist,
-    )
-    return case, _evaluate(options.protocol, case)
+    objects = read_ground_truth(options.annotations, names, classes)
+    detections = read_submission(options.detections, indices, len(classes))
+    case = Case(classes, len(names), objects, detections, blacklist)
+    return Files(case, tuple(range(1, len(classes) + 1)), names), case.evaluate(options.protocol)
 
 
-def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Case, Report]:
+def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Files, Report]:
     annotations = read_coco_json(options.annotations)
     results = read_coco_results(options.detections, annotations)
     ids = category_ids(annotations)
-    names = {category["id"]: category["name"] for category in annotations["categories"]}
+    by_id = {category["id"]: category["name"] for category in annotations["categories"]}
+    names = [image["file_name"] for image in annotations["images"]]
     objects, detections = coco_tables(annotations, results)
-    case = Case(
-        classes=ClassList(tuple(names[number] for number in ids)),
-        class_ids=ids,
-        image_names=[image["file_name"] for image in annotations["images"]],
-        objects=objects,
-        detections=detections,
-        blacklist=np.empty((0, 2), np.int64),
-    )
-    if options.protocol == "coco":  # the file's own areas and crowds count
-        return case, evaluate_coco_json(annotations, results)
-    return case, _evaluate(options.protocol, case)
+    classes = ClassList(tuple(by_id[number] for number in ids))
+    case = Case(classes, len(names), objects, detections, np.empty((0, 2), np.int64))
+    if options.protocol == "coco":  # the file's own numbers of images and annotations count
+        return Files(case, ids, names), evaluate_coco_json(annotations, results)
+    return Files(case, ids, names), case.evaluate(options.protocol)
 
 
-def _evaluate(protocol: Protocol, case: Case) -> Report:
-    return evaluate(
-        protocol, case.objects, case.detections, len(case.image_names), len(case.classes), case.blacklist
-    )
-
-
-def _origin(options: argparse.Namespace, case: Case) -> dict[str, str]:
+def _origin(options: argparse.Namespace, files: Files) -> dict[str, str]:
     """Where the numbers come from."""
     notes = {
         "Detections": str(options.detections),
         "Annotations": str(options.annotations),
-        "Images": f"{len(case.image_names)}" + (f" of {options.list}" if options.list else ""),
+        "Images": f"{len(files.image_names)}" + (f" of {options.list}" if options.list else ""),
     }
     if options.classes:
         notes["Classes"] = str(options.classes)
     if options.blacklist:
-        used = f"{len(case.blacklist)} pairs of image and class left out"
+        used = f"{len(files.case.blacklist)} pairs of image and class left out"
         notes["Blacklist"] = f"{options.blacklist}: " + (
             used if options.protocol == "ilsvrc" else f"not used, because {options.protocol} has none"
         )
     return notes
 
 
-def _pictures(case: Case, folder: Path) -> list[Picture]:
-    """Images with objects, evenly spread over those in `folder`, drawn with their best detections."""
-    found = {int(i): path for i in np.unique(case.objects.image) if (path := _find(folder, case.image_names[i]))}
-    if not found and len(case.objects.image):
-        missing = case.image_names[case.objects.image[0]]
+def _find_images(files: Files, folder: Path) -> dict[int, Path]:
+    """The files in `folder` of the images, by position; at least one with objects must be there."""
+    found = {i: path for i, name in enumerate(files.image_names) if (path := _find(folder, name))}
+    with_objects = np.unique(files.case.objects.image).tolist()
+    if with_objects and not found.keys() & set(with_objects):
+        missing = files.image_names[with_objects[0]]
         raise DataError(f"--images must be the folder of the images, got {folder} without {missing}")
-    return [_picture(case, position, found[position]) for position in evenly_spread(sorted(found), PICTURES)]
+    return found
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -156,9 +141,14 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _picture(case: Case, position: int, path: Path) -> Picture:
-    rows = take(case.objects, case.objects.image == position)
-    truth = GroundTruth(rows.boxes.astype(np.float32), rows.labels, rows.difficult, rows.crowd)
-    detections = best_detections(case.detections, position, len(rows.labels))
-    drawn = draw_detections(read_image(path), detections, truth, case.classes.names, PICTURE_SIDE)
-    return Picture(case.image_names[position], drawn)
+def _pictures(files: Files, analysis: Analysis, found: dict[int, Path]) -> dict[str, list[Picture]]:
+    """The best, the worst and other images of those `found`, drawn."""
+    matched, thresholds, names = analysis.matched, analysis.thresholds, files.case.classes.names
+    counts = count_images(matched, thresholds)
+
+    def draw(position: int) -> Picture:
+        drawn = draw_image(read_image(found[position]), matched, thresholds, position, names)
+        return Picture(f"{files.image_names[position]}: {counts.text(position)}", drawn)
+
+    chosen = choose_images(counts, list(found), PICTURES, np.random.default_rng(SEED))
+    return {heading: [draw(position) for position in positions] for heading, positions in chosen.items()}

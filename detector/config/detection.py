@@ -168,7 +168,14 @@ class FinetuneSettings(RegionTraining):
 class DetectSettings(Section):
     """From region scores to detections."""
 
-    nms_iou: Fraction = Field(0.3, description="[2] S")
+    nms: Literal["greedy", "soft_linear", "soft_gaussian"] = Field(
+        "greedy", description="greedy: [2]; soft: scores fall with overlap (Bodla et al., arXiv 1704.04503)"
+    )
+    nms_iou: Fraction = Field(0.3, description="of greedy and soft_linear [2] S")
+    soft_sigma: float = Field(0.5, gt=0, description="of soft_gaussian")
+    voting_iou: Fraction = Field(
+        0.0, description="a kept box becomes the mean of boxes that overlap it so (arXiv 1505.01749: 0.5); 0: not"
+    )
     method: Literal["auto", "softmax", "softmax+boxes", "svm", "svm+boxes"] = Field(
         "auto", description="of those that were trained, the one to report; auto: with SVMs and boxes if there are"
     )

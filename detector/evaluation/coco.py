@@ -64,8 +64,9 @@ def coco_tables(
     positions = {image["id"]: position for position, image in enumerate(annotations["images"])}
     labels = {number: label for label, number in enumerate(category_ids(annotations), 1)}
     crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in annotations["annotations"]], np.bool_)
+    areas = np.array([entry.get("area", _area(entry)) for entry in annotations["annotations"]], np.float64)
     image, label, boxes = _columns(annotations["annotations"], positions, labels)
-    objects = object_table(image, boxes, label, np.zeros_like(crowd), crowd)
+    objects = object_table(image, boxes, label, np.zeros_like(crowd), crowd, areas)
     image, label, boxes = _columns(results, positions, labels)
     scores = np.array([entry["score"] for entry in results], np.float64)
     return objects, DetectionTable(image, boxes, label, scores)

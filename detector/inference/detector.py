@@ -159,7 +159,7 @@ class ObjectDetector:
     def draw(self, image: Source, detections: Detections, min_score: float | None = None) -> Image:
         """The image with the detections of at least `min_score` drawn, by default those that are likely right."""
         limit = self.drawn_score if min_score is None else min_score
-        shown = take(detections, detections.scores >= max(limit, self.min_score))
+        shown = take(detections, detections.scores >= limit)
         texts = [f"{found.name} {found.score:.2f}" for found in self.named(shown)]
         return draw_boxes(self.read(image), shown.boxes, shown.labels, texts)
 

@@ -15,7 +15,7 @@ from detector.errors import DataError
 from detector.inference.engine import CropEngine, Regions
 from detector.networks.ensemble import Ensemble, Member
 from detector.networks.warp import Preprocessing
-from detector.records import Array, Float32
+from detector.records import Array, Float32, Float64, Int64
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,19 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
+class Views:
+    """What K models say of an image's regions (N, 4): scores (N, K, C) f32, and moves (N, M, C, 4) f32.
+
+    `moving` (M,) i64 are the models that have box regressors.
+    """
+
+    boxes: Float32
+    scores: Float32
+    moves: Float32
+    moving: Int64
+
+
+@dataclass(frozen=True, eq=False)
 class Averages:
     """Of an image's regions (N, 4): scores (N, C) f32, and moves (N, C, 4) f32, None where no model has them."""
 
@@ -38,52 +51,61 @@ class Averages:
 
 
 class EnsembleEngine:
-    """Scores regions by all `models`; they must have the same classes and the same kind of scores.
-
-    Averages are taken in float64, so that a model that is listed n times is that model.
-    """
+    """Scores regions by all `models`; they must have the same classes and the same kind of scores."""
 
     def __init__(self, models: Sequence[Model], settings: EngineSettings) -> None:
         if len({model.member.svm is None for model in models}) != 1:
             raise DataError("models of an ensemble must all score by SVMs or all by softmax, got some of each")
-        crops: dict[tuple[Preprocessing, RegionSettings], list[Model]] = {}
-        for model in models:
-            crops.setdefault((model.preprocessing, model.region), []).append(model)
+        self.weights = np.array([model.weight for model in models], np.float64)
+        self.moving = np.array([k for k, model in enumerate(models) if model.member.boxes is not None], np.int64)
         self.classes = models[0].member.network.classifier.out_features - 1
-        self.groups = list(crops.values())
+        self.groups: dict[tuple[Preprocessing, RegionSettings], list[int]] = {}
+        for k, model in enumerate(models):
+            self.groups.setdefault((model.preprocessing, model.region), []).append(k)
         self.engines = [
-            CropEngine(Ensemble([model.member for model in group]), *key, settings) for key, group in crops.items()
+            CropEngine(Ensemble([models[k].member for k in group]), *crops, settings)
+            for crops, group in self.groups.items()
         ]
 
     def run(self, images: Regions) -> Iterator[Averages]:
-        """The averages for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs, in their order."""
+        """The weighted averages for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs, in their order."""
+        for views in self.views(images):
+            yield average(views, self.weights)
+
+    def views(self, images: Regions) -> Iterator[Views]:
+        """What each model says, in the order of the models."""
         device = self.engines[0].runner.device
         placed = ((torch.as_tensor(image).to(device), boxes) for image, boxes in images)
         runs = [
             engine.run(copy) for engine, copy in zip(self.engines, tee(placed, len(self.engines)), strict=True)
         ]
         for answers in zip(*runs, strict=True):
-            yield self._average(answers[0][0], [found for _, found in answers])
+            yield self._gather(answers[0][0], [found for _, found in answers])
 
-    def _average(self, boxes: Float32, found: Sequence[dict[str, Array]]) -> Averages:
-        if not len(boxes):
-            none = np.empty((0, self.classes), np.float32)
-            return Averages(boxes, none, np.empty((0, self.classes, 4), np.float32) if self._moves() else None)
-        weights = [[model.weight for model in group] for group in self.groups]
-        moving = [[model.weight for model in group if model.member.boxes is not None] for group in self.groups]
-        scores = _mean([answers["scores"] for answers in found], weights)
-        moves = _mean([answers["moves"] for answers in found if "moves" in answers], [w for w in moving if w])
-        return Averages(boxes, scores, moves if self._moves() else None)
+    def _gather(self, boxes: Float32, found: Sequence[dict[str, Array]]) -> Views:
+        """The answers of all groups in the order of the models."""
+        scores = np.empty((len(boxes), len(self.weights), self.classes), np.float32)
+        moves = np.empty((len(boxes), len(self.moving), self.classes, 4), np.float32)
+        if len(boxes):
+            for group, answers in zip(self.groups.values(), found, strict=True):
+                scores[:, group] = answers["scores"]
+                rows = np.flatnonzero(np.isin(self.moving, group))
+                if len(rows):
+                    moves[:, rows] = answers["moves"]
+        return Views(boxes, scores, moves, self.moving)
 
-    def _moves(self) -> bool:
-        return any(model.member.boxes is not None for group in self.groups for model in group)
+
+def average(views: Views, weights: Float64) -> Averages:
+    """The averages over the models by their weights (K,), of which some may be 0.
+
+    Taken in float64, so that a model that is listed n times is that model.
+    """
+    moving = weights[views.moving]
+    moves = _mean(views.moves, moving) if moving.any() else None
+    return Averages(views.boxes, _mean(views.scores, weights), moves)
 
 
-def _mean(answers: Sequence[Array], weights: Sequence[Sequence[float]]) -> Float32:
-    """The weighted mean (N, ...) of answers (N, K, ...) over all models of all groups."""
-    total = sum(sum(group) for group in weights)
-    parts = [
-        np.tensordot(np.array(group, np.float64), each.astype(np.float64), axes=(0, 1))
-        for each, group in zip(answers, weights, strict=True)
-    ]
-    return (np.sum(parts, axis=0) / total).astype(np.float32) if parts else np.empty(0, np.float32)
+def _mean(answers: Float32, weights: Float64) -> Float32:
+    """The weighted mean (N, ...) of answers (N, K, ...)."""
+    total = np.tensordot(weights, answers.astype(np.float64), axes=(0, 1))
+    return (total / weights.sum()).astype(np.float32)

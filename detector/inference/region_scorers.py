@@ -16,7 +16,9 @@ Answers = dict[str, Array]  # of `RegionScorer.module`, (N, ...) each
 class RegionScorer(Protocol):
     """A module of crops, and the way from its answers to scores."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What runs on crops (B, 3, S, S)."""
 
     def scores(self, boxes: Float32, answers: Answers, height: int, width: int) -> ClassScores:
         """Each class's scores and boxes of the regions (N, 4), N > 0, of an image of that size; on any thread."""

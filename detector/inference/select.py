@@ -2,30 +2,56 @@
 
 import numpy as np
 
-from detector.boxes import nms
+from detector.boxes import nms, soft_nms_gaussian, soft_nms_linear, vote_boxes
 from detector.config import DetectSettings
-from detector.records import FIRST_LABEL, ClassScores, Detections, DetectionTable, join, take
+from detector.records import (
+    FIRST_LABEL,
+    ClassScores,
+    Detections,
+    DetectionTable,
+    Float32,
+    Int64,
+    join,
+    take,
+)
 
 
 def select(scores: ClassScores, min_score: float, settings: DetectSettings) -> Detections:
-    """Per class, the boxes of at least `min_score` that survive greedy NMS; best first; ties by label.
+    """Per class, the boxes of at least `min_score` that survive NMS, voted on if asked; best first; ties by label.
 
     With `max_per_image`, only so many of all classes together.
     """
     none = Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
     columns = range(scores.scores.shape[1])
-    found = join([none, *(_select_class(scores, column, min_score, settings.nms_iou) for column in columns)])
+    found = join([none, *(_select_class(scores, column, min_score, settings) for column in columns)])
     order = np.argsort(-found.scores, kind="stable")
     return take(found, order[: settings.max_per_image or len(order)])
 
 
-def _select_class(scores: ClassScores, column: int, min_score: float, nms_iou: float) -> Detections:
+def _select_class(scores: ClassScores, column: int, min_score: float, settings: DetectSettings) -> Detections:
     own = scores.scores[:, column]
     candidates = np.flatnonzero(own >= min_score)
-    boxes = scores.boxes[candidates, column]
-    kept = nms(boxes, own[candidates], nms_iou)
+    boxes, found = np.ascontiguousarray(scores.boxes[candidates, column]), own[candidates]
+    kept, kept_scores = _suppress(boxes, found, min_score, settings)
+    chosen = boxes[kept]
+    if settings.voting_iou:
+        chosen = vote_boxes(chosen, boxes, found, settings.voting_iou)
     labels = np.full(len(kept), column + FIRST_LABEL, np.int64)
-    return Detections(boxes[kept], labels, own[candidates[kept]])
+    return Detections(chosen, labels, kept_scores)
+
+
+def _suppress(
+    boxes: Float32, scores: Float32, min_score: float, settings: DetectSettings
+) -> tuple[Int64, Float32]:
+    """The rows (K,) of boxes (N, 4) that stay, best first, and their scores."""
+    match settings.nms:
+        case "greedy":
+            kept = nms(boxes, scores, settings.nms_iou)
+            return kept, scores[kept]
+        case "soft_linear":
+            return soft_nms_linear(boxes, scores, settings.nms_iou, min_score)
+        case "soft_gaussian":
+            return soft_nms_gaussian(boxes, scores, settings.soft_sigma, min_score)
 
 
 def keep_best_of_each_class(table: DetectionTable, limit: int) -> DetectionTable:

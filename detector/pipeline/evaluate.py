@@ -54,7 +54,7 @@ def run_evaluate(
         return reports
     stage.begin(inputs)
     method, report = next(reversed(reports.items()))
-    analysis = analyse_shown(cases[method], report, config.seed)
+    analysis = analyse(cases[method], report, np.random.default_rng(config.seed))
     content = DetectionReport(
         title=f"Detection report: {config.name}",
         case=cases[method],
@@ -77,12 +77,6 @@ def run_evaluate(
 def detection_case(dataset: Dataset, table: DetectionTable) -> Case:
     """The detections `table` of `dataset`, to be evaluated."""
     return Case(dataset.classes, len(dataset), dataset.objects, table, dataset.blacklist)
-
-
-def analyse_shown(case: Case, report: Report, seed: int) -> Analysis:
-    """The analysis of `case`; its present step is shown while it runs."""
-    with tqdm(bar_format="analyse: {desc} {elapsed}", leave=False, disable=None) as line:
-        return analyse(case, report, np.random.default_rng(seed), announce=line.set_description_str)
 
 
 def draw_pictures(config: Config, dataset: Dataset, analysis: Analysis) -> dict[str, list[Picture]]:

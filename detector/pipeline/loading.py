@@ -18,7 +18,7 @@ def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
     """The detector of a run folder by the method that the run reports, or of a region_classifier.safetensors.
 
     `overrides` are `section.key=value` words over the settings it was trained with. Such a file knows the softmax
-    alone; of a run's ensemble the first model is used. DataError where `path` is neither, ConfigError for settings that cannot be.
+    alone; of a run's ensemble the first model is used. DataError where `path` is neither.
     """
     return _of_run(RunFolder(path), overrides) if path.is_dir() else _of_file(path, overrides)
 

@@ -12,10 +12,12 @@ from detector.data.dataset import Dataset
 from detector.data.stores import Store, read_proposals
 from detector.errors import DataError
 from detector.inference.engine import RegionEngine
-from detector.inference.ensemble import EnsembleEngine, Model
+from detector.inference.ensemble import Averages, EnsembleEngine, Model
 from detector.inference.score import FeatureScorer, refine, unrefined
 from detector.networks.ensemble import Member
-from detector.networks.region_heads import load_boxes, load_svm
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import BoxHead, SvmHead, load_boxes, load_svm
+from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_model
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.run import file_hash
@@ -108,6 +110,15 @@ class FromFeatures:
 
 
 @dataclass(frozen=True)
+class View:
+    """One way to see a region: by model `detector` of the ensemble, with that much context, mirrored or not."""
+
+    detector: int
+    region: RegionSettings
+    mirrored: bool
+
+
+@dataclass(frozen=True)
 class FromEnsemble:
     """The averages of several detectors, each with all views that the settings ask for."""
 
@@ -121,50 +132,71 @@ class FromEnsemble:
 
     def open(self, config: Config, dataset: Dataset, proposals: Store, workers: int) -> Scores:
         """As `ScoreSource` says."""
-        engine = EnsembleEngine(self._models(dataset), config.engine)
+        for detector in self.detectors:
+            check_classes(dataset, detector.network)
+        engine = EnsembleEngine([model for _, model in self.models()], config.engine)
         boxes = ProposedRegions(proposals).boxes
 
         def scores(positions: range) -> Iterator[ClassScores]:
             images = load_regions(config, dataset, boxes, positions, workers)
             for position, found in zip(positions, engine.run(images), strict=True):
-                if found.moves is None:
-                    yield unrefined(found.boxes, found.scores)
-                else:
-                    height, width = dataset.sizes[position].tolist()
-                    yield ClassScores(refine(found.boxes, found.moves, height, width), found.scores)
+                yield class_scores(found, *dataset.sizes[position].tolist())
 
         return scores
 
-    def _models(self, dataset: Dataset) -> list[Model]:
-        settings = self.config.ensemble
-        weights = settings.weights or (1.0,) * len(self.detectors)
-        if len(weights) != len(self.detectors):
-            count = len(self.detectors)
+    def models(self) -> list[tuple[View, Model]]:
+        """All views with their models: by detector, of each the paddings, of each plain and then mirrored.
+
+        The views of a detector share its weight.
+        """
+        settings, count = self.config.ensemble, len(self.detectors)
+        weights = settings.weights or (1.0,) * count
+        if len(weights) != count:
             raise DataError(f"ensemble.weights must be one a model, {count} of them, got {len(weights)}")
-        models: list[Model] = []
-        for detector, weight in zip(self.detectors, weights, strict=True):
-            check_classes(dataset, detector.network)
-            models += self._views(detector, weight)
-        return models
-
-    def _views(self, detector: Detector, weight: float) -> list[Model]:
-        """A detector with each padding, plain and mirrored; together they weigh `weight`."""
-        network, preprocessing, metadata = load_model(detector.network)
-        svm = load_svm(detector.svm) if detector.svm else None
-        boxes = load_boxes(detector.boxes) if detector.boxes else None
-        region = RegionSettings(**metadata.get("region", self.config.region.model_dump()))
-        regions = [region, *(_padded(region, padding) for padding in self.config.ensemble.paddings)]
-        sides = (False, True) if self.config.ensemble.mirror else (False,)
-        share = weight / (len(regions) * len(sides))
-        return [
-            Model(Member(network, svm, boxes if each == region else None, side), preprocessing, each, share)
-            for each in regions
-            for side in sides
-        ]
+        sides = (False, True) if settings.mirror else (False,)
+        found: list[tuple[View, Model]] = []
+        for number, (detector, weight) in enumerate(zip(self.detectors, weights, strict=True)):
+            loaded = _load(detector, self.config.region)
+            regions = [RegionSettings(crop_size=loaded.region.crop_size, padding=p) for p in settings.paddings]
+            regions = [loaded.region, *(region for region in regions if region != loaded.region)]
+            views = [View(number, region, side) for region in regions for side in sides]
+            found += [(view, loaded.model(view, weight / len(views))) for view in views]
+        return found
 
 
-def _padded(region: RegionSettings, padding: int) -> RegionSettings:
-    return RegionSettings(crop_size=region.crop_size, padding=padding)
+@dataclass(frozen=True)
+class _Loaded:
+    """A detector's network and heads, and the regions that it was trained on."""
+
+    network: RegionClassifier
+    preprocessing: Preprocessing
+    region: RegionSettings
+    svm: SvmHead | None
+    boxes: BoxHead | None
+
+    def model(self, view: View, weight: float) -> Model:
+        """The member for a view; box regressors know the regions they were trained on alone."""
+        boxes = self.boxes if self.region == view.region else None
+        member = Member(self.network, self.svm, boxes, view.mirrored)
+        return Model(member, self.preprocessing, view.region, weight)
+
+
+def _load(detector: Detector, default: RegionSettings) -> _Loaded:
+    network, preprocessing, metadata = load_model(detector.network)
+    return _Loaded(
+        network,
+        preprocessing,
+        RegionSettings(**metadata["region"]) if "region" in metadata else default,
+        load_svm(detector.svm) if detector.svm else None,
+        load_boxes(detector.boxes) if detector.boxes else None,
+    )
+
+
+def class_scores(found: Averages, height: int, width: int) -> ClassScores:
+    """The scores and boxes that averages stand for, in an image of that size."""
+    if found.moves is None:
+        return unrefined(found.boxes, found.scores)
+    return ClassScores(refine(found.boxes, found.moves, height, width), found.scores)
 
 
 def check_classes(dataset: Dataset, model_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Graph segmentation of an image into superpixels (Felzenszwalb & Huttenlocher, IJCV 2004).
 
 Differs from the paper: the square roots of edge weights, their grades, are rounded and then sorted by counting.
-Weights under one grey level are so within 1/3000 of it. They have to be fine: `k` over the pixels of a smooth sky is
-little more than that, and where weights are coarser it falls apart. Edges of equal grade are taken by their pixel in
-raster order, then by direction: right, down left, down, down right.
+Weights under one grey level are so within 1/3000 of it. They have to be fine: `k` over the pixels of a smooth sky
+is little more than that, and where weights are coarser it falls apart. Edges of equal grade are taken by their
+pixel in raster order, then by direction: right, down left, down, down right.
 
 Several scales of one image share most of the work. Until one of its edges is refused, a component of the paper's
 algorithm is also one at every larger k. So the smallest k grows such components, the fragments, over all edges,

@@ -58,3 +58,27 @@ def test_each_class_keeps_its_best_over_the_whole_set() -> None:
     )
     assert keep_best_of_each_class(table, 2).image.tolist() == [1, 2, 3, 4]
     assert keep_best_of_each_class(table, 0) is table
+
+
+def test_each_class_has_boxes_of_its_own() -> None:
+    boxes = np.array([[[0, 0, 10, 10], [5, 5, 20, 20]], [[1, 0, 11, 10], [50, 5, 60, 20]]], np.float32)
+    found = select(ClassScores(boxes, np.array([[0.9, 0.2], [0.8, 0.4]], np.float32)), 0.1, DetectSettings())
+    assert found.labels.tolist() == [1, 2, 2]
+    assert found.boxes.tolist() == [[0, 0, 10, 10], [50, 5, 60, 20], [5, 5, 20, 20]]
+
+
+def test_kept_boxes_become_the_mean_of_their_neighbours_where_asked() -> None:
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [40, 40, 50, 50]], np.float32)
+    scored = unrefined(boxes, np.array([[0.6], [0.2], [0.5]], np.float32))
+    found = select(scored, 0.1, DetectSettings(voting_iou=0.5))
+    np.testing.assert_allclose(found.boxes, [[0.5, 0, 10.5, 10], [40, 40, 50, 50]], atol=1e-5)
+    assert found.scores.tolist() == pytest.approx([0.6, 0.5])
+
+
+@pytest.mark.parametrize(("nms", "wanted"), [("soft_linear", 0.2 * (1 - 2 / 3)), ("soft_gaussian", None)])
+def test_soft_nms_lowers_the_scores_of_overlapping_boxes(nms: str, wanted: float | None) -> None:
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [40, 40, 50, 50]], np.float32)
+    scored = unrefined(boxes, np.array([[0.6], [0.2], [0.5]], np.float32))
+    found = select(scored, 0.01, DetectSettings.model_validate({"nms": nms}))
+    expected = 0.2 * np.exp(-((2 / 3) ** 2) / 0.5) if wanted is None else wanted
+    assert found.scores.tolist() == pytest.approx([0.6, 0.5, expected], rel=1e-4)

@@ -10,6 +10,8 @@ from detector.config import Config, load_config
 from detector.data.stores import Store
 from detector.errors import DataError
 from detector.networks.weights import load_model
+from detector.pipeline.ablate import ablation_text, run_ablation
+from detector.pipeline.distributed import alone
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_testing, run_training
 
@@ -78,3 +80,29 @@ def test_a_missing_member_is_one_line(finished: RunFolder) -> None:
     config = finished.read_config(Config, ["ensemble.members=3"])
     with pytest.raises(DataError, match=r"must hold a trained model, got none at .*members/2"):
         run_testing(finished, config, ("val",))
+
+
+def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) -> None:
+    config = finished.read_config(Config, ["ensemble.mirror=true", "ensemble.paddings=[6]"])
+    rows = run_ablation(finished, config, ("val",), alone())
+    assert [(row.name, row.passes) for row in rows] == [
+        ("one model", 1),
+        ("one model, mirrored too", 2),
+        ("one model, all views", 4),
+        ("2 models", 2),
+        ("2 models, all views", 8),
+        ("one model, box voting", 1),
+        ("everything, box voting", 8),
+    ]
+    assert rows[0].change == 0
+    assert [row.standard_error is None for row in rows] == [False, False, False, True, True, False, True]
+    text = (finished.path / "ablation_val/ablation.md").read_text()
+    assert text == ablation_text(rows)
+
+
+def test_the_row_of_all_models_is_the_ensemble_of_the_run(finished: RunFolder) -> None:
+    config = finished.read_config(Config, [])
+    reports = run_testing(finished, config, ("val",)).reports
+    assert reports is not None
+    rows = {row.name: row.mean_ap for row in run_ablation(finished, config, ("val",), alone())}
+    assert rows["2 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)

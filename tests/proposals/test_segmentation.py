@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from oracles_proposals import segment_slowly, sorted_edges
 
-from detector.proposals.segmentation import NO_EDGE, Scale, edge_weights, pixel_graph, segment, smooth
+from detector.proposals.segmentation import NO_EDGE, Scale, edge_grades, pixel_graph, segment, smooth
 from detector.records import Array, Image
 
 
@@ -25,27 +25,27 @@ def superpixels(image: Image, sigma: float, k: float, min_size: int) -> Array:
     return numbers[pieces]
 
 
-def test_weights_are_colour_distances_in_every_direction() -> None:
-    image = np.array([[[0, 0, 0], [3, 4, 0]], [[0, 0, 12], [0, 0, 0]]], np.uint8)
-    right, down_left, down, down_right = edge_weights(smooth(image, 0)).astype(int)
-    assert right.tolist() == [[5 * 128, NO_EDGE], [12 * 128, NO_EDGE]]
-    assert down_left.tolist() == [[NO_EDGE, 13 * 128], [NO_EDGE, NO_EDGE]]
-    assert down.tolist() == [[12 * 128, 5 * 128], [NO_EDGE, NO_EDGE]]
+def test_grades_are_roots_of_colour_distances_in_every_direction() -> None:
+    image = np.array([[[0, 0, 0], [5, 12, 84]], [[0, 0, 4], [0, 0, 0]]], np.uint8)
+    right, down_left, down, down_right = edge_grades(smooth(image, 0)).astype(int)
+    assert right.tolist() == [[round(3000 * 85**0.5), NO_EDGE], [6000, NO_EDGE]]
+    assert down_left.tolist() == [[NO_EDGE, round(3000 * 6569**0.25)], [NO_EDGE, NO_EDGE]]
+    assert down.tolist() == [[6000, round(3000 * 85**0.5)], [NO_EDGE, NO_EDGE]]
     assert down_right.tolist() == [[0, NO_EDGE], [NO_EDGE, NO_EDGE]]
 
 
-def test_the_greatest_weight_fits() -> None:
+def test_the_greatest_grade_fits() -> None:
     image = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
-    assert edge_weights(smooth(image, 0))[0, 0, 0] == round(255 * 128 * 3**0.5) < NO_EDGE
+    assert edge_grades(smooth(image, 0))[0, 0, 0] == round(3000 * 255**0.5 * 3**0.25) < NO_EDGE
 
 
-def test_edges_are_sorted_by_weight_then_pixel_then_direction() -> None:
+def test_edges_are_sorted_by_grade_then_pixel_then_direction() -> None:
     image = random_image(np.random.default_rng(0), 7, 9, 3)
     graph = pixel_graph(image, 0.8)
     steps = np.array([1, 8, 9, 10])
-    weights = np.repeat(np.arange(NO_EDGE), np.diff(graph.starts))
+    grades = np.repeat(np.arange(NO_EDGE), np.diff(graph.starts))
     pixels = graph.edges // 4
-    got = np.stack([weights, pixels, pixels + steps[graph.edges % 4]], axis=1)
+    got = np.stack([grades, pixels, pixels + steps[graph.edges % 4]], axis=1)
     assert got.tolist() == [list(edge) for edge in sorted_edges(smooth(image, 0.8))]
 
 
@@ -126,7 +126,7 @@ def test_a_minimum_size_above_the_image_leaves_one_superpixel() -> None:
 
 def test_smoothing_is_a_gaussian_with_repeated_borders() -> None:
     image = np.random.default_rng(3).integers(0, 256, (11, 13, 2)).astype(np.uint8)
-    np.testing.assert_allclose(smooth(image, 0.8) / 128, blur(image, 0.8), atol=2 / 128)
+    np.testing.assert_allclose(smooth(image, 0.8), blur(image, 0.8), atol=1e-3)
 
 
 def blur(image: Array, sigma: float) -> Array:

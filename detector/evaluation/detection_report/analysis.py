@@ -1,24 +1,23 @@
 """Everything that is counted of one set of detections, once, for all forms of its report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from detector.evaluation.bootstrap import RESAMPLES, Bootstrap, bootstrap
 from detector.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from detector.evaluation.diagnosis import ErrorTypes, find_errors
 from detector.evaluation.false_positives import FalsePositives, rank_false_positives
 from detector.evaluation.metrics import Classes
-from detector.evaluation.outcomes import MatchedDetections, Protocol, match_detections
+from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, Protocol, match_detections
 from detector.evaluation.protocols import evaluate
 from detector.evaluation.sizes import COCO_EDGES, SizeReport, ap_by_size, tercile_edges
 from detector.evaluation.thresholds import ScoreThresholds, best_thresholds
 from detector.records import DetectionTable, Int64, ObjectTable, Report
 
 PROTOCOLS: tuple[Protocol, ...] = ("ilsvrc", "voc2007", "voc2010", "coco")
-
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,36 +65,31 @@ class Analysis:
     false_positives: FalsePositives
 
 
-def analyse(
-    case: Case,
-    report: Report,
-    random: np.random.Generator,
-    resamples: int = RESAMPLES,
-    announce: Announce = lambda step: None,
-) -> Analysis:
-    """The analysis of `case`, whose `report` is known; each step is announced before it begins."""
+def analyse(case: Case, report: Report, random: np.random.Generator, resamples: int = RESAMPLES) -> Analysis:
+    """The analysis of `case`, whose `report` is known; a line shows what is being counted."""
     protocol: Protocol = report.protocol  # type: ignore[assignment]
-    others: dict[Protocol, Report] = {}
-    for other in PROTOCOLS:
-        if other != protocol:
-            announce(f"evaluate {other}")
-            others[other] = case.evaluate(other)
-    announce("bootstrap")
-    matched = case.match(protocol)
-    intervals = bootstrap(matched, random, resamples)
-    announce("errors")
     tables = case.objects, case.detections, case.num_images, len(case.classes.names)
-    blacklist = case.blacklist if protocol == "ilsvrc" else case.blacklist[:0]
-    thresholds = best_thresholds(matched)
-    return Analysis(
-        report=report,
-        others=others,
-        matched=matched,
-        bootstrap=intervals,
-        thresholds=thresholds,
-        sizes=ap_by_size(matched, COCO_EDGES),
-        thirds=ap_by_size(matched, tercile_edges(matched)),
-        confusion=confusion_matrix(*tables, blacklist, thresholds.scores),
-        errors=find_errors(*tables, blacklist),
-        false_positives=rank_false_positives(matched),
-    )
+    blacklist = case.blacklist if protocol == "ilsvrc" else NO_BLACKLIST
+    with tqdm(bar_format="analyse: {desc}{elapsed}", leave=False, disable=None) as line:
+        others: dict[Protocol, Report] = {}
+        for other in PROTOCOLS:
+            if other != protocol:
+                line.set_description(other)
+                others[other] = case.evaluate(other)
+        line.set_description("bootstrap")
+        matched = case.match(protocol)
+        intervals = bootstrap(matched, random, resamples)
+        line.set_description("errors")
+        thresholds = best_thresholds(matched)
+        return Analysis(
+            report=report,
+            others=others,
+            matched=matched,
+            bootstrap=intervals,
+            thresholds=thresholds,
+            sizes=ap_by_size(matched, COCO_EDGES),
+            thirds=ap_by_size(matched, tercile_edges(matched)),
+            confusion=confusion_matrix(*tables, blacklist, thresholds.scores),
+            errors=find_errors(*tables, blacklist),
+            false_positives=rank_false_positives(matched),
+        )

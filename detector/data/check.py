@@ -1,0 +1,282 @@
+"""What is wrong with a data set, and what there is in it: everything at once, where training stops at the first.
+
+Errors are what training stops at, or what makes its results worthless: images of the test among those that are
+trained on. Warnings are what it repairs or leaves out, notes are worth knowing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from detector.config import DataSettings
+from detector.data.classes import ClassList
+from detector.data.dataset import has_area
+from detector.data.duplicates import equal_files
+from detector.data.images import Exif, read_image, read_sizes
+from detector.data.progress import map_chunks
+from detector.data.raw_split import RawSplit, read_raw_split
+from detector.data.readers import open_classes
+from detector.errors import DataError
+from detector.records import FIRST_LABEL, Bool, Float64, Int64
+
+Severity = Literal["error", "warning", "note"]
+Tell = Callable[[Severity, str, Sequence[str]], None]  # of a finding with its cases; nothing without cases
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+IMBALANCE = 10.0  # between the most and the least frequent class, from which it is worth a note
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a split (or "TRAIN + TEST"): `text` says what, of `cases` each is one, all of them."""
+
+    split: str
+    severity: Severity
+    text: str
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedSplit:
+    """The numbers of a split: usable objects (C,) of each class, images (C,) with them, quantiles of their boxes.
+
+    `sizes` (n, 2) are those of the files, 0 of images that cannot be read; `labels` (G,) are 0 for unknown
+    classes; `boxes` (G, 4) are in the pixels of the files, `bad` (G,) marks those that are not trained on. The
+    quantiles (5,) are `QUANTILES` of what they are called, and empty without usable boxes.
+    """
+
+    raw: RawSplit
+    sizes: Int64
+    labels: Int64
+    boxes: Float64
+    bad: Bool
+    objects: Int64
+    images: Int64
+    quantiles: Mapping[str, Float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DataCheck:
+    """The splits that were checked, and what was found."""
+
+    classes: ClassList
+    splits: tuple[CheckedSplit, ...]
+    findings: tuple[Finding, ...]
+
+    def count(self, severity: Severity) -> int:
+        """How many findings there are of that severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+def check_data(settings: DataSettings, roles: Mapping[str, Sequence[str]], decode: bool = False) -> DataCheck:
+    """Check the splits of each role, such as train and test, each by itself and against each other.
+
+    With `decode` every image is decoded, where else its header and its end are read. DataError where a split
+    cannot be found at all.
+    """
+    classes = _classes(settings)
+    names = list(dict.fromkeys(name for splits in roles.values() for name in splits))
+    raw = [read_raw_split(settings, name, classes) for name in names]
+    found: list[Finding] = []
+    splits = tuple(_check_split(settings, each, classes, decode, found) for each in raw)
+    found += _between(raw, roles)
+    return DataCheck(classes, splits, tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity))))
+
+
+def _classes(settings: DataSettings) -> ClassList:
+    """As `open_classes`, but annotations that cannot be read leave VOC's names to the others."""
+    if settings.classes is not None or settings.format != "voc":
+        return open_classes(settings)
+    names = {str(name) for split in settings.train for name in np.unique(read_raw_split(settings, split).names)}
+    if not names:
+        raise DataError(f"splits {', '.join(settings.train)} must name at least one class ({settings.root})")
+    return ClassList(tuple(sorted(names)))
+
+
+def _check_split(
+    settings: DataSettings, raw: RawSplit, classes: ClassList, decode: bool, found: list[Finding]
+) -> CheckedSplit:
+    """The numbers of a split; what is to be said of it goes to `found`."""
+
+    def tell(severity: Severity, text: str, cases: Sequence[str]) -> None:
+        if cases:
+            found.append(Finding(raw.name, severity, text, tuple(cases)))
+
+    sizes, unreadable = _sizes(raw, settings, decode)
+    tell("error" if settings.bad_images == "stop" else "warning", "images cannot be read", unreadable)
+    tell("error", "annotations cannot be read", raw.errors)
+    tell("warning", "images are the same file as another of the split", _repeated(raw))
+    labels = np.array([classes.label(name) or 0 for name in raw.names.tolist()], np.int64)
+    unknown = [f"{name} ({count} objects)" for name, count in Counter(raw.names[labels == 0].tolist()).items()]
+    tell("error", "classes are not in the class list", unknown)
+    boxes = _in_file_pixels(raw, sizes, tell)
+    bad = _bad_boxes(settings, raw, boxes, sizes, tell)
+    usable = ~bad & (labels > 0) & (sizes[raw.image] > 0).all(axis=1)
+    objects = _per_class(labels[usable], classes)
+    images = _per_class(np.unique(np.stack([labels[usable], raw.image[usable]]), axis=1)[0], classes)
+    _tell_of_classes(raw, classes, objects, tell)
+    return CheckedSplit(
+        raw, sizes, labels, boxes, bad, objects, images, _quantiles(raw.image[usable], boxes[usable], sizes)
+    )
+
+
+def _sizes(raw: RawSplit, settings: DataSettings, decode: bool) -> tuple[Int64, list[str]]:
+    """The sizes (n, 2) of the image files, 0 of those that cannot be read, and the messages about these."""
+    paths = raw.paths.tolist()
+    sizes, errors = read_sizes(paths, settings.exif)
+    if decode:
+        tries = map_chunks(partial(_try_images, settings.exif), paths, "images")
+        messages = [message for chunk in tries for message in chunk]
+        errors = {row: message for row, message in enumerate(messages) if message} | errors
+    sizes[list(errors)] = 0
+    return sizes, [errors[row] for row in sorted(errors)]
+
+
+def _try_images(exif: Exif, paths: Sequence[str]) -> list[str]:
+    return [_try_image(Path(path), exif) for path in paths]
+
+
+def _try_image(path: Path, exif: Exif) -> str:
+    try:
+        read_image(path, exif)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _repeated(raw: RawSplit) -> list[str]:
+    paths = raw.paths.tolist()
+    return [f"{paths[again]} = {paths[first]}" for first, *more in equal_files(paths) for again in more]
+
+
+def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
+    """The boxes (G, 4), rescaled where the annotation states another size than the file has."""
+    known = (raw.stated > 0).all(axis=1) & (sizes > 0).all(axis=1)
+    differs = known & (raw.stated != sizes).any(axis=1)
+    turned = differs & (raw.stated == sizes[:, ::-1]).all(axis=1)
+    rescaled = differs & ~turned
+    cases = [
+        f"{source}: {stated[1]} x {stated[0]}, the file has {size[1]} x {size[0]}"
+        for source, stated, size in zip(raw.sources.tolist(), raw.stated.tolist(), sizes.tolist(), strict=True)
+    ]
+    text = "annotations state another size than the image file has; their boxes are rescaled"
+    tell("warning", text, [cases[row] for row in np.flatnonzero(rescaled)])
+    text = "annotations state height and width exchanged (an orientation tag? see data.exif); boxes are kept"
+    tell("warning", text, [cases[row] for row in np.flatnonzero(turned)])
+    scale = np.ones((len(raw), 2))
+    scale[rescaled] = sizes[rescaled] / raw.stated[rescaled]
+    return raw.boxes * scale[raw.image][:, [1, 0, 1, 0]]
+
+
+def _bad_boxes(settings: DataSettings, raw: RawSplit, boxes: Float64, sizes: Int64, tell: Tell) -> Bool:
+    """Mask (G,) of the boxes that are not trained on, of images whose size is known."""
+    known = (sizes[raw.image] > 0).all(axis=1)
+    limits = sizes[raw.image][:, [1, 0, 1, 0]]
+    clipped = np.clip(boxes, 0, limits)
+    inverted = np.any(boxes[:, 2:] < boxes[:, :2], axis=1)
+    thin = ~inverted & ~has_area(boxes)
+    outside = known & ~inverted & ~thin & ~has_area(clipped)
+    beyond = known & np.any(clipped != boxes, axis=1) & ~(inverted | thin | outside)
+    same = _same_boxes(raw, boxes)
+
+    def cases(mask: Bool) -> list[str]:
+        return [_box_text(raw, boxes, row) for row in np.flatnonzero(mask).tolist()]
+
+    stops: Severity = "error" if settings.bad_boxes == "stop" else "warning"
+    tell(stops, "boxes are inverted and not trained on", cases(inverted))
+    tell(stops, "boxes have a side of one pixel or less and are not trained on", cases(thin))
+    tell(stops, "boxes lie outside their image and are not trained on", cases(outside))
+    tell("warning", "boxes reach beyond their image and are clipped", cases(beyond))
+    tell("warning", "boxes are there before, with the same class", cases(same))
+    return inverted | thin | outside
+
+
+def _same_boxes(raw: RawSplit, boxes: Float64) -> Bool:
+    """Mask (G,) of the objects whose image has the same box of the same class before."""
+    _, inverse = np.unique(raw.names, return_inverse=True)
+    rows = np.column_stack([raw.image, inverse.reshape(-1), boxes])
+    _, first = np.unique(rows, axis=0, return_index=True)
+    same = np.ones(len(rows), np.bool_)
+    same[first] = False
+    return same
+
+
+def _box_text(raw: RawSplit, boxes: Float64, row: int) -> str:
+    corners = ", ".join(f"{corner:g}" for corner in boxes[row].tolist())
+    return f"{raw.sources[raw.image[row]]}: {raw.names[row]} at {corners}"
+
+
+def _per_class(labels: Int64, classes: ClassList) -> Int64:
+    """How many of the labels are of each class, (C,)."""
+    return np.bincount(labels, minlength=len(classes) + FIRST_LABEL)[FIRST_LABEL:]
+
+
+def _tell_of_classes(raw: RawSplit, classes: ClassList, objects: Int64, tell: Tell) -> None:
+    tell("warning", "classes have no usable object", [classes.names[k] for k in np.flatnonzero(objects == 0)])
+    present = np.flatnonzero(objects)
+    if len(present) and objects.max() >= IMBALANCE * objects[present].min():
+        by_count = present[np.argsort(-objects[present], kind="stable")]
+        ends = [f"{classes.names[k]} ({objects[k]})" for k in (by_count[0], by_count[-1])]
+        tell("note", "classes differ much in their objects: the most and the least frequent", ends)
+    empty = np.setdiff1d(np.arange(len(raw)), raw.image)
+    tell("note", "images have no object", raw.ids[empty].tolist())
+    tell("note", "objects are called difficult", raw.ids[raw.image[raw.difficult]].tolist())
+    tell("note", "objects are crowds", raw.ids[raw.image[raw.crowd]].tolist())
+
+
+def _quantiles(image: Int64, boxes: Float64, sizes: Int64) -> dict[str, Float64]:
+    """Quantiles of the boxes (N, 4) of images with known sizes; none without boxes."""
+    if not len(boxes):
+        return {}
+    clipped = np.clip(boxes, 0, sizes[image][:, [1, 0, 1, 0]])
+    sides = clipped[:, 2:] - clipped[:, :2]
+    areas = sides.prod(axis=1)
+    measures = {
+        "width, pixels": sides[:, 0],
+        "height, pixels": sides[:, 1],
+        "width / height": sides[:, 0] / sides[:, 1],
+        "area / image": areas / sizes[image].prod(axis=1),
+        "objects an image": np.unique(image, return_counts=True)[1],
+    }
+    return {name: np.quantile(values, QUANTILES) for name, values in measures.items()}
+
+
+def _between(raw: Sequence[RawSplit], roles: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """Images that are in two splits, by content and by id; splits of two roles."""
+    for each in raw:
+        own = [role for role, splits in roles.items() if each.name in splits]
+        if len(own) > 1:
+            yield Finding(each.name, "error", "roles has the split, which must have one", tuple(own))
+    paths = np.concatenate([each.paths for each in raw]).tolist()
+    owner = np.repeat(np.arange(len(raw)), [len(each) for each in raw])
+    groups = equal_files(paths)
+    for a, b in combinations(range(len(raw)), 2):
+        one, two = raw[a], raw[b]
+        name = f"{one.name} + {two.name}"
+        joined = any({one.name, two.name} <= set(splits) for splits in roles.values())
+        shared = np.intersect1d(one.ids, two.ids).tolist()
+        if joined:
+            text = "ids are in two splits that are to be joined"
+            yield from _finding(name, "error", text, shared)
+        else:
+            yield from _finding(name, "note", "ids are in both splits", shared)
+        equal = [
+            _first_of(group, owner, paths, (a, b)) for group in groups if {a, b} <= set(owner[group].tolist())
+        ]
+        yield from _finding(name, "warning" if joined else "error", "images are in both splits", equal)
+
+
+def _finding(split: str, severity: Severity, text: str, cases: Sequence[str]) -> Iterator[Finding]:
+    if cases:
+        yield Finding(split, severity, text, tuple(cases))
+
+
+def _first_of(group: Sequence[int], owner: Int64, paths: Sequence[str], splits: tuple[int, int]) -> str:
+    """The first file of each of two splits among equal ones."""
+    return " = ".join(next(paths[row] for row in group if owner[row] == split) for split in splits)
