@@ -1,4 +1,4 @@
-"""Check a config's data: unreadable images, bad boxes, sizes, duplicates, missing classes; and count what there is."""
+"""Check a config's data (unreadable images, bad boxes, duplicates, missing classes) and count what there is."""
 
 import argparse
 import sys

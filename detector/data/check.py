@@ -106,7 +106,7 @@ def _check_split(
 
     def tell(severity: Severity, text: str, cases: Sequence[str]) -> None:
         if cases:
-            found.append(Finding(raw.name, severity, text, tuple(cases)))
+            found.append(Finding(raw.title, severity, text, tuple(cases)))
 
     sizes, unreadable = _sizes(raw, settings, decode)
     tell("error" if settings.bad_images == "stop" else "warning", "images cannot be read", unreadable)
@@ -252,13 +252,13 @@ def _between(raw: Sequence[RawSplit], roles: Mapping[str, Sequence[str]]) -> Ite
     for each in raw:
         own = [role for role, splits in roles.items() if each.name in splits]
         if len(own) > 1:
-            yield Finding(each.name, "error", "roles has the split, which must have one", tuple(own))
+            yield Finding(each.title, "error", "roles has the split, which must have one", tuple(own))
     paths = np.concatenate([each.paths for each in raw]).tolist()
     owner = np.repeat(np.arange(len(raw)), [len(each) for each in raw])
     groups = equal_files(paths)
     for a, b in combinations(range(len(raw)), 2):
         one, two = raw[a], raw[b]
-        name = f"{one.name} + {two.name}"
+        name = f"{one.title} + {two.title}"
         joined = any({one.name, two.name} <= set(splits) for splits in roles.values())
         shared = np.intersect1d(one.ids, two.ids).tolist()
         if joined:

@@ -37,8 +37,8 @@ def short_number(value: float) -> str:
 def _split_lines(split: CheckedSplit, check: DataCheck) -> Iterator[str]:
     objects = split.objects
     yield (
-        f"{split.raw.name}: {len(split.raw)} images, {len(split.labels)} objects, {int(objects.sum())} of them usable, "
-        f"in {np.count_nonzero(objects)} of {len(check.classes)} classes"
+        f"{split.raw.title}: {len(split.raw)} images, {len(split.labels)} objects, "
+        f"{int(objects.sum())} of them usable, in {np.count_nonzero(objects)} of {len(check.classes)} classes"
     )
     if np.any(objects):
         low, high = int(objects.argmin()), int(objects.argmax())
@@ -56,7 +56,7 @@ def _split_lines(split: CheckedSplit, check: DataCheck) -> Iterator[str]:
 def _class_lines(check: DataCheck) -> Iterator[str]:
     """Usable objects of each class in each split."""
     width = max(len("class"), *map(len, check.classes.names))
-    columns = [(split.raw.name, max(8, len(split.raw.name)), split.objects.tolist()) for split in check.splits]
+    columns = [(split.raw.title, max(8, len(split.raw.title)), split.objects.tolist()) for split in check.splits]
     yield f"{'class':{width}}" + "".join(f"  {name:>{side}}" for name, side, _ in columns)
     for row, name in enumerate(check.classes.names):
         yield f"{name:{width}}" + "".join(f"  {objects[row]:>{side}}" for _, side, objects in columns)

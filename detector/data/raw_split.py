@@ -42,6 +42,11 @@ class RawSplit:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def title(self) -> str:
+        """The name, of a list file without its folder and suffix."""
+        return Path(self.name).stem
+
 
 def read_raw_split(settings: DataSettings, split: str, classes: ClassList | None = None) -> RawSplit:
     """The files of `split`; `classes` are those whose lists make up ilsvrc's split train, by default DET's 200.

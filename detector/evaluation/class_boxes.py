@@ -26,7 +26,7 @@ COLOURS: tuple[Colour, ...] = (
 )
 LETTERS = 40  # heights of text that would fit the longer side
 SMALLEST_FONT = 11
-LINE = 1 / 250  # of the longer side
+LINE = 1 / 200  # of the longer side
 
 
 def draw_boxes(image: Image, boxes: Float32, labels: Int64, texts: Sequence[str]) -> Image:

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,6 +19,7 @@ INK = "#010203"  # stands for the text's colour, whatever that will be
 ACCENT = "#2f7fd1"
 COLOURS = ("#2f7fd1", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 DASHES = ("solid", (0, (5, 2)))
+SVG_DASHES = ("none", "10 4")
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "precision-recall",
@@ -40,15 +41,35 @@ def precision_at(recall: Float64, precision: Float64, at: Float64) -> Float64:
     return heights[np.searchsorted(recall, at - 1e-12, side="left")]
 
 
-def curves_svg(report: Report, names: tuple[str, ...]) -> str:
+class CurveKey(NamedTuple):
+    """The line of one class in the picture of all curves; dashes as SVG states them, in pixels."""
+
+    name: str
+    ap: float
+    colour: str
+    dashes: str
+
+
+def curve_keys(report: Report, names: tuple[str, ...]) -> list[CurveKey]:
+    """How `curves_svg` draws each class that has objects; none where there are too many to be told apart."""
+    shown = np.flatnonzero(report.objects > 0)
+    if len(shown) > MOST_NAMED_CURVES:
+        return []
+    return [
+        CurveKey(names[c], float(report.ap[c]), COLOURS[n % len(COLOURS)], SVG_DASHES[n // len(COLOURS)])
+        for n, c in enumerate(shown)
+    ]
+
+
+def curves_svg(report: Report) -> str:
     """The curves of the classes that have objects as one <svg>; of many classes the mean and the spread."""
     shown = np.flatnonzero(report.objects > 0)
     heights = np.array([precision_at(report.recall[c], report.precision[c], RECALLS) for c in shown])
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
         axes = figure.add_subplot()
         if len(shown) <= MOST_NAMED_CURVES:
-            _draw_named(axes, heights, [f"{names[c]}  {report.ap[c]:.3f}" for c in shown])
+            _draw_named(axes, heights)
         else:
             _draw_spread(axes, heights)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
@@ -94,13 +115,10 @@ def finish_axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_named(axes: Axes, heights: Float64, labels: list[str]) -> None:
-    for number, (curve, label) in enumerate(zip(heights, labels, strict=True)):
-        colour = COLOURS[number % len(COLOURS)]
-        dashes = DASHES[number // len(COLOURS)]
-        axes.plot(RECALLS, _to_its_end(curve), color=colour, linestyle=dashes, linewidth=2, label=label)
-    if labels:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=10, handlelength=1.6)
+def _draw_named(axes: Axes, heights: Float64) -> None:
+    for number, curve in enumerate(heights):
+        colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS)]
+        axes.plot(RECALLS, _to_its_end(curve), color=colour, linestyle=dashes, linewidth=2)
 
 
 def _draw_spread(axes: Axes, heights: Float64) -> None:

@@ -114,14 +114,18 @@ def decimal(value: float | None) -> str:
 
 def short(value: float | None) -> str:
     """`value` with two decimals, a dash where it is not defined."""
-    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
+    return MISSING if value is None or math.isnan(value) else _with_minus(f"{value:.2f}")
 
 
 def signed(value: float | None) -> str:
     """A difference with its sign and four decimals, a dash where it is not defined."""
     if value is None or math.isnan(value):
         return MISSING
-    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}") if round(value, 4) else "0.0000"
+    return _with_minus(f"{value:+.4f}") if round(value, 4) else "0.0000"
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _line(row: Row, widths: Sequence[int]) -> str:

@@ -24,7 +24,7 @@ CASES = 200  # of a finding that the page lists
 
 def write_data_page(path: Path, check: DataCheck, title: str, samples: int, exif: Exif) -> None:
     """Write the page; `samples` images of each split are drawn with their objects."""
-    pictures = [(split.raw.name, list(_pictures(check, split, samples, exif))) for split in check.splits]
+    pictures = [(split.raw.title, list(_pictures(check, split, samples, exif))) for split in check.splits]
     page = page_environment().get_template("data_check.html.j2")
     text = page.render(
         title=title,
@@ -43,7 +43,7 @@ def _pictures(check: DataCheck, split: CheckedSplit, count: int, exif: Exif) -> 
     """The ids and data URIs of images with objects, evenly spread over the split."""
     candidates = np.unique(split.raw.image[(split.sizes[split.raw.image] > 0).all(axis=1)])
     chosen = candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(np.int64)]
-    for position in tqdm(chosen.tolist(), desc=f"draw {split.raw.name}", unit="image", leave=False):
+    for position in tqdm(chosen.tolist(), desc=f"draw {split.raw.title}", unit="image", leave=False):
         try:
             image = read_image(Path(str(split.raw.paths[position])), exif)
         except DataError:  # it has a header and an end, and is among the findings if it was decoded
@@ -53,7 +53,7 @@ def _pictures(check: DataCheck, split: CheckedSplit, count: int, exif: Exif) -> 
 
 def _draw(check: DataCheck, split: CheckedSplit, position: int, image: Image) -> Image:
     """The image with its usable objects, small ones above large ones."""
-    scale = min(1.0, SIDE / max(image.shape[:2]))
+    scale = SIDE / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     rows = np.flatnonzero((split.raw.image == position) & ~split.bad & (split.labels > 0))
     boxes = split.boxes[rows]

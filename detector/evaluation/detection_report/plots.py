@@ -88,7 +88,9 @@ def _training_svg(log: TrainingLog, label: str, names: list[str]) -> str:
             axes.plot(log.judged_steps, values, "o", color=colour, markersize=5, label=f"{name}, held out")
         axes.set(xlabel="step", ylabel=label)
         axes.set_xlim(0, max(log.steps.max(initial=0), 1))
-        axes.set_ylim(0, 1.02 if label == "metrics" else None)
+        if label != "metrics":
+            axes.autoscale(axis="y")
+            axes.set_ylim(bottom=0)
         if len(names) + len(dots) > 1:
             _legend_above(axes, 2)
 

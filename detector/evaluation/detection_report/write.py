@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from detector.evaluation.confusion import most_confused
-from detector.evaluation.curves import curves_svg, sparkline
+from detector.evaluation.curves import curve_keys, curves_svg, sparkline
 from detector.evaluation.detection_report.content import DetectionReport
 from detector.evaluation.detection_report.plots import (
     background_last,
@@ -97,7 +97,8 @@ def _pictures(content: DetectionReport) -> dict[str, Any]:
     coverages = {SOURCE: content.proposals} if content.proposals else None
     many = len(names) > MOST_NUMBERED
     return {
-        "curves": curves_svg(report, names),
+        "curves": curves_svg(report),
+        "keys": curve_keys(report, names),
         "sparklines": [sparkline(*curve) for curve in zip(report.recall, report.precision, strict=True)],
         "false_positives": false_positives_svg(analysis.false_positives),
         "confusion_image": confusion_uri(analysis.confusion) if many else "",

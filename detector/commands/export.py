@@ -1,0 +1,30 @@
+"""Write a run's model for others: safetensors with heads, ONNX, and a model card."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detector.pipeline.export import export_run
+from detector.pipeline.run import RunFolder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the files and print their paths."""
+    options = _parse(arguments)
+    folder = options.out or options.run / "export"
+    files = export_run(RunFolder(options.run), folder, options.safetensors, options.onnx)
+    sys.stdout.write("".join(f"{path}\n" for path in files))
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="export", description=__doc__)
+    parser.add_argument("run", type=Path, help="run folder of train_det")
+    parser.add_argument("--safetensors", action="store_true", help="the network and its heads, for load_detector")
+    parser.add_argument("--onnx", action="store_true", help="the network alone, crops to logits")
+    parser.add_argument("--out", type=Path, help="folder to write (RUN/export)")
+    options = parser.parse_args(arguments)
+    if not (options.safetensors or options.onnx):
+        parser.error("one of --safetensors and --onnx must be given")
+    return options
