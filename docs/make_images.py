@@ -1,36 +1,62 @@
-"""Draw the README's picture from a finished run: `python docs/make_images.py runs/demo`."""
+"""Draw the pictures of the README and docs/api.md with a finished run: `python docs/make_images.py runs/demo`."""
 
+import re
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from detector import load_detector
+from detector.data.images import read_image
 from detector.data.readers import open_dataset
-from detector.data.stores import Store
-from detector.pipeline.detect import read_table
-from detector.pipeline.evaluate import draw_pictures
-from detector.pipeline.run import RunFolder
-from detector.pipeline.train import split_slug
-from detector.records import Image
+from detector.evaluation.pictures import draw_detections
+from detector.files import write_atomically
+from detector.records import Image, take
 
+DOCS = Path(__file__).parent
 ROWS, COLUMNS = 2, 3
 HEIGHT, WIDTH = 360, 420  # pixels of one tile
 GAP = 8  # pixels between pictures
+SIDE = 640  # pixels
+JPEG_QUALITY = 88
 
 
 def main() -> None:
-    """Write docs/images/demo.jpg."""
-    run = RunFolder(Path(sys.argv[1]))
-    config = run.read_config([f"evaluate.pictures={ROWS * COLUMNS}"])
-    dataset = open_dataset(config.data, config.data.test)
-    store = Store.open(run.stage("detect", split_slug(config.data.test)).folder / "store")
-    pictures = [picture.image for picture in draw_pictures(config, dataset, read_table(store, config))]
-    tiles = [fit(picture) for picture in pictures]
-    rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
-    out = Path(__file__).parent / "images" / "demo.jpg"
-    out.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(out), np.vstack(rows)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    """Write docs/images/api.jpg, and demo.jpg: the names of either after the run choose it."""
+    run, *chosen = sys.argv[1:]
+    makers = {"api": api_picture, "demo": demo_picture}
+    for name in chosen or makers:
+        path = DOCS / "images" / f"{name}.jpg"
+        _, content = cv2.imencode(".jpg", makers[name](run)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        with write_atomically(path) as temporary:
+            temporary.write_bytes(content.tobytes())
+
+
+def api_picture(run: str) -> Image:
+    """What the first lines of docs/api.md draw, with `run` as the run."""
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    found = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise SystemExit("docs/api.md must hold a block of Python, got none")
+    names: dict[str, Image] = {}
+    exec(found.group(1).replace("runs/demo", run), names)
+    return names["picture"]
+
+
+def demo_picture(run: str) -> Image:
+    """Test images with objects, spread evenly over the split, with their objects and likely detections."""
+    detector = load_detector(run)
+    dataset = open_dataset(detector.config.data, detector.config.data.test)
+    candidates = np.unique(dataset.objects.image)
+    chosen = candidates[np.linspace(0, len(candidates) - 1, ROWS * COLUMNS).astype(np.int64)].tolist()
+    images = [read_image(dataset.record(position).path) for position in chosen]
+    tiles = []
+    for position, image, found in zip(chosen, images, detector.detect_many(images), strict=True):
+        likely = take(found, found.scores >= detector.drawn_score)
+        drawn = draw_detections(image, likely, dataset.truth(position), dataset.classes.names, SIDE)
+        tiles.append(fit(drawn))
+    return np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
 
 
 def fit(picture: Image) -> Image:
