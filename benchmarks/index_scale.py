@@ -2,8 +2,8 @@
 
 python benchmarks/index_scale.py [--images 456567] [--objects 478807] [--regions 1400]
 
-Makes a data set of as many synthetic records in flat arrays, and a store of the labels of their regions; then, in a
-process of its own, opens both, prepares the sampler and draws batches, as training does when it starts.
+Makes a data set of as many synthetic records in flat arrays, and a store of the labels of their regions; then, in
+a process of its own, opens both, prepares the sampler and draws batches, as training does when it starts.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def make_labels(options: argparse.Namespace) -> None:
-    """A store of labels as `train_det` writes it: 2% of the regions hold objects, few images are labelled in full."""
+    """A store of labels as `train_det` writes it: 2% of the regions hold objects."""
     writer = StoreWriter(options.folder, {"labels": (np.dtype(np.int16), ())}, options.images, KEY, SHARD)
     for shard in writer.missing_shards():
         random = np.random.default_rng(shard.start)

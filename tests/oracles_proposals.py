@@ -10,8 +10,11 @@ from detector.proposals.regions import derivatives
 from detector.records import Array
 
 
-def sorted_edges(planes: Array) -> list[tuple[int, int, int]]:
-    """(grade, pixel, pixel) of all 8-connected neighbours in planes (C, H, W), lightest first, ties in order."""
+def sorted_edges(planes: Array, grades: int = 3000) -> list[tuple[int, int, int]]:
+    """(grade, pixel, pixel) of all 8-connected neighbours in planes (C, H, W), lightest first, ties in order.
+
+    A grade is the square root of a weight times `grades`.
+    """
     _, height, width = planes.shape
     edges = []
     for y in range(height):
@@ -20,19 +23,19 @@ def sorted_edges(planes: Array) -> list[tuple[int, int, int]]:
                 if y + down < height and 0 <= x + right < width:
                     difference = planes[:, y, x] - planes[:, y + down, x + right]
                     root = np.sqrt(np.sqrt((difference * difference).sum(dtype=np.float32)))
-                    grade = int(root * np.float32(3000) + np.float32(0.5))
+                    grade = int(root * np.float32(grades) + np.float32(0.5))
                     pixel = y * width + x
                     edges.append((grade, pixel, direction, pixel + down * width + right))
     return [(grade, pixel, other) for grade, pixel, _, other in sorted(edges)]
 
 
-def segment_slowly(planes: Array, k: int, min_size: int) -> Array:
+def segment_slowly(planes: Array, k: int, min_size: int, grades: int = 3000) -> Array:
     """Superpixels of planes (C, H, W), by sets of pixels and exact fractions of squared grades."""
     _, height, width = planes.shape
     members = {pixel: {pixel} for pixel in range(height * width)}
     component = dict.fromkeys(members, -1) | {pixel: pixel for pixel in members}
     heaviest = dict.fromkeys(members, 0)
-    edges = sorted_edges(planes)
+    edges = sorted_edges(planes, grades)
 
     def unite(a: int, b: int) -> None:
         members[a] |= members.pop(b)
@@ -40,7 +43,7 @@ def segment_slowly(planes: Array, k: int, min_size: int) -> Array:
 
     for grade, pixel, other in edges:
         a, b = component[pixel], component[other]
-        limits = (heaviest[c] ** 2 + Fraction(3000**2 * k, len(members[c])) for c in (a, b))
+        limits = (heaviest[c] ** 2 + Fraction(grades**2 * k, len(members[c])) for c in (a, b))
         if a != b and all(grade**2 <= limit for limit in limits):
             unite(a, b)
             heaviest[a] = grade

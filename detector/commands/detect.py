@@ -3,14 +3,14 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, count, groupby
 from pathlib import Path
 
 import cv2
 from tqdm import tqdm
 
 from detector.data.detection_files import DetectionWriter, count_from_one, numbering_of, open_detection_files
-from detector.data.frames import Frame, Source, Video, count_frames, find_sources
+from detector.data.frames import Frame, Source, count_frames, find_sources, is_live
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.inference.detector import Found, ObjectDetector
@@ -19,6 +19,8 @@ from detector.records import Image
 
 JPEG_QUALITY = 92
 SOME_UNREADABLE = 1
+
+Item = tuple[Frame, int]  # and its position among all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             task.run(sources, writer)
         except KeyboardInterrupt:
-            if not any(isinstance(source, Video) and source.is_live for source in sources):
+            if not any(map(is_live, sources)):
                 raise
     sys.stdout.write(f"{task.detections} detections in {task.images} images: {options.out}\n")
     return SOME_UNREADABLE if task.unreadable else 0
@@ -52,10 +54,9 @@ class _Task:
 
     def run(self, sources: Sequence[Source], writer: DetectionWriter) -> None:
         """Detect in all images of `sources`, one after another."""
-        frames: Iterator[tuple[int, Frame]] = enumerate(chain.from_iterable(sources))
-        found = self.detector.stream(frames, self._read)
+        found = self._detect(sources)
         for each in tqdm(found, desc="detect", unit="image", total=count_frames(sources)):
-            position, frame = each.item
+            frame, position = each.item
             image_id = writer.numbering.image(frame.file, position)
             writer.add(image_id, frame.file, frame.number, each.detections)
             if not self.options.no_pictures:
@@ -63,16 +64,27 @@ class _Task:
             self.images += 1
             self.detections += len(each.detections.scores)
 
-    def _read(self, item: tuple[int, Frame]) -> Image | None:
+    def _detect(self, sources: Sequence[Source]) -> Iterator[Found[Item]]:
+        """What is found in each image; what a camera shows is answered at once, the rest is read ahead."""
+        positions = count()
+        for live, group in groupby(sources, is_live):
+            items = zip(chain.from_iterable(group), positions)  # noqa: B905 - positions do not end
+            if live:
+                for item in items:
+                    yield from self.detector.stream([item], self._read)
+            else:
+                yield from self.detector.stream(items, self._read)
+
+    def _read(self, item: Item) -> Image | None:
         """The pixels, None of a file that cannot be read; may run on any thread."""
         try:
-            return item[1].read(self.detector.config.data.exif)
+            return item[0].read(self.detector.config.data.exif)
         except DataError as error:
             tqdm.write(f"left out: {error}", file=sys.stderr)
             self.unreadable += 1
             return None
 
-    def _draw(self, found: Found[tuple[int, Frame]], frame: Frame, image_id: int) -> None:
+    def _draw(self, found: Found[Item], frame: Frame, image_id: int) -> None:
         drawn = self.detector.draw(found.image, found.detections, self.options.min_score)
         number = "" if frame.number is None else f"_{frame.number:06d}"
         path = self.options.out / "pictures" / f"{image_id:06d}_{Path(frame.file).stem}{number}.jpg"

@@ -180,7 +180,7 @@ class DetectSettings(Section):
         "auto", description="of those that were trained, the one to report; auto: with SVMs and boxes if there are"
     )
     min_score: float = Field(1e-3, ge=0, lt=1, description="boxes under this probability are dropped")
-    min_svm_score: float = Field(-1.1, description="boxes under this score of an SVM are dropped")
+    min_svm_score: float = Field(-1.5, description="boxes under this score of an SVM are dropped [2] S")
     max_per_image: int = Field(0, ge=0, description="best detections of an image over all classes; 0: all")
     max_per_class: int = Field(30_000, ge=0, description="best detections of a class over the set; 0: all [2] S")
 

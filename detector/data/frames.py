@@ -48,14 +48,9 @@ class Video:
     every: int = 1
     limit: int = 0
 
-    @property
-    def is_live(self) -> bool:
-        """Whether it is a camera, which never ends by itself."""
-        return isinstance(self.source, int)
-
     def __iter__(self) -> Iterator[Frame]:
         capture = self._open()
-        name = f"camera {self.source}" if self.is_live else str(self.source)
+        name = f"camera {self.source}" if is_live(self) else str(self.source)
         try:
             for number in islice(count(0, self.every), self.limit or None):
                 pixels = _next_picture(capture, self.every if number else 1)
@@ -72,7 +67,7 @@ class Video:
     def length(self) -> int | None:
         """How many pictures there will be, None where that is not known."""
         frames = 0
-        if not self.is_live:
+        if not is_live(self):
             capture = self._open()
             frames = -(-int(max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0)) // self.every)
             capture.release()
@@ -82,7 +77,7 @@ class Video:
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self.source)
         if not capture.isOpened():
-            wanted = "camera must be one that OpenCV opens" if self.is_live else "video must be a readable file"
+            wanted = "camera must be one that OpenCV opens" if is_live(self) else "video must be a readable file"
             raise DataError(f"{wanted}, got {self.source}")
         return capture
 
@@ -96,6 +91,11 @@ def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[S
     The files of a folder come in the order of their paths. DataError names a word that is nothing of that.
     """
     return [_find_source(word, every, limit) for word in words]
+
+
+def is_live(source: Source) -> bool:
+    """Whether it is a camera, which does not end by itself."""
+    return isinstance(source, Video) and isinstance(source.source, int)
 
 
 def count_frames(sources: Sequence[Source]) -> int | None:

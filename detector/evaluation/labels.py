@@ -1,6 +1,7 @@
 """Labels in a picture: plates of text beside their boxes, moved apart where they would hide each other."""
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import NamedTuple
 
 from PIL import ImageDraw, ImageFont
@@ -26,12 +27,12 @@ def draw_labels(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, labels: 
     """Draw `labels`; the first ones choose their places first and lie above the others."""
     plates: list[Plate] = []
     for label in labels:
-        width, height = pen.textlength(label.text, font) + 2 * MARGIN, font.size + 5
+        width, height = ceil(pen.textlength(label.text, font)) + 2 * MARGIN, font.size + 5
         places = [_inside(place, width, height, pen.im.size) for place in _places(label, width, height)]
         free = (place for place in places if not any(_overlap(place, plate) for plate in plates))
         plates.append(next(free, places[0]))
     for label, (left, top, right, bottom) in reversed(list(zip(labels, plates, strict=True))):
-        pen.rectangle((left, top, right, bottom), fill=label.ground)
+        pen.rectangle((left, top, right - 1, bottom - 1), fill=label.ground)
         pen.text((left + MARGIN, (top + bottom) / 2), label.text, fill=label.ink, font=font, anchor="lm")
 
 

@@ -46,6 +46,7 @@ STYLES: dict[int, tuple[Colour, str]] = {
 }
 DASH = 6  # pixels
 LETTERS = 30  # heights of text that would fit the picture's width, in which it will be shown among others
+LINES = 14  # at least, of text that fit the height of a wide picture
 SMALLEST_FONT = 11
 
 
@@ -85,7 +86,7 @@ def draw_outcomes(
     scale = longer_side / max(image.shape[:2]) if longer_side else 1.0
     canvas = PillowImage.fromarray(_resize(image, scale))
     pen = ImageDraw.Draw(canvas)
-    font = _font(max(SMALLEST_FONT, round(canvas.width / LETTERS)))
+    font = _font(max(SMALLEST_FONT, round(min(canvas.width / LETTERS, canvas.height / LINES))))
     labels = []
     objects, corners = _corners(truth.boxes * scale, canvas), _corners(detections.boxes * scale, canvas)
     for box in objects:

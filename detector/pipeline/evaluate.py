@@ -60,7 +60,7 @@ def run_evaluate(
         case=cases[method],
         ids=range(1, len(dataset.classes) + 1),
         analysis=analysis,
-        methods=_mean_aps(reports),
+        methods=reports,
         proposals=_coverage(stage, dataset),
         training=training_logs(stage.run),
         pictures=draw_pictures(config, dataset, analysis),
@@ -69,7 +69,8 @@ def run_evaluate(
         settings=dump_config(config),
     )
     write_report(folder, content)
-    write_text(folder / "methods.json", json.dumps(_mean_aps(reports), indent=1) + "\n")
+    mean_aps = {method: finite(report.mean_ap) for method, report in reports.items()}
+    write_text(folder / "methods.json", json.dumps(mean_aps, indent=1) + "\n")
     stage.finish(inputs, protocol=report.protocol, mean_ap=report.mean_ap, report=str(folder))
     return reports
 
@@ -101,10 +102,6 @@ def draw_position(
     image = read_image(dataset.record(position).path, config.data.exif)
     drawn = draw_image(image, matched, thresholds, position, dataset.classes.names)
     return Picture(str(dataset.image_ids[position]), drawn)
-
-
-def _mean_aps(reports: Reports) -> dict[str, float | None]:
-    return {method: finite(report.mean_ap) for method, report in reports.items()}
 
 
 def _coverage(stage: Stage, dataset: Dataset) -> Coverage | None:

@@ -38,14 +38,14 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
 
 
 def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]:
-    """Copy the network, its heads, and the MultiBox network that proposes; `load_detector` takes them from there."""
+    """Copy the network, its heads and the MultiBox network to where `load_detector` finds them."""
     pairs = [(run.model_path, target.model_path)]
     pairs += [(run.svm_path, target.svm_path)] if config.svm.enabled else []
     pairs += [(run.boxes_path, target.boxes_path)] if config.boxes.enabled else []
     multibox = config.proposals.multibox.weights
     if config.proposals.source in ("multibox", "union") and multibox is not None:
         pairs.append((multibox, target.multibox_path))
-    for source, copy in pairs:
+    for source, _ in pairs:
         if not source.is_file():
             raise DataError(f"run must hold a trained model, got none at {source}")
     for source, copy in pairs:

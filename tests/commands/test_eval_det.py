@@ -87,9 +87,8 @@ def test_ilsvrc_files_are_evaluated_and_reported(
     metrics = ilsvrc(files, tmp_path / "out")
     assert aps(metrics) == [0.5, 0.5, None]  # two apples count; a false positive stands before the pear
     assert (metrics["mean_ap"], metrics["median_ap"], metrics["mean_ap_with_objects"]) == (0.5, 0.5, 0.5)
-    assert metrics["classes"][1] == {
-        "id": 2, "wnid": "n02", "name": "pear", "ap": 0.5, "objects": 1, "detections": 2
-    }  # fmt: skip
+    pear = {"id": 2, "wnid": "n02", "name": "pear", "ap": 0.5, "objects": 1, "detections": 2}
+    assert metrics["classes"][1].items() >= pear.items()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", "report.md", "report.html"}
     printed = capsys.readouterr().out
     assert "pear" in printed

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from detector.evaluation import pictures
-from detector.evaluation.pictures import best_detections, draw_detections, evenly_spread
-from detector.records import Detections, DetectionTable, GroundTruth
+from detector.evaluation.pictures import draw_detections
+from detector.records import Detections, GroundTruth
 
 NAMES = ("apple", "pear")
 BLANK = np.full((120, 160, 3), 128, np.uint8)
@@ -30,7 +30,7 @@ def colours(image: np.ndarray) -> set[tuple[int, ...]]:
 def labels_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> list[str]:
     """The labels that are drawn, in order."""
     texts: list[str] = []
-    monkeypatch.setattr(pictures, "_label", lambda *given: texts.append(given[3]))
+    monkeypatch.setattr(pictures, "draw_labels", lambda *given: texts.extend(label.text for label in given[2]))
     draw_detections(BLANK, *arguments)  # type: ignore[arg-type]
     return texts
 
@@ -39,10 +39,10 @@ def test_hits_misses_and_missed_objects_are_told_apart(monkeypatch: pytest.Monke
     found = detections((0.9, 1, (10, 10, 60, 60)), (0.8, 1, (12, 10, 62, 60)), (0.7, 2, (10, 10, 60, 60)))
     known = truth((10, 10, 60, 60), (90, 70, 150, 110))
     assert labels_of(monkeypatch, found, known, NAMES) == [
-        "missed apple",
-        "\N{MULTIPLICATION X} pear 0.70",
-        "\N{MULTIPLICATION X} apple 0.80",
         "\N{CHECK MARK} apple 0.90",
+        "\N{MULTIPLICATION X} apple 0.80",
+        "\N{MULTIPLICATION X} pear 0.70",
+        "missed apple",
     ]
 
 
@@ -83,18 +83,3 @@ def test_nothing_to_draw_gives_the_image_back() -> None:
 def test_boxes_outside_inverted_or_empty_are_drawn_without_harm(box: tuple[float, ...]) -> None:
     drawn = draw_detections(BLANK, detections((0.5, 1, box)), truth(box), NAMES)
     assert drawn.shape == BLANK.shape
-
-
-@pytest.mark.parametrize(
-    ("count", "wanted"), [(0, []), (1, [3]), (2, [3, 9]), (3, [3, 5, 9]), (9, [3, 4, 5, 7, 9])]
-)
-def test_pictures_are_spread_from_the_first_image_to_the_last(count: int, wanted: list[int]) -> None:
-    assert evenly_spread([3, 4, 5, 7, 9], count) == wanted
-    assert evenly_spread([], count) == []
-
-
-def test_a_few_more_of_the_best_detections_are_drawn_than_there_are_objects() -> None:
-    scores = np.array([0.1, 0.9, 0.5, 0.7, 0.6, 0.4, 0.8])
-    table = DetectionTable(np.arange(7) // 6, np.zeros((7, 4)), np.ones(7, np.int64), scores)
-    assert best_detections(table, 0, objects=1).scores.tolist() == pytest.approx([0.9, 0.7, 0.6, 0.5, 0.4])
-    assert len(best_detections(table, 2, objects=1).scores) == 0

@@ -1,11 +1,11 @@
 import json
 import re
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from html_pages import Page
 
 from detector.data.classes import ClassList
 from detector.evaluation.recall import CURVE_BUDGETS, Coverage, measure_coverage
@@ -20,7 +20,6 @@ from detector.evaluation.recall_report import (
 from detector.records import object_table
 
 CLASSES = ClassList(("apple", "<b>pear & co|ltd</b>", "plum"), ("n1", "n2", "n3"))
-VOID_TAGS = {"meta", "img", "input", "br", "path", "use"}
 OBJECT = (0.0, 0.0, 100.0, 100.0)
 
 
@@ -31,34 +30,6 @@ def coverage(*heights: float, objects: int = 2) -> Coverage:
     flags = np.zeros(objects, np.bool_)
     table = object_table(np.zeros(objects, np.int64), truth, np.array([1, 3])[:objects], flags, flags)
     return measure_coverage(table, [boxes], [*CURVE_BUDGETS, 2])
-
-
-class Page(HTMLParser):
-    """Checks that tags are closed in order; collects addresses and names."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.names: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._note(attrs)
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._note(attrs)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID_TAGS:
-            assert self.open.pop() == tag
-
-    def _note(self, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-        self.names += [value or "" for name, value in attrs if name == "id"]
 
 
 def test_tree_of_one_source_by_hand() -> None:

@@ -71,7 +71,8 @@ def test_kept_boxes_become_the_mean_of_their_neighbours_where_asked() -> None:
     boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [40, 40, 50, 50]], np.float32)
     scored = unrefined(boxes, np.array([[0.6], [0.2], [0.5]], np.float32))
     found = select(scored, 0.1, DetectSettings(voting_iou=0.5))
-    np.testing.assert_allclose(found.boxes, [[0.5, 0, 10.5, 10], [40, 40, 50, 50]], atol=1e-5)
+    wanted = np.array([[0.5, 0, 10.5, 10], [40, 40, 50, 50]], np.float32)
+    np.testing.assert_allclose(found.boxes, wanted, atol=1e-5)
     assert found.scores.tolist() == pytest.approx([0.6, 0.5])
 
 

@@ -60,14 +60,11 @@ def test_mirrored_and_wider_views_count_in_the_average(finished: RunFolder) -> N
     views = ["ensemble.mirror=true", "ensemble.paddings=[0, 6]", "ensemble.weights=[2, 1]"]
     outcome = run_testing(finished, finished.read_config(Config, views), ("val",))
     assert outcome.reports is not None
-    scores = [
+    alone, together = (
         np.sort(np.concatenate([each["scores"] for each in detections(finished, name)]))
-        for name in (
-            "softmax+boxes",
-            "ensemble",
-        )
-    ]
-    assert not np.array_equal(*scores)
+        for name in ("softmax+boxes", "ensemble")
+    )
+    assert not np.array_equal(alone, together)
 
 
 def test_weights_must_be_one_a_model(finished: RunFolder) -> None:

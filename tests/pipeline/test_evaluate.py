@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,9 +6,11 @@ import numpy as np
 
 from detector.config import Config
 from detector.data.readers import open_dataset
+from detector.evaluation.detection_report.analysis import analyse
 from detector.pipeline.distributed import alone
-from detector.pipeline.evaluate import draw_pictures, run_evaluate
+from detector.pipeline.evaluate import detection_case, draw_pictures, run_evaluate
 from detector.pipeline.run import RunFolder
+from detector.pipeline.train import Outcome
 from detector.records import DetectionTable, take
 
 NONE = DetectionTable(np.empty(0, np.int64), np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
@@ -15,10 +18,15 @@ NONE = DetectionTable(np.empty(0, np.int64), np.empty((0, 4)), np.empty(0, np.in
 
 def test_pictures_show_images_with_objects_only(tiny_config: Config) -> None:
     dataset = open_dataset(tiny_config.data, tiny_config.data.train)
-    pictures = draw_pictures(tiny_config, dataset, NONE)
+    case = detection_case(dataset, NONE)
+    analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
+    groups = draw_pictures(tiny_config, dataset, analysis)
+    assert list(groups) == ["Best", "Worst"]
     with_objects = {str(dataset.image_ids[i]) for i in np.unique(dataset.objects.image)}
-    assert len(pictures) == 2
-    assert {picture.caption for picture in pictures} <= with_objects
+    captions = [picture.caption for pictures in groups.values() for picture in pictures]
+    assert len(captions) == tiny_config.evaluate.pictures
+    assert {caption.split(":")[0] for caption in captions} <= with_objects
+    assert all("0 false" in caption for caption in captions)
 
 
 def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Path) -> None:
@@ -28,3 +36,14 @@ def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Pa
     stage, folder = run.stage("evaluate"), tmp_path / "report"
     assert run_evaluate(stage, tiny_config, bare, {"softmax": NONE}, {}, folder, alone()) is None
     assert not (tmp_path / "report").exists()
+
+
+def test_report_of_a_run_has_its_proposals_times_and_training(finished_run: tuple[RunFolder, Outcome]) -> None:
+    run, outcome = finished_run
+    metrics = json.loads((outcome.folder / "metrics.json").read_text())
+    assert metrics["methods"] == {"softmax": {key: metrics[key] for key in ("mean_ap", "mean_ap_with_objects")}}
+    assert metrics["proposals"][-1]["boxes_per_image"] <= 40
+    assert list(metrics["seconds"])[-1] == "detect/val/softmax"
+    page = (run.path / "report" / "index.html").read_text()
+    for heading in ("Fine-tuning on regions", "Proposals", "Confusions", "Times", "crop_size: 32"):
+        assert heading in page

@@ -72,6 +72,14 @@ def test_pieces_are_what_no_scale_divides() -> None:
     assert all_in_one.tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_smooth_image_falls_apart_as_with_exact_weights(channels: int) -> None:
+    image = np.random.default_rng(8).integers(100, 103, (48, 48, channels)).astype(np.uint8)
+    exact = segment_slowly(smooth(image, 2), 1, 0, grades=10**7)
+    assert 20 < exact.max() < 30
+    assert abs(superpixels(image, 2, 1, 0).max() - exact.max()) <= 1
+
+
 def test_one_colour_is_one_superpixel() -> None:
     labels = superpixels(np.full((16, 16, 3), 7, np.uint8), 0.8, 50, 50)
     assert labels.dtype == np.int32

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from detector.evaluation.detection_report.analysis import Analysis, Case
 from detector.evaluation.detection_report.images import Picture
 from detector.evaluation.recall import Coverage
-from detector.records import Float64
+from detector.records import Float64, Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class TrainingLog:
 class DetectionReport:
     """Everything that the forms of one report show; what there is none of is left out of them.
 
-    `ids` are the numbers of the classes in their files. `methods` are the mean APs of all ways to score, None
-    where not defined, the reported one last. `proposals` is how the regions cover the objects that count;
+    `ids` are the numbers of the classes in their files. `methods` are the reports of all ways to score, that of
+    this report last. `proposals` is how the regions cover the objects that count;
     `pictures` are by heading; `seconds` are of the stages, in order. `notes` say where the numbers come from, a
     row each, and `settings` is the config file.
     """
@@ -34,7 +34,7 @@ class DetectionReport:
     case: Case
     ids: Sequence[int]
     analysis: Analysis
-    methods: Mapping[str, float | None] = field(default_factory=dict)
+    methods: Mapping[str, Report] = field(default_factory=dict)
     proposals: Coverage | None = None
     training: Sequence[TrainingLog] = ()
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)

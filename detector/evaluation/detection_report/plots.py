@@ -16,7 +16,7 @@ from detector.records import Array, Float64, Image
 MOST_POINTS = 400  # of a line; more are averaged
 JPEG_QUALITY = 85
 RIGHT, WRONG = (209, 127, 47), (0, 94, 213)  # BGR; ACCENT and the second of COLOURS
-FAINTEST = 48  # of 255, so that a single confusion is seen
+FAINTEST = 80  # of 255, so that a single confusion is seen
 
 
 def training_svgs(log: TrainingLog) -> list[str]:

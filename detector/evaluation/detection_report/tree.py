@@ -39,12 +39,17 @@ def report_tree(content: DetectionReport) -> Tree:
     tree["errors"] = _errors(analysis.errors)
     tree["false_positives"] = _false_positives(analysis.false_positives)
     if content.methods:
-        tree["methods"] = dict(content.methods)
+        tree["methods"] = {name: means(report) for name, report in content.methods.items()}
     if content.proposals:
         tree["proposals"] = proposals_tree(content.proposals, content)["sources"][0]["rows"]
     if content.seconds:
         tree["seconds"] = dict(content.seconds)
     return tree
+
+
+def means(report: Report) -> Tree:
+    """The protocol's mean AP and that over the classes with objects."""
+    return {"mean_ap": finite(report.mean_ap), "mean_ap_with_objects": finite(report.mean_ap_with_objects)}
 
 
 def proposals_tree(coverage: Coverage, content: DetectionReport) -> Tree:
@@ -84,11 +89,9 @@ def _class_columns(analysis: Analysis) -> tuple[list[Tree], list[Tree]]:
 
 
 def _protocol(report: Report) -> Tree:
-    tree: Tree = {
-        "mean_ap": finite(report.mean_ap),
-        "mean_ap_with_objects": finite(report.mean_ap_with_objects),
-    }
-    return tree | ({"coco": {name: finite(value) for name, value in report.coco.items()}} if report.coco else {})
+    return means(report) | (
+        {"coco": {n: finite(value) for n, value in report.coco.items()}} if report.coco else {}
+    )
 
 
 def _sizes(sizes: SizeReport) -> list[Tree]:

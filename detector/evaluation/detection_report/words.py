@@ -44,15 +44,19 @@ ERRORS = {
 }
 MINUTE, HOUR = 60, 3600  # seconds
 
+MeanRow = tuple[str, str, float | None, float | None]
+
 
 def cards(content: DetectionReport, tree: Tree) -> list[tuple[str, str, str]]:
     """Number, name and 95% interval (or nothing) of what the report begins with, the main one first."""
     interval = interval_text(tree["mean_ap_with_objects_interval"])
     report = content.analysis.report
-    same = math.isclose(report.mean_ap, report.mean_ap_with_objects, abs_tol=1e-9)
-    means = [(decimal(report.mean_ap), "mean AP", interval if same else "")]
-    if not same:
-        means.append((decimal(report.mean_ap_with_objects), "mean AP over classes with objects", interval))
+    own = (decimal(report.mean_ap), "mean AP", "")
+    means = [own, (decimal(report.mean_ap_with_objects), "mean AP over classes with objects", interval)]
+    if math.isclose(report.mean_ap, report.mean_ap_with_objects, abs_tol=1e-9):
+        means = [(*own[:2], interval)]
+    elif math.isnan(report.mean_ap):
+        means.reverse()
     return [
         *means,
         (decimal(report.median_ap), "median AP", ""),
@@ -62,19 +66,33 @@ def cards(content: DetectionReport, tree: Tree) -> list[tuple[str, str, str]]:
     ]
 
 
-def protocol_rows(tree: Tree) -> list[tuple[str, str, float | None, float | None]]:
+def protocol_rows(tree: Tree) -> list[MeanRow]:
     """Name, meaning, mean AP and mean over the classes with objects of every protocol, the chosen one first."""
     trees: dict[str, Any] = {tree["protocol"]: tree, **tree["protocols"]}
-    return [
-        (PROTOCOL_NAMES[name], PROTOCOL_MEANINGS[name], row["mean_ap"], row["mean_ap_with_objects"])
-        for name, row in trees.items()
-    ]
+    return [(PROTOCOL_NAMES[name], PROTOCOL_MEANINGS[name], *_means(row)) for name, row in trees.items()]
 
 
-def interval_text(interval: list[float | None]) -> str:
-    """Both ends with three decimals, nothing where they are not defined."""
+def method_rows(tree: Tree) -> list[MeanRow]:
+    """The same of every method where there are several, the report's own last."""
+    methods = tree.get("methods", {})
+    return [(name, "", *_means(row)) for name, row in methods.items()] if len(methods) > 1 else []
+
+
+def means_differ(rows: list[MeanRow]) -> bool:
+    """Whether a protocol's mean is another than that over the classes with objects, in what is shown."""
+    return any(decimal(mean) != decimal(with_objects) for *_, mean, with_objects in rows)
+
+
+def _means(row: Tree) -> tuple[float | None, float | None]:
+    return row["mean_ap"], row["mean_ap_with_objects"]
+
+
+def interval_text(interval: list[float | None], form: str = ".3f") -> str:
+    """Both ends as `form` writes numbers, nothing where they are not defined."""
     low, high = interval
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    if low is None or high is None:
+        return ""
+    return f"{low:{form}} to {high:{form}}".replace("-", "\N{MINUS SIGN}")
 
 
 def size_text(row: Tree) -> str:

@@ -25,10 +25,12 @@ from detector.evaluation.detection_report.words import (
     cards,
     duration,
     interval_text,
+    means_differ,
+    method_rows,
     protocol_rows,
     size_text,
 )
-from detector.evaluation.metrics import decimal, ranking, remarks
+from detector.evaluation.metrics import ranking, remarks
 from detector.evaluation.pages import page_environment
 from detector.evaluation.recall_curves import (
     average_recall_by_boxes_svg,
@@ -61,18 +63,23 @@ def _context(content: DetectionReport, tree: Tree) -> dict[str, Any]:
     report, names = content.analysis.report, content.case.classes.names
     best, worst = ranking(tree, EXTREMES)
     recall = proposals_tree(content.proposals, content) if content.proposals else None
-    rows = protocol_rows(tree)
     return {
         "title": content.title,
         "protocol": PROTOCOLS[report.protocol],
-        "protocol_name": PROTOCOL_NAMES[report.protocol],
+        "chosen": {
+            "protocol": PROTOCOL_NAMES[report.protocol],
+            "method": next(reversed(tuple(content.methods)), ""),
+        },
         "metrics": tree,
         "cards": cards(content, tree),
         "best": best,
         "worst": worst,
         "remarks": remarks(report),
-        "protocol_rows": rows,
-        "means_differ": any(decimal(mean) != decimal(with_objects) for *_, mean, with_objects in rows),
+        "mean_tables": [
+            (f"Mean AP by {noun}", noun, rows, means_differ(rows))
+            for noun, rows in (("protocol", protocol_rows(tree)), ("method", method_rows(tree)))
+            if rows
+        ],
         "coco": tree.get("coco") or tree["protocols"]["coco"]["coco"],
         "coco_meanings": COCO_MEANINGS,
         "errors": ERRORS,

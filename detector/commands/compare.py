@@ -1,0 +1,43 @@
+"""Compare runs on the same test images: paired bootstrap, differences by class, and the images that changed."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detector.evaluation.bootstrap import RESAMPLES
+from detector.evaluation.comparison_report import comparison_text, write_comparison
+from detector.evaluation.detection_report.analysis import PROTOCOLS
+from detector.pipeline.compare import compare_runs, open_runs
+
+PICTURES = 6  # of each run but the first
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write comparison.json, report.md and index.html; print the differences and the report's path."""
+    options = _parse(arguments)
+    runs = open_runs([options.first, *options.others], options.split or (), options.set)
+    protocol = options.protocol or runs[0].config.evaluate.protocol
+    content = compare_runs(runs, protocol, options.resamples, options.pictures)
+    page = write_comparison(options.out, content)
+    sys.stdout.write(f"{comparison_text(content)}\nreport: {page}\n")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
+    parser.add_argument(
+        "first", metavar="RUN", help="run folder of train_det, or FOLDER:METHOD, such as runs/a:svm"
+    )
+    parser.add_argument("others", nargs="+", metavar="RUN", help="runs to compare with the first")
+    parser.add_argument("--split", action="append", help="split they were tested on; several are joined (theirs)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="of the evaluation (the first run's)")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap (%(default)s)")
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="changed images to draw (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/compare"), help="folder of the report (%(default)s)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="setting over those of all runs"
+    )
+    return parser.parse_args(arguments)

@@ -1,0 +1,53 @@
+"""Run folders of detectors that nobody trained, for tests of what is done with a finished run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from random_networks import randomise, settle
+
+from detector.config import Config, dump_config, load_config
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import BoxHead, SvmHead, save_head
+from detector.networks.weights import preprocessing_of, save_model
+from detector.pipeline.run import RunFolder
+
+CLASSES = ("cat", "dog")
+SETTINGS = """
+name: made
+data: {format: voc, root: nowhere}
+proposals: {superpixel_scale: 8, width: 160, max_boxes: 40}
+region: {crop_size: 32, padding: 2}
+network: {variant: paper_bn}
+engine: {device: cpu, backend: torch, precision: fp32, workers: 0}
+detect: {min_score: 0, min_svm_score: -100, max_per_image: 20}
+"""
+
+
+def write_run(folder: Path, *overrides: str, classes: Sequence[str] = CLASSES) -> RunFolder:
+    """A run with the files that its settings ask for: a random network, and random heads."""
+    settings = folder / "settings.yaml"
+    folder.mkdir(parents=True)
+    settings.write_text(SETTINGS)
+    config = load_config(Config, settings, overrides)
+    settings.unlink()
+    run = RunFolder(folder)
+    run.begin(config)
+    network = RegionClassifier("paper_bn", len(classes) + 1)
+    randomise(network)
+    settle(network, config.region.crop_size)
+    region = config.region.model_dump()
+    facts = {"classes": list(classes), "region": region, "config": dump_config(config)}
+    save_model(run.model_path, network, preprocessing_of("paper_bn"), **facts)
+    if config.svm.enabled or config.boxes.enabled:
+        _write_heads(run, len(classes))
+    return run
+
+
+def _write_heads(run: RunFolder, count: int) -> None:
+    """Random SVMs, and box regressors that move boxes a little."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(count, 1024, generator=generator)
+    save_head(run.svm_path, SvmHead(weight, torch.zeros(count)))
+    moves = torch.randn(count, 4, 1024, generator=generator) * 1e-3
+    save_head(run.boxes_path, BoxHead(moves, torch.full((count, 4), 0.02)))

@@ -1,0 +1,118 @@
+"""Runs compared through the command."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from html_pages import Page
+
+from detector.commands import main
+from detector.config import Config
+from detector.data.journal import Entry
+from detector.data.stores import StoreWriter
+from detector.errors import DataError
+from detector.pipeline.compare import open_runs
+from detector.pipeline.detect import FIELDS
+from detector.pipeline.run import RunFolder
+from detector.pipeline.train import Outcome
+
+Finished = tuple[RunFolder, Outcome]
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "comparison.json").read_text(), parse_constant=lambda word: pytest.fail(word))
+
+
+def run_that_finds(folder: Path, finished: Finished, images: range) -> Path:
+    """A copy of the finished run that detects exactly the objects of these images."""
+    run, outcome = finished
+    copy = folder / f"finds_{len(images)}"
+    shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns("propose", "finetune", "labels", "model"))
+    store = copy / "stages/detect/val/softmax/store"
+    shutil.rmtree(store)
+    writer = StoreWriter(store, FIELDS, len(outcome.dataset), "planted", len(outcome.dataset))
+    entries: list[Entry] = []
+    for position in range(len(outcome.dataset)):
+        truth = outcome.dataset.truth(position)
+        count = len(truth.labels) if position in images else 0
+        scores = np.full(count, 0.5, np.float32)
+        entries.append({"boxes": truth.boxes[:count], "labels": truth.labels[:count], "scores": scores})
+    writer.write_shard(range(len(entries)), entries)
+    writer.finish()
+    return copy
+
+
+def test_a_run_and_itself_are_the_same(
+    finished_run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(finished_run[0].path)
+    assert main(["compare", path, path, "--out", str(tmp_path), "--resamples", "20"]) == 0
+    (found,) = read(tmp_path)["runs"]
+    assert (found["difference"], found["interval"], found["better"]) == (0, [0, 0], 0.5)
+    assert found["changed"] == []
+    printed = capsys.readouterr().out
+    assert "whole (2) and whole (1) are the same on every image." in printed
+    assert printed.endswith(f"report: {tmp_path / 'index.html'}\n")
+
+
+def test_a_planted_difference_is_found_with_its_images(
+    finished_run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = len(finished_run[1].dataset)
+    none, some, whole = (run_that_finds(tmp_path, finished_run, range(n)) for n in (0, 1, images))
+    out = tmp_path / "out"
+    assert main(["compare", str(none), str(whole), str(some), "--out", str(out), "--pictures", "2"]) == 0
+    tree = read(out)
+    assert tree["first"] == {"name": "finds_0", "mean_ap": 0}
+    perfect, partial = tree["runs"]
+    assert perfect["difference"] == pytest.approx(1)
+    assert perfect["better"] == 1
+    assert 0 < partial["difference"] < 1
+    dataset = finished_run[1].dataset
+    with_objects = np.unique(dataset.objects.image)
+    assert {row["image"] for row in perfect["changed"]} == {str(dataset.image_ids[i]) for i in with_objects}
+    assert [row["image"] for row in partial["changed"]] == [str(dataset.image_ids[0])]
+    assert [row["hits"][0] for row in perfect["changed"]] == [0] * len(with_objects)
+    assert all(row["misses"] == [0, 0] for row in perfect["changed"])
+    text = (out / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert text.count("<figure>") == 2 * (2 + 1)
+    assert "finds_4 is better than finds_0 by 1.0000 mean AP." in text
+    assert "| finds_4 | 1.0000 | +1.0000 |" in (out / "report.md").read_text()
+    assert "finds_4" in capsys.readouterr().out
+
+
+def test_methods_of_one_run_are_runs_of_their_own(finished_run: Finished, tmp_path: Path) -> None:
+    copy = run_that_finds(tmp_path, finished_run, range(2))
+    shutil.copytree(copy / "stages/detect/val/softmax", copy / "stages/detect/val/svm")
+    one, other = open_runs([str(copy), f"{copy}:svm"], (), ())
+    assert (one.name, one.method, other.name, other.method) == ("finds_2", "softmax", "finds_2:svm", "svm")
+
+
+def test_a_run_without_the_detections_is_an_error(finished_run: Finished) -> None:
+    path = finished_run[0].path
+    with pytest.raises(DataError, match=r"run must hold detections of val by svm, got softmax \(.*/detect/val\)$"):
+        open_runs([str(path), f"{path}:svm"], (), ())
+    with pytest.raises(DataError, match=r"run must hold detections of train by softmax, got none \("):
+        open_runs([str(path)], ("train",), ())
+    with pytest.raises(DataError, match=r"run must be a folder that holds config\.yaml, got nowhere"):
+        open_runs(["nowhere"], (), ())
+
+
+def test_runs_on_other_images_are_an_error(finished_run: Finished, tmp_path: Path, tiny_config: Config) -> None:
+    copy = run_that_finds(tmp_path, finished_run, range(2))
+    listed = tmp_path / "val.txt"
+    source = Path(tiny_config.data.root) / "ImageSets/DET/val.txt"
+    listed.write_text("".join(source.read_text().splitlines(keepends=True)[:3]))
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("test:\n  - val\n", f"test:\n  - {listed}\n"))
+    message = (
+        r"runs must be tested on the same images, objects and classes, got val, 4 images, for whole and .*, 3 "
+    )
+    with pytest.raises(DataError, match=message):
+        open_runs([str(finished_run[0].path), str(copy)], (), ())

@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_runs import CLASSES, write_run
+
+from detector import load_detector
+from detector.config import Config
+from detector.errors import DataError
+from detector.pipeline import export
+from detector.pipeline.export import export_run
+from detector.pipeline.model_card import model_card
+from detector.pipeline.run import RunFolder
+from detector.pipeline.train import Outcome
+
+
+def test_an_exported_folder_detects_as_the_run(tmp_path: Path) -> None:
+    words = ["svm.enabled=true", "boxes.enabled=true"]
+    run = write_run(tmp_path / "run", *words)
+    files = export_run(run, tmp_path / "out", safetensors=True, onnx=False)
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in files] == [
+        "model/region_classifier.safetensors",
+        "model/svm.safetensors",
+        "model/boxes.safetensors",
+        "config.yaml",
+        "MODEL_CARD.md",
+    ]
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    found = [load_detector(path).detect(image) for path in (run.path, tmp_path / "out")]
+    np.testing.assert_array_equal(found[0].boxes, found[1].boxes)
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
+
+
+def test_multibox_weights_are_exported_with_what_needs_them(tmp_path: Path) -> None:
+    (tmp_path / "multibox.safetensors").write_bytes(b"weights")
+    words = ["proposals.source=union", f"proposals.multibox.weights={tmp_path / 'multibox.safetensors'}"]
+    run = write_run(tmp_path / "run", *words)
+    export_run(run, tmp_path / "out", safetensors=True, onnx=False)
+    assert (tmp_path / "out" / "model" / "multibox.safetensors").read_bytes() == b"weights"
+    (tmp_path / "multibox.safetensors").unlink()
+    with pytest.raises(DataError, match="must hold a trained model"):
+        export_run(run, tmp_path / "other", safetensors=True, onnx=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_network_is_exported_as_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def export_onnx(path: Path, *words: Any) -> None:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"graph")
+        given.extend(words)
+
+    monkeypatch.setattr(export, "export_onnx", export_onnx)  # which has tests of its own
+    files = export_run(write_run(tmp_path / "run"), tmp_path / "out", safetensors=False, onnx=True)
+    assert [path.name for path in files] == ["region_classifier.onnx", "config.yaml", "MODEL_CARD.md"]
+    assert files[0].read_bytes() == b"graph"
+    network, _, crop_size, classes = given
+    assert network.classifier.out_features == len(CLASSES) + 1
+    assert (crop_size, tuple(classes)) == (32, CLASSES)
+
+
+def test_the_card_tells_the_run_s_data_and_results(
+    finished_run: tuple[RunFolder, Outcome], tiny_config: Config
+) -> None:
+    run, outcome = finished_run
+    card = model_card(run, tiny_config)
+    assert outcome.report is not None
+    assert f"| **reported** | {outcome.report.mean_ap:.4f} |" in card
+    assert "trained on `train` (12 images), tested on `val` (4 images)" in card
+    assert "Protocol: ILSVRC-DET" in card
+    assert "non-commercial research" in card
+    assert "- Start: random weights" in card
+    for name in outcome.dataset.classes.names:
+        assert f"| {name} |" in card
+
+
+def test_the_card_of_a_run_without_report_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "network.weights=/somewhere/bvlc_googlenet.npz", "svm.enabled=true")
+    card = model_card(run, run.read_config(Config, []))
+    assert "This run was not evaluated." in card
+    assert "weights they started from (bvlc_googlenet.npz)" in card
+    assert "/somewhere" not in card
+    assert "by linear SVMs" in card
+    assert "Flickr" in card
+
+
+def test_a_run_without_model_and_the_run_itself_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    with pytest.raises(DataError, match="--out must be another folder than the run"):
+        export_run(run, run.path, safetensors=True, onnx=False)
+    run.model_path.unlink()
+    with pytest.raises(DataError, match=r"region_classifier\.safetensors"):
+        export_run(run, tmp_path / "out", safetensors=True, onnx=False)
