@@ -18,6 +18,7 @@ LAYERS = [
     {"training", "inference"},
     {"pipeline"},
     {"commands"},
+    {""},  # the package itself: what its users import
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 NUMPY_ROOMS = {room for room, rank in RANK.items() if rank <= RANK["data"]}

@@ -25,7 +25,8 @@ def training_svgs(log: TrainingLog) -> list[str]:
     metrics = [name for name in log.columns if name not in ("loss", "learning_rate", *rates)]
     plots = [_training_svg(log, "loss", ["loss"])]
     if metrics:
-        plots.append(_training_svg(log, "metrics", metrics))
+        shares = all(name.endswith("accuracy") for name in metrics)
+        plots.append(_training_svg(log, "accuracy" if shares else "metrics", metrics))
     if "learning_rate" in log.columns:
         plots.append(_training_svg(log, "learning rate", ["learning_rate"]))
     return plots
@@ -88,7 +89,7 @@ def _training_svg(log: TrainingLog, label: str, names: list[str]) -> str:
             axes.plot(log.judged_steps, values, "o", color=colour, markersize=5, label=f"{name}, held out")
         axes.set(xlabel="step", ylabel=label)
         axes.set_xlim(0, max(log.steps.max(initial=0), 1))
-        if label != "metrics":
+        if label != "accuracy":
             axes.autoscale(axis="y")
             axes.set_ylim(bottom=0)
         if len(names) + len(dots) > 1:
