@@ -54,7 +54,7 @@ def test_dumped_settings_load_back_equal(tmp_path: Path) -> None:
         ),
         ("fintune:\n  steps: 1\n", "unknown setting fintune .*did you mean finetune"),
         ("finetune:\n  steps: many\n", "finetune.steps is wrong: .*integer.*got 'many'"),
-        ("finetune:\n  steps: 0\n", "finetune.steps is wrong: .*greater than or equal to 1, got 0"),
+        ("finetune:\n  steps: -1\n", "finetune.steps is wrong: .*greater than or equal to 0, got -1"),
         ("finetune:\n  momentum: .nan\n", "finetune.momentum is wrong: .*finite"),
         (
             "network:\n  variant: paper2\n",

@@ -37,7 +37,7 @@ def load_config(kind: type[Kind], path: Path, overrides: Sequence[str] = ()) -> 
         raise ConfigError(f"config must hold `section: key: value` lines, got {type(tree).__name__} ({path})")
     tree.setdefault("name", path.stem)
     for word in overrides:
-        _apply_override(tree, word)
+        apply_override(tree, word)
     return parse_config(kind, tree, str(path))
 
 
@@ -54,7 +54,8 @@ def dump_config(config: Section) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _apply_override(tree: dict[str, Any], word: str) -> None:
+def apply_override(tree: dict[str, Any], word: str) -> None:
+    """Set in `tree` what the word `section.key=value` says, the value read as YAML; ConfigError for any other."""
     key, separator, text = word.partition("=")
     if not separator or not key:
         raise ConfigError(f"override must read section.key=value, got {word!r}")

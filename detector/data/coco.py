@@ -36,14 +36,14 @@ def read_coco(settings: DataSettings, split: str, classes: ClassList) -> Dataset
     source = find_coco_json(settings.root, split)
     tree = read_coco_json(source)
     images = tree["images"]
-    folder = _find_images(settings.root, split, images)
+    folder = find_images(settings.root, split, images)
     count = len(images)
     found = Dataset(
         name=Path(split).stem,
         classes=replace(classes, category_ids=_category_ids(tree, classes)),
         image_ids=np.array([str(image["id"]) for image in images], np.str_),
         paths=np.array([str(folder / image["file_name"]) for image in images], np.str_),
-        sizes=_stated_sizes(images),
+        sizes=stated_sizes(images),
         objects=_objects(tree, classes, source),
         complete=all_complete(count, classes),
         indices=np.arange(1, count + 1),
@@ -242,7 +242,8 @@ def _ids_of_labels(classes: ClassList) -> Sequence[int]:
     return classes.category_ids or range(FIRST_LABEL, len(classes) + FIRST_LABEL)
 
 
-def _find_images(root: Path, split: str, images: Sequence[Tree]) -> Path:
+def find_images(root: Path, split: str, images: Sequence[Tree]) -> Path:
+    """The folder that holds the images of a split; DataError where none does."""
     name = Path(split).stem.removeprefix("instances_")
     folders = [root / name, root / "images" / name, root / "images", root]
     for folder in folders:
@@ -251,7 +252,8 @@ def _find_images(root: Path, split: str, images: Sequence[Tree]) -> Path:
     raise DataError(f"images of {split} must be in a folder, got none (looked for {', '.join(map(str, folders))})")
 
 
-def _stated_sizes(images: Sequence[Tree]) -> Int64:
+def stated_sizes(images: Sequence[Tree]) -> Int64:
+    """Heights and widths (n, 2) that the annotations state, 0 where they do not."""
     sides = [(image.get("height", 0), image.get("width", 0)) for image in images]
     return np.array(sides, np.int64).reshape(-1, 2)
 

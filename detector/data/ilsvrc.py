@@ -39,7 +39,7 @@ PARTLY_LABELLED = re.compile(r"(n\d{8}_|ILSVRC2013_train_)\d+")
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Where a copy of ILSVRC-DET keeps its files; the patterns take the name of a part: train, val, test, ..."""
 
     name: str
@@ -61,7 +61,7 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _Listed:
+class Listed:
     """What the lists say of a split: ids, indices (n,), and the parts to look for images in.
 
     `by_class` are the lists that split "train" was read from, None where it was another list.
@@ -82,14 +82,14 @@ def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> O
     paths = [folder / f"{image_id}.xml" for image_id in ids]
     present = [str(path) if path.is_file() else "" for path in paths]
     table = read_annotations(present)
-    return objects_of(table, _continuous(table.corners), present, classes)
+    return objects_of(table, continuous(table.corners), present, classes)
 
 
 def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
     """The images of `split` under `settings.root` with their objects; blacklisted pairs never concern train."""
-    layout = _find_layout(settings.root)
-    listed = _read_split(layout, settings, split, classes)
-    images, annotations, in_train = _find_files(layout, listed)
+    layout = find_layout(settings.root)
+    listed = read_split(layout, settings, split, classes)
+    images, annotations, in_train = find_files(layout, listed)
     complete = all_complete(len(listed.ids), classes)
     if settings.negative_lists == "use":
         complete = _completeness(layout, listed, in_train, classes)
@@ -101,7 +101,7 @@ def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Datas
         image_ids=np.array(listed.ids, np.str_),
         paths=np.array(images, np.str_),
         sizes=table.sizes,
-        objects=objects_of(table, _continuous(table.corners), annotations, classes),
+        objects=objects_of(table, continuous(table.corners), annotations, classes),
         complete=complete,
         indices=listed.indices,
         blacklist=np.empty((0, 2), np.int64),
@@ -116,28 +116,30 @@ def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Datas
 
 def list_folder(root: Path) -> Path:
     """The folder of the lists of splits below `root`, in either layout."""
-    return _find_layout(root).lists
+    return find_layout(root).lists
 
 
-def _continuous(corners: Float64) -> Float64:
+def continuous(corners: Float64) -> Float64:
     """0-based inclusive pixels as continuous boxes (G, 4)."""
     return corners + np.array([0.0, 0.0, 1.0, 1.0])
 
 
-def _find_layout(root: Path) -> _Layout:
+def find_layout(root: Path) -> Layout:
+    """Which of the known layouts `root` has; DataError for none."""
     require_folder(root, "data.root")
     if (root / "Data" / "DET").is_dir():
         lists = root / "ImageSets" / "DET"
-        return _Layout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
+        return Layout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
     if any(root.glob("ILSVRC201[34]_DET_*")):
         kits = (path for pattern in DEVKITS for path in sorted(root.glob(pattern)) if path.is_dir())
         lists = next(kits, root / "data" / "det_lists")
         images, annotations = "ILSVRC201[34]_DET_{part}*", "ILSVRC201[34]_DET_bbox_{part}*"
-        return _Layout("layout of 2014", root, images, annotations, lists)
+        return Layout("layout of 2014", root, images, annotations, lists)
     raise DataError(f"data.root must hold ILSVRC-DET as {LAYOUTS}, got neither ({root})")
 
 
-def _read_split(layout: _Layout, settings: DataSettings, split: str, classes: ClassList) -> _Listed:
+def read_split(layout: Layout, settings: DataSettings, split: str, classes: ClassList) -> Listed:
+    """What the lists say of a split; DataError where there is no such list."""
     by_class = read_train_lists(layout.lists, classes) if split == TRAIN else None
     if by_class is not None:
         return _read_train(layout, by_class, settings.train_positives)
@@ -152,19 +154,19 @@ def _read_split(layout: _Layout, settings: DataSettings, split: str, classes: Cl
             f"layouts known: {LAYOUTS})"
         )
     ids, indices = read_image_list(path)
-    return _Listed(ids, indices, _parts(layout, split), str(path))
+    return Listed(ids, indices, _parts(layout, split), str(path))
 
 
-def _read_train(layout: _Layout, by_class: TrainLists, most: int) -> _Listed:
+def _read_train(layout: Layout, by_class: TrainLists, most: int) -> Listed:
     """All listed images, or the union of at most `most` positives of each class."""
     ids, source = by_class.ids, f"the classes' lists in {layout.lists}"
     if most:
         ids = [ids[row] for row in draw_positives(by_class, most)]
         source = f"at most {most} positives of each of {source}"
-    return _Listed(ids, np.arange(1, len(ids) + 1), (TRAIN,), source, by_class)
+    return Listed(ids, np.arange(1, len(ids) + 1), (TRAIN,), source, by_class)
 
 
-def _completeness(layout: _Layout, listed: _Listed, in_train: Bool, classes: ClassList) -> Bool:
+def _completeness(layout: Layout, listed: Listed, in_train: Bool, classes: ClassList) -> Bool:
     """`Dataset.complete` (n, C): of images of train as the lists by class say, or by name where there are none."""
     partly = [PARTLY_LABELLED.fullmatch(image_id.rpartition("/")[2]) is not None for image_id in listed.ids]
     complete = np.broadcast_to(~np.array(partly, np.bool_)[:, None], (len(partly), len(classes)))
@@ -188,7 +190,7 @@ def _blacklist(found: Dataset, pairs: Int64) -> Dataset:
     return replace(found, blacklist=pairs, complete=complete)
 
 
-def _parts(layout: _Layout, split: str) -> tuple[str, ...]:
+def _parts(layout: Layout, split: str) -> tuple[str, ...]:
     """Where the images of `split` may be, in the order to look."""
     if split in OFFICIAL_SPLITS:
         return (split,)
@@ -196,7 +198,7 @@ def _parts(layout: _Layout, split: str) -> tuple[str, ...]:
     return (*own, "val", TRAIN)
 
 
-def _find_files(layout: _Layout, listed: _Listed) -> tuple[list[str], list[str], Bool]:
+def find_files(layout: Layout, listed: Listed) -> tuple[list[str], list[str], Bool]:
     """The paths of the images and of their XML ("" where there is none), and whether an image is one of train."""
     count = len(listed.ids)
     images, annotations, in_train = [""] * count, [""] * count, np.zeros(count, np.bool_)
@@ -217,7 +219,7 @@ def _find_files(layout: _Layout, listed: _Listed) -> tuple[list[str], list[str],
     return paths, annotations, in_train
 
 
-def _image_folders(layout: _Layout, parts: Sequence[str]) -> dict[str, list[Path]]:
+def _image_folders(layout: Layout, parts: Sequence[str]) -> dict[str, list[Path]]:
     found = {part: layout.image_folders(part) for part in parts}
     if not any(found.values()):
         looked = ", ".join(str(layout.root / layout.images.format(part=part)) for part in parts)
@@ -225,7 +227,7 @@ def _image_folders(layout: _Layout, parts: Sequence[str]) -> dict[str, list[Path
     return {part: folders for part, folders in found.items() if folders}
 
 
-def _index_annotations(layout: _Layout, part: str) -> FileIndex:
+def _index_annotations(layout: Layout, part: str) -> FileIndex:
     index = FileIndex(layout.annotation_folders(part), XML_SUFFIXES)
     if not len(index) and part != UNANNOTATED:
         looked = layout.root / layout.annotations.format(part=part)

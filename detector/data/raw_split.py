@@ -63,29 +63,29 @@ def read_raw_split(settings: DataSettings, split: str, classes: ClassList | None
 
 
 def _read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> RawSplit:
-    layout = ilsvrc._find_layout(settings.root)
-    listed = ilsvrc._read_split(layout, settings, split, classes)
-    images, annotations, _ = ilsvrc._find_files(layout, listed)
+    layout = ilsvrc.find_layout(settings.root)
+    listed = ilsvrc.read_split(layout, settings, split, classes)
+    images, annotations, _ = ilsvrc.find_files(layout, listed)
     raw = _with_annotations(split, listed.ids, images, annotations, ())
-    return replace(raw, boxes=ilsvrc._continuous(raw.boxes))
+    return replace(raw, boxes=ilsvrc.continuous(raw.boxes))
 
 
 def _read_voc(settings: DataSettings, split: str) -> RawSplit:
     bare: tuple[str, ...] = ()
     try:
-        found = voc._find_split(settings.root, split, skip_bare=False)
+        found = voc.find_split(settings.root, split, skip_bare=False)
     except DataError as error:  # an image without annotation, or that there is no such split, which comes again
-        found = voc._find_split(settings.root, split, skip_bare=True)
+        found = voc.find_split(settings.root, split, skip_bare=True)
         bare = (str(error),)
     raw = _with_annotations(split, found.ids, found.images, found.annotations, bare)
-    return replace(raw, boxes=voc._continuous(raw.boxes))
+    return replace(raw, boxes=voc.continuous(raw.boxes))
 
 
 def _read_coco(settings: DataSettings, split: str) -> RawSplit:
     source = coco.find_coco_json(settings.root, split)
     tree = coco.read_coco_json(source)
     images = tree["images"]
-    folder = coco._find_images(settings.root, split, images)
+    folder = coco.find_images(settings.root, split, images)
     position = {image["id"]: place for place, image in enumerate(images)}
     names = {category["id"]: category["name"] for category in tree["categories"]}
     entries = sorted(tree["annotations"], key=lambda entry: position[entry["image_id"]])
@@ -95,7 +95,7 @@ def _read_coco(settings: DataSettings, split: str) -> RawSplit:
         ids=np.array([str(image["id"]) for image in images], np.str_),
         paths=np.array([str(folder / image["file_name"]) for image in images], np.str_),
         sources=np.array([f"{source}, image {image['file_name']}" for image in images], np.str_),
-        stated=coco._stated_sizes(images),
+        stated=coco.stated_sizes(images),
         image=np.array([position[entry["image_id"]] for entry in entries], np.int64),
         names=np.array([names[entry["category_id"]] for entry in entries], np.str_),
         boxes=np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1),

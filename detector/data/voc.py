@@ -28,7 +28,7 @@ EVERY_IMAGE = "all"
 
 
 @dataclass(frozen=True)
-class _Split:
+class FoundSplit:
     """The files of a split: ids, and in their order the paths of images and annotations."""
 
     ids: list[str]
@@ -39,7 +39,7 @@ class _Split:
 
 def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
     """The images of `split` under `settings.root` with their objects, in the order of the list or of the names."""
-    found = _find_split(settings.root, split, settings.bad_images == "skip")
+    found = find_split(settings.root, split, settings.bad_images == "skip")
     table = read_annotations(found.annotations)
     count = len(found.ids)
     dataset = Dataset(
@@ -48,7 +48,7 @@ def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
         image_ids=np.array(found.ids, np.str_),
         paths=np.array(found.images, np.str_),
         sizes=table.sizes,
-        objects=objects_of(table, _continuous(table.corners), found.annotations, classes),
+        objects=objects_of(table, continuous(table.corners), found.annotations, classes),
         complete=all_complete(count, classes),
         indices=np.arange(1, count + 1),
         blacklist=np.empty((0, 2), np.int64),
@@ -61,17 +61,17 @@ def voc_class_names(settings: DataSettings, splits: Sequence[str]) -> tuple[str,
     """The names of the objects of all `splits`, sorted."""
     names: set[str] = set()
     for split in splits:
-        found = _find_split(settings.root, split, settings.bad_images == "skip")
+        found = find_split(settings.root, split, settings.bad_images == "skip")
         names.update(np.unique(read_annotations(found.annotations).names).tolist())
     return tuple(sorted(names))
 
 
-def _continuous(corners: Float64) -> Float64:
+def continuous(corners: Float64) -> Float64:
     """1-based inclusive pixels as continuous boxes (G, 4)."""
     return corners - np.array([1.0, 1.0, 0.0, 0.0])
 
 
-def _find_split(root: Path, split: str, skip_bare: bool) -> _Split:
+def find_split(root: Path, split: str, skip_bare: bool) -> FoundSplit:
     """The split's files; an image listed without an annotation is left out, or refused unless `skip_bare`."""
     require_folder(root, "data.root")
     images, annotations, layout = _find_folders(root, split)
@@ -97,7 +97,7 @@ def _find_split(root: Path, split: str, skip_bare: bool) -> _Split:
         note += f"; {len(bare)} images without annotation were left out"
     if not list_file and len(pictures) > len(ids):
         note += f"; {len(pictures) - len(ids)} images have no annotation and are not in the split"
-    return _Split(
+    return FoundSplit(
         ids=ids,
         images=[pictures.find(image_id) or str(images / f"{image_id}.jpg") for image_id in ids],
         annotations=[str(xml.find(image_id)) for image_id in ids],

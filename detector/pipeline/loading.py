@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from detector.config import Config, detection_methods, parse_config, reported_method
-from detector.config.loading import _apply_override
+from detector.config.loading import apply_override
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.networks.safetensors_files import read_tensors
@@ -59,5 +59,5 @@ def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:
     if not isinstance(tree, dict):
         raise DataError(f"weights must state the config of train_det in their metadata, got none ({path})")
     for word in overrides:
-        _apply_override(tree, word)
+        apply_override(tree, word)
     return parse_config(Config, tree, str(path))
