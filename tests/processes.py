@@ -1,11 +1,13 @@
 """Commands as processes of their own, to be killed."""
 
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 PATIENCE = 120.0  # seconds
 
@@ -18,3 +20,10 @@ def kill_once_written(command: Sequence[str], path: Path) -> None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+
+
+def metrics_without_times(run: Path) -> dict[str, Any]:
+    """The numbers of a run's report, without the seconds that its stages took."""
+    tree: dict[str, Any] = json.loads((run / "report" / "metrics.json").read_text())
+    tree.pop("seconds")
+    return tree
