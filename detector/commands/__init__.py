@@ -101,6 +101,15 @@ def training_parser(name: str, description: str | None, example: str) -> argpars
     return parser
 
 
+def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a command that tests a trained run."""
+    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser.add_argument("run", type=Path, help="run folder of train_det")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the run's")
+    parser.add_argument("--split", action="append", help="split to test; several are joined (default: the run's)")
+    return parser
+
+
 def check_torchvision() -> None:
     """Raise ConfigError with the repair where torch and torchvision do not fit each other."""
     try:

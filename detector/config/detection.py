@@ -180,7 +180,7 @@ class DetectSettings(Section):
         "auto", description="of those that were trained, the one to report; auto: with SVMs and boxes if there are"
     )
     min_score: float = Field(1e-3, ge=0, lt=1, description="boxes under this probability are dropped")
-    min_svm_score: float = Field(-1.5, description="boxes under this score of an SVM are dropped [2] S")
+    min_svm_score: float = Field(-1.5, description="boxes under this score of an SVM are dropped")
     max_per_image: int = Field(0, ge=0, description="best detections of an image over all classes; 0: all")
     max_per_class: int = Field(30_000, ge=0, description="best detections of a class over the set; 0: all [2] S")
 
@@ -220,6 +220,26 @@ class Config(Section):
             raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
         if self.detect.method not in ("auto", *methods):
             raise ValueError(f"detect.method must be one of {', '.join(methods)}, got {self.detect.method}")
+        return self
+
+    @model_validator(mode="after")
+    def _suppression_suits_the_scores(self) -> "Config":
+        if self.detect.nms == "greedy":
+            return self
+        if self.svm.enabled:
+            raise ValueError(
+                f"detect.nms must be greedy for SVMs, whose scores may be negative, got {self.detect.nms}"
+            )
+        if not self.detect.min_score:
+            raise ValueError(f"detect.min_score must be above 0 for detect.nms {self.detect.nms}, got 0")
+        return self
+
+    @model_validator(mode="after")
+    def _views_leave_a_region(self) -> "Config":
+        for padding in self.ensemble.paddings:
+            if 2 * padding >= self.region.crop_size:
+                size = self.region.crop_size
+                raise ValueError(f"ensemble.paddings must be under half of crop_size {size}, got {padding}")
         return self
 
 

@@ -16,7 +16,7 @@ from detector.data.stores import Store, read_proposals
 from detector.evaluation.metrics import decimal
 from detector.evaluation.protocols import evaluate
 from detector.files import write_text
-from detector.inference.ensemble import EnsembleEngine, Views, average
+from detector.inference.ensemble import EnsembleEngine, Model, Views, average
 from detector.inference.select import keep_best_of_each_class, select
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import detect_inputs
@@ -26,9 +26,11 @@ from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.scores import FromEnsemble, View, check_classes, class_scores
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.pipeline.train import split_slug, trained_detectors
-from detector.records import Bool, Detections, Float64, table_of_detections
+from detector.records import Bool, Detections, Float64, Int64, table_of_detections
 
 VOTING_IOU = 0.5  # arXiv 1505.01749
+
+Models = Sequence[tuple[View, Model]]
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ def run_ablation(run: RunFolder, config: Config, splits: Sequence[str], group: G
     detectors = [detector.by(reported_method(config)) for detector in trained_detectors(run, config)]
     for detector in detectors:
         check_classes(dataset, detector.network)
-    source = FromEnsemble(detectors, config)
-    store, views = _run_views(run.stage("views", slug), config, dataset, proposals, source, group)
-    judge = _Judge(config, dataset, proposals, store, views)
-    rows = list(_rows(judge, views, len(detectors), config.detect))
+    source = FromEnsemble(detectors, config.ensemble)
+    models = source.models()
+    store = _run_views(run.stage("views", slug), config, dataset, proposals, source.inputs(), models, group)
+    judge = _Judge(config, dataset, proposals, store, models)
+    rows = list(_rows(judge, [view for view, _ in models], len(detectors), config.detect))
     if group.is_first:
         folder = run.path / f"ablation_{slug}"
         write_text(folder / "ablation.json", json.dumps([asdict(row) for row in rows], indent=1) + "\n")
@@ -77,15 +80,19 @@ def ablation_text(rows: Sequence[Row]) -> str:
 
 
 def _run_views(
-    stage: Stage, config: Config, dataset: Dataset, proposals: Store, source: FromEnsemble, group: Group
-) -> tuple[Store, list[View]]:
-    """What every model says of every region in each of its views, and what the views are."""
-    models = source.models()
-    moving = [k for k, (_, model) in enumerate(models) if model.member.boxes is not None]
+    stage: Stage,
+    config: Config,
+    dataset: Dataset,
+    proposals: Store,
+    source_inputs: dict[str, Any],
+    models: Models,
+    group: Group,
+) -> Store:
+    """What every model says of every region in each of its views."""
     classes = len(dataset.classes)
     fields: Fields = {
         "scores": (np.dtype(np.float32), (len(models), classes)),
-        "moves": (np.dtype(np.float16), (len(moving), classes, 4)),
+        "moves": (np.dtype(np.float16), (len(_moving(models)), classes, 4)),
     }
 
     def prepare() -> Make:
@@ -102,29 +109,29 @@ def _run_views(
     def facts(found: Store) -> dict[str, Any]:
         return {"images": len(found), "regions": int(found.offsets[-1]), "views": len(models)}
 
-    inputs = detect_inputs(config, dataset, source.inputs())
-    store = run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
-    return store, [view for view, _ in models]
+    inputs = detect_inputs(config, dataset, source_inputs)
+    return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
+
+
+def _moving(models: Models) -> Int64:
+    """The views (M,) that have box regressors."""
+    return np.array([k for k, (_, model) in enumerate(models) if model.member.boxes is not None], np.int64)
 
 
 class _Judge:
     """Mean APs of averages over chosen views."""
 
-    def __init__(
-        self, config: Config, dataset: Dataset, proposals: Store, store: Store, views: Sequence[View]
-    ) -> None:
+    def __init__(self, config: Config, dataset: Dataset, proposals: Store, store: Store, models: Models) -> None:
         self.config = config
         self.dataset = dataset
         self.proposals = proposals
         self.store = store
-        own = views[0].region
-        with_boxes = config.boxes.enabled and reported_method(config).endswith("+boxes")
-        moving = [k for k, view in enumerate(views) if view.region == own] if with_boxes else []
-        self.moving = np.array(moving, np.int64)
+        self.moving = _moving(models)
+        self.weights = np.array([model.weight for _, model in models], np.float64)
 
     def mean_ap(self, chosen: Bool, settings: DetectSettings) -> float:
         """The mean AP of the average of the views in the mask `chosen` (K,)."""
-        weights = chosen.astype(np.float64)
+        weights = np.where(chosen, self.weights, 0.0)
         found = [self._detect(position, weights, settings) for position in range(len(self.dataset))]
         table = keep_best_of_each_class(table_of_detections(found), settings.max_per_class)
         dataset = self.dataset
@@ -149,8 +156,8 @@ class _Judge:
 
 def _rows(judge: _Judge, views: Sequence[View], models: int, settings: DetectSettings) -> Iterator[Row]:
     number = np.array([view.detector for view in views])
-    plain = np.array([view.region == views[0].region and not view.mirrored for view in views])
-    sides = np.array([view.region == views[0].region for view in views])
+    plain = np.array([view.is_own and not view.mirrored for view in views])
+    sides = np.array([view.is_own for view in views])
     everything = np.ones(len(views), np.bool_)
     single = _mean_row("one model", judge, [plain & (number == k) for k in range(models)], settings, None)
     yield single

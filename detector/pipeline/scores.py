@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from detector.config import Config, RegionSettings
+from detector.config import Config, EnsembleSettings, RegionSettings
 from detector.data.dataset import Dataset
 from detector.data.stores import Store, read_proposals
 from detector.errors import DataError
@@ -111,10 +111,10 @@ class FromFeatures:
 
 @dataclass(frozen=True)
 class View:
-    """One way to see a region: by model `detector` of the ensemble, with that much context, mirrored or not."""
+    """One way to see a region: by model `detector`, with its own context or another, mirrored or not."""
 
     detector: int
-    region: RegionSettings
+    is_own: bool
     mirrored: bool
 
 
@@ -123,11 +123,11 @@ class FromEnsemble:
     """The averages of several detectors, each with all views that the settings ask for."""
 
     detectors: Sequence[Detector]
-    config: Config
+    settings: EnsembleSettings
 
     def inputs(self) -> dict[str, Any]:
         """As `ScoreSource` says."""
-        settings = self.config.ensemble.model_dump(mode="json", exclude={"runs", "members"})
+        settings = self.settings.model_dump(mode="json", exclude={"runs", "members"})
         return {"files": [detector.hashes() for detector in self.detectors], "ensemble": settings}
 
     def open(self, config: Config, dataset: Dataset, proposals: Store, workers: int) -> Scores:
@@ -149,18 +149,20 @@ class FromEnsemble:
 
         The views of a detector share its weight.
         """
-        settings, count = self.config.ensemble, len(self.detectors)
+        settings, count = self.settings, len(self.detectors)
         weights = settings.weights or (1.0,) * count
-        if len(weights) != count:
-            raise DataError(f"ensemble.weights must be one a model, {count} of them, got {len(weights)}")
+        check_weights(settings, count)
         sides = (False, True) if settings.mirror else (False,)
         found: list[tuple[View, Model]] = []
         for number, (detector, weight) in enumerate(zip(self.detectors, weights, strict=True)):
-            loaded = _load(detector, self.config.region)
-            regions = [RegionSettings(crop_size=loaded.region.crop_size, padding=p) for p in settings.paddings]
-            regions = [loaded.region, *(region for region in regions if region != loaded.region)]
-            views = [View(number, region, side) for region in regions for side in sides]
-            found += [(view, loaded.model(view, weight / len(views))) for view in views]
+            loaded = _load(detector)
+            wider = [RegionSettings(crop_size=loaded.region.crop_size, padding=p) for p in settings.paddings]
+            regions = [loaded.region, *(region for region in wider if region != loaded.region)]
+            share = weight / (len(regions) * len(sides))
+            for region in regions:
+                for side in sides:
+                    view = View(number, region == loaded.region, side)
+                    found.append((view, loaded.model(region, side, share)))
         return found
 
 
@@ -174,19 +176,24 @@ class _Loaded:
     svm: SvmHead | None
     boxes: BoxHead | None
 
-    def model(self, view: View, weight: float) -> Model:
+    def model(self, region: RegionSettings, mirrored: bool, weight: float) -> Model:
         """The member for a view; box regressors know the regions they were trained on alone."""
-        boxes = self.boxes if self.region == view.region else None
-        member = Member(self.network, self.svm, boxes, view.mirrored)
-        return Model(member, self.preprocessing, view.region, weight)
+        boxes = self.boxes if region == self.region else None
+        return Model(Member(self.network, self.svm, boxes, mirrored), self.preprocessing, region, weight)
 
 
-def _load(detector: Detector, default: RegionSettings) -> _Loaded:
+def check_weights(settings: EnsembleSettings, models: int) -> None:
+    """Raise DataError unless the weights, where there are any, are one a model."""
+    if len(settings.weights) not in (0, models):
+        raise DataError(f"ensemble.weights must be one a model, {models} of them, got {len(settings.weights)}")
+
+
+def _load(detector: Detector) -> _Loaded:
     network, preprocessing, metadata = load_model(detector.network)
     return _Loaded(
         network,
         preprocessing,
-        RegionSettings(**metadata["region"]) if "region" in metadata else default,
+        RegionSettings(**metadata["region"]),
         load_svm(detector.svm) if detector.svm else None,
         load_boxes(detector.boxes) if detector.boxes else None,
     )

@@ -13,7 +13,6 @@ from detector.data.stores import Store
 from detector.networks.region_heads import SvmHead, save_head
 from detector.pipeline.distributed import Group
 from detector.pipeline.features import MinedRegions, feature_scale
-from detector.pipeline.inputs import label_inputs
 from detector.pipeline.parts import Tensors, run_parts
 from detector.pipeline.run import Stage, file_hash
 from detector.records import FIRST_LABEL, Int64
@@ -64,7 +63,6 @@ def run_svm(stage: Stage, config: Config, regions: MinedRegions, features: Store
 
     inputs = {
         "features": features.key,
-        "truth": label_inputs(config, regions.regions.dataset),
         "svm": config.svm.model_dump(exclude={"enabled", "images"}),
     }
     return run_parts(stage, inputs, len(groups), group, train, output, finish)

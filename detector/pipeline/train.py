@@ -37,6 +37,7 @@ from detector.pipeline.scores import (
     FromNetwork,
     ScoreSource,
     check_classes,
+    check_weights,
 )
 from detector.pipeline.svm import run_svm
 from detector.records import DetectionTable, Report
@@ -64,6 +65,7 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     testing = open_dataset(config.data, config.data.test)
     # wrong weights are told now, not after hours of proposals
     make_finetuner(config, len(training.classes), group, config.seed)
+    check_weights(config.ensemble, config.ensemble.members + len(_further_detectors(config)))
     if group.is_first:
         run.begin(config)
         write_classes(run.path / "classes.csv", training.classes)
@@ -93,11 +95,16 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Gr
 def trained_detectors(run: RunFolder, config: Config) -> list[Detector]:
     """The files of the run's members, then of the ensemble's further runs'; DataError where one is missing."""
     members = [run.member(number) for number in range(config.ensemble.members)]
-    found = [_trained_detector(folder, config) for folder in members]
+    return [*(_trained_detector(folder, config) for folder in members), *_further_detectors(config)]
+
+
+def _further_detectors(config: Config) -> list[Detector]:
+    """The files of all members of the ensemble's further runs."""
+    found = []
     for path in config.ensemble.runs:
-        other = RunFolder(path)
-        settings = other.read_config(Config, [])
-        found += [_trained_detector(other.member(number), settings) for number in range(settings.ensemble.members)]
+        run = RunFolder(path)
+        settings = run.read_config(Config, [])
+        found += [_trained_detector(run.member(number), settings) for number in range(settings.ensemble.members)]
     return found
 
 
@@ -177,7 +184,7 @@ def _sources(
         methods = sorted(detection_methods(config), key=lambda name: name == reported)
         sources = {method: FromFeatures(first, features, method) for method in methods}
     if config.ensemble.is_used:
-        sources[ENSEMBLE] = FromEnsemble([detector.by(reported) for detector in detectors], config)
+        sources[ENSEMBLE] = FromEnsemble([detector.by(reported) for detector in detectors], config.ensemble)
     return sources
 
 

@@ -103,3 +103,30 @@ def test_the_row_of_all_models_is_the_ensemble_of_the_run(finished: RunFolder) -
     assert reports is not None
     rows = {row.name: row.mean_ap for row in run_ablation(finished, config, ("val",), alone())}
     assert rows["2 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)
+
+
+def test_an_ablation_knows_which_models_move_boxes(finished: RunFolder, tmp_path: Path) -> None:
+    plain = RunFolder(tmp_path / "plain")  # without regressors, so its views have no moves to average
+    shutil.copytree(finished.path / "model", plain.path / "model")
+    plain.begin(finished.read_config(Config, ["boxes.enabled=false", "ensemble.members=1"]))
+    mixed = finished.read_config(Config, ["ensemble.members=1", f"ensemble.runs=[{plain.path}, {plain.path}]"])
+    reports = run_testing(finished, mixed, ("val",)).reports
+    assert reports is not None
+    rows = {row.name: row.mean_ap for row in run_ablation(finished, mixed, ("val",), alone())}
+    assert rows["3 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("ensemble.runs=[nowhere]", "run must be a folder that holds config.yaml, got nowhere"),
+        ("ensemble.weights=[1, 2, 3]", "ensemble.weights must be one a model, 1 of them, got 3"),
+    ],
+)
+def test_what_is_wrong_about_an_ensemble_is_told_before_any_work(
+    tiny_config_path: Path, tmp_path: Path, setting: str, message: str
+) -> None:
+    config = load_config(Config, tiny_config_path, [setting])
+    with pytest.raises(DataError, match=message):
+        run_training(RunFolder(tmp_path / "run"), config)
+    assert not (tmp_path / "run").exists()

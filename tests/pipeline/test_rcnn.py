@@ -236,6 +236,9 @@ def test_images_to_mine_are_drawn_from_those_that_may_be(count: int, wanted: set
         (["finetune.steps=0"], "svm.enabled must be true for finetune.steps 0"),
         (["detect.method=svm"], "detect.method must be one of softmax, got svm"),
         (["finetune.best=loss"], "validation must name a split for best loss"),
+        (["svm.enabled=true", "detect.nms=soft_linear"], "detect.nms must be greedy for SVMs.*got soft_linear"),
+        (["detect.nms=soft_linear"], "detect.min_score must be above 0 for detect.nms soft_linear, got 0"),
+        (["ensemble.paddings=[4, 16]"], "ensemble.paddings must be under half of crop_size 32, got 16"),
     ],
 )
 def test_settings_that_contradict_each_other_are_one_line(
