@@ -137,7 +137,7 @@ class ClassScores:
 
 @dataclass(frozen=True, eq=False)
 class RegionFeatures:
-    """What the network makes of regions: boxes (N, 4) f32, features (N, 1024) f32, probs (N, outputs) f32.
+    """What the network makes of regions: boxes (N, 4) f32, features (N, F) f32, probs (N, outputs) f32.
 
     The columns of `probs` are the network's outputs: those of a region classifier are background and C classes.
     """

@@ -5,8 +5,8 @@ import numpy as np
 from detector.records import Array
 
 
-def warp_one(image: Array, box: Array, crop_size: int, padding: int) -> Array:
-    """Crop (S, S, 3) f64 of image (H, W, 3): bilinear inside, edges held, zero outside the image."""
+def warp_one(image: Array, box: Array, crop_size: int, padding: int, fill: str = "mean") -> Array:
+    """Crop (S, S, 3) f64 of image (H, W, 3): bilinear inside, edges held; outside zero, or the edges held too."""
     height, width = image.shape[:2]
     factor = crop_size / (crop_size - 2 * padding)
     x_centre, y_centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -16,7 +16,7 @@ def warp_one(image: Array, box: Array, crop_size: int, padding: int) -> Array:
         for column in range(crop_size):
             x = x_centre - x_side / 2 + (column + 0.5) / crop_size * x_side
             y = y_centre - y_side / 2 + (row + 0.5) / crop_size * y_side
-            if 0 <= x <= width and 0 <= y <= height:
+            if fill == "image" or (0 <= x <= width and 0 <= y <= height):
                 crop[row, column] = _bilinear(image, x - 0.5, y - 0.5)
     return crop
 

@@ -21,12 +21,14 @@ COMMANDS = {
     "propose": "compute the region proposals of a split",
     "eval_proposals": "judge region proposals: recall by IoU and by number of boxes",
     "eval_det": "evaluate a file of detections: ILSVRC, VOC or COCO mAP",
+    "fuse": "fuse the detections of several systems: weighted boxes fusion",
     "compare": "compare runs on the same test images: paired bootstrap, what changed",
     "split_val": "split an image list in two halves that balance every class",
     "detect": "detect objects in images, folders, videos or from a camera",
     "export": "write a run's model for others: safetensors, ONNX, a model card",
     "check_data": "check a config's data, and count what there is",
     "describe": "count a network's layers beside the paper's Table 1",
+    "bench": "measure this machine: stages, engines, and what others run",
     "make_synthetic": "make a synthetic set, for detection or classification",
 }
 NEED_TORCH = (
@@ -38,10 +40,12 @@ NEED_TORCH = (
     "train_multibox",
     "propose",
     "eval_proposals",
+    "fuse",
     "compare",
     "detect",
     "export",
     "describe",
+    "bench",
 )
 USAGE_ERROR = 2
 INTERRUPTED = 130

@@ -9,7 +9,7 @@ from detector.data.synthetic_crops import make_crops
 from detector.data.synthetic_scenes import MEAN_WIDTH
 from detector.errors import ConfigError
 
-DETECTION_ONLY = ("exhaustive", "mean_width")
+DETECTION_ONLY = ("exhaustive", "mean_width", "context")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=argparse.SUPPRESS,
         help=f"det: mean width of the images, pixels (default: {MEAN_WIDTH})",
+    )
+    parser.add_argument(
+        "--context",
+        type=float,
+        metavar="SHARE",
+        default=argparse.SUPPRESS,
+        help="det: classes that meet by theme, and this share of the objects so blurred that only the rest of the "
+        "image tells them from a twin in another theme; context.json says which (default: no themes)",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes; -1: one a core")
     return parser

@@ -1,7 +1,9 @@
 """Every setting of the project: frozen, typed, checked."""
 
 from detector.config.classification import ClassificationConfig, CropSettings, ImageSettings, TrainSettings
+from detector.config.context import ContextSettings, OfImage, OfRegion
 from detector.config.detection import (
+    CONTEXT,
     ENSEMBLE,
     Config,
     DataSettings,
@@ -15,20 +17,23 @@ from detector.config.detection import (
     RegionSettings,
     RegionTraining,
     detection_methods,
+    final_method,
     reported_method,
 )
 from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.multibox import MultiBoxConfig, MultiBoxSettings
-from detector.config.shared import EngineSettings, NetworkSettings, TrainingSettings
+from detector.config.shared import EngineSettings, LogSettings, NetworkSettings, TrainingSettings
 
 __all__ = [
+    "CONTEXT",
     "ENSEMBLE",
     "FEATURE_NORM",
     "BoxSettings",
     "ClassificationConfig",
     "Config",
+    "ContextSettings",
     "CropSettings",
     "DataSettings",
     "DetectSettings",
@@ -37,11 +42,14 @@ __all__ = [
     "EvaluateSettings",
     "FinetuneSettings",
     "ImageSettings",
+    "LogSettings",
     "MultiBoxConfig",
     "MultiBoxInference",
     "MultiBoxProposals",
     "MultiBoxSettings",
     "NetworkSettings",
+    "OfImage",
+    "OfRegion",
     "PretrainSettings",
     "ProposalSettings",
     "RegionSettings",
@@ -52,6 +60,7 @@ __all__ = [
     "TrainingSettings",
     "detection_methods",
     "dump_config",
+    "final_method",
     "load_config",
     "parse_config",
     "reported_method",

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from detector.config.loading import Section
-from detector.config.shared import EngineSettings, Fraction, NetworkSettings, TrainingSettings
+from detector.config.shared import EngineSettings, Fraction, LogSettings, NetworkSettings, TrainingSettings
 
 
 class ImageSettings(Section):
@@ -78,3 +78,4 @@ class ClassificationConfig(Section):
     train: TrainSettings = TrainSettings()
     test: MultiCropSettings = MultiCropSettings()
     engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from detector.config.context import ContextSettings
 from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import BoxSettings, SvmSettings
 from detector.config.loading import Section
-from detector.config.shared import EngineSettings, Fraction, Names, NetworkSettings, TrainingSettings
+from detector.config.shared import EngineSettings, Fraction, LogSettings, Names, NetworkSettings, TrainingSettings
 
 
 class DataSettings(Section):
@@ -112,11 +113,28 @@ class RegionSettings(Section):
 
     crop_size: int = Field(224, ge=32, description="pixels [1] Table 1")
     padding: int = Field(16, ge=0, description="context on each side, pixels of the crop [2] P")
+    wide_padding: int = Field(
+        0,
+        ge=0,
+        description="as padding, of a second crop of each region, whose features join the first's "
+        "(Gidaris and Komodakis, arXiv 1505.01749); 0: no second crop",
+    )
+    fill: Literal["mean", "image"] = Field(
+        "mean", description="what a crop shows outside the image: the mean [2] P, or the image's nearest pixels"
+    )
+
+    @property
+    def paddings(self) -> tuple[int, ...]:
+        """The context of each crop of a region, the tight one first."""
+        return (self.padding, self.wide_padding) if self.wide_padding else (self.padding,)
 
     @model_validator(mode="after")
     def _padding_leaves_a_region(self) -> "RegionSettings":
-        if 2 * self.padding >= self.crop_size:
-            raise ValueError(f"padding must be under half of crop_size {self.crop_size}, got {self.padding}")
+        for name, padding in (("padding", self.padding), ("wide_padding", self.wide_padding)):
+            if 2 * padding >= self.crop_size:
+                raise ValueError(f"{name} must be under half of crop_size {self.crop_size}, got {padding}")
+        if 0 < self.wide_padding <= self.padding:
+            raise ValueError(f"wide_padding must be 0 or above padding {self.padding}, got {self.wide_padding}")
         return self
 
 
@@ -176,6 +194,10 @@ class DetectSettings(Section):
     voting_iou: Fraction = Field(
         0.0, description="a kept box becomes the mean of boxes that overlap it so (arXiv 1505.01749: 0.5); 0: not"
     )
+    iterations: int = Field(
+        0, ge=0, description="times that the boxes found are scored and moved again (arXiv 1505.01749: 2)"
+    )
+    iterated: int = Field(100, ge=1, description="best boxes of an image that are scored again")
     method: Literal["auto", "softmax", "softmax+boxes", "svm", "svm+boxes"] = Field(
         "auto", description="of those that were trained, the one to report; auto: with SVMs and boxes if there are"
     )
@@ -193,6 +215,7 @@ class EvaluateSettings(Section):
 
 
 ENSEMBLE = "ensemble"
+CONTEXT = "context"
 
 
 class Config(Section):
@@ -209,9 +232,11 @@ class Config(Section):
     svm: SvmSettings = SvmSettings()
     boxes: BoxSettings = BoxSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
+    context: ContextSettings = ContextSettings()
     detect: DetectSettings = DetectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _something_scores(self) -> "Config":
@@ -235,18 +260,29 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _context_has_a_network(self) -> "Config":
+        wanted = self.context.is_used and "imagenet" in self.context.image
+        if wanted and not (self.context.weights or self.network.weights):
+            raise ValueError("context.weights must be of a network with 1,000 classes for imagenet, got none")
+        return self
+
+    @model_validator(mode="after")
     def _views_leave_a_region(self) -> "Config":
         for padding in self.ensemble.paddings:
             if 2 * padding >= self.region.crop_size:
                 size = self.region.crop_size
                 raise ValueError(f"ensemble.paddings must be under half of crop_size {size}, got {padding}")
+            if 0 < self.region.wide_padding <= padding:
+                wide = self.region.wide_padding
+                raise ValueError(f"ensemble.paddings must be under region.wide_padding {wide}, got {padding}")
         return self
 
 
 def detection_methods(config: Config) -> tuple[str, ...]:
     """The ways to score that the settings train, the most complete last; `detect.method` chooses among them.
 
-    With an ensemble the chosen one is the models' own, and the average of all is reported as `ENSEMBLE`.
+    With an ensemble the chosen one is the models' own, and the average of all is reported as `ENSEMBLE`; either
+    is rescored by context as `CONTEXT`.
     """
     scores = [
         name for name, trained in (("softmax", config.finetune.steps), ("svm", config.svm.enabled)) if trained
@@ -255,5 +291,12 @@ def detection_methods(config: Config) -> tuple[str, ...]:
 
 
 def reported_method(config: Config) -> str:
-    """The way to score that the run's report is about."""
+    """The models' own way to score, of those that were trained."""
     return detection_methods(config)[-1] if config.detect.method == "auto" else config.detect.method
+
+
+def final_method(config: Config) -> str:
+    """The detections that the run's report is about: by `reported_method`, by the ensemble, or rescored."""
+    if config.context.is_used:
+        return CONTEXT
+    return ENSEMBLE if config.ensemble.is_used else reported_method(config)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from detector.config.detection import DataSettings, MultiBoxInference
 from detector.config.loading import Section
-from detector.config.shared import EngineSettings, Fraction, NetworkSettings, TrainingSettings
+from detector.config.shared import EngineSettings, Fraction, LogSettings, NetworkSettings, TrainingSettings
 
 
 class MultiBoxSettings(Section):
@@ -53,3 +53,4 @@ class MultiBoxConfig(Section):
     train: MultiBoxTraining = MultiBoxTraining()
     propose: MultiBoxInference = MultiBoxInference()
     engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()

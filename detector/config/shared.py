@@ -51,6 +51,12 @@ class TrainingSettings(Section):
     log_every: int = Field(20, ge=1, description="steps")
 
 
+class LogSettings(Section):
+    """What a training notes beside metrics.csv and log.jsonl."""
+
+    tensorboard: bool = Field(False, description="the same numbers for TensorBoard, in RUN/tensorboard")
+
+
 class EngineSettings(Section):
     """How the network is run."""
 

@@ -6,22 +6,25 @@ images is labelled for every class; the others are listed for some classes only,
 instances boxed, and may hold objects that nobody boxed.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.data.classes import ClassList
 from detector.data.synthetic_painting import paint
-from detector.data.synthetic_scenes import MEAN_WIDTH, Scene, class_name, compose
+from detector.data.synthetic_scenes import MEAN_WIDTH, PlainWorld, Scene, World, compose
 from detector.data.synthetic_sets import (
     CLASS,
     LABELS,
     PAINT,
     SCENE,
+    SPLITS,
     Split,
     begin_set,
     check_numbers,
@@ -30,6 +33,7 @@ from detector.data.synthetic_sets import (
     stream,
     write_jpeg,
 )
+from detector.data.synthetic_themes import ThemedWorld, check_context, image_facts, world_facts
 from detector.errors import ConfigError
 from detector.files import write_text
 from detector.parallel import worker_count
@@ -60,30 +64,49 @@ class _Recipe:
     seed: int
     exhaustive: float
     mean_width: float
+    context: float | None
+
+    @property
+    def world(self) -> World:
+        """Where the images are taken."""
+        return _world(self.classes, self.context)
+
+    def settings(self) -> dict[str, Any]:
+        """What the set's marker states; without context as before there was any."""
+        stated = {name: value for name, value in asdict(self).items() if value is not None}
+        return {"version": VERSION, **stated}
 
 
 @dataclass(frozen=True, eq=False)
 class _Labelling:
     """What is known of one image: `boxed` (G,) of its objects, `status` (C,) of its classes, and the label of
-    which an object was left unboxed by mistake, 0 where there is none.
+    which an object was left unboxed by mistake, 0 where there is none; `context` are the facts of a themed image.
     """
 
     boxed: Bool
     status: Status
     blacklisted: int = 0
+    context: dict[str, Any] | None = None
 
 
-def class_list(classes: int) -> ClassList:
-    """The first `classes` classes of the synthetic world; the earliest differ most."""
+def class_list(classes: int, context: float | None = None) -> ClassList:
+    """The first `classes` classes of the synthetic world, or the themed one; the earliest differ most."""
     labels = range(FIRST_LABEL, classes + FIRST_LABEL)
-    return ClassList(tuple(map(class_name, labels)), tuple(f"n9{label:07d}" for label in labels))
+    world = _world(classes, context)
+    return ClassList(tuple(map(world.name, labels)), tuple(f"n9{label:07d}" for label in labels))
 
 
 def render_image(
-    index: int, *, classes: int, seed: int, split: Split = "train", mean_width: float = MEAN_WIDTH
+    index: int,
+    *,
+    classes: int,
+    seed: int,
+    split: Split = "train",
+    mean_width: float = MEAN_WIDTH,
+    context: float | None = None,
 ) -> tuple[Image, GroundTruth]:
     """Image `index` (from 0) of a split, (H, W, 3) RGB, and all its objects, boxed by their visible parts."""
-    scene = _scene(index, classes, seed, split, mean_width)
+    scene = _scene(index, _world(classes, context), seed, split, mean_width)
     return paint(scene, stream(seed, split, index, PAINT)), scene.truth
 
 
@@ -96,26 +119,30 @@ def make_dataset(
     val: int | None = None,
     exhaustive: float = EXHAUSTIVE,
     mean_width: float = MEAN_WIDTH,
+    context: float | None = None,
     workers: int = 1,
 ) -> None:
     """Write a set of `images` training and `val` (default: a quarter as many) validation images under `out`.
 
-    `exhaustive` is the share of the training images that are labelled for every class. `workers` are processes,
-    -1 for one a core; they do not change the files. A set that was interrupted is completed; one that is finished
-    is left as it is. DataError where `out` holds anything else, ConfigError where a number is out of range.
+    `exhaustive` is the share of the training images that are labelled for every class. With `context` the classes
+    are those of `ThemedWorld`, this share of the objects is out of focus, and context.json tells which, in the
+    order of the XML. `workers` are processes, -1 for one a core; they do not change the files. A set that was
+    interrupted is completed; one that is finished is left as it is. DataError where `out` holds anything else,
+    ConfigError where a number is out of range.
     """
     workers = worker_count(workers)
-    recipe = _Recipe(images, max(images // 4, 1) if val is None else val, classes, seed, exhaustive, mean_width)
+    val = max(images // 4, 1) if val is None else val
+    recipe = _Recipe(images, val, classes, seed, exhaustive, mean_width, context)
     _check(recipe, workers)
-    settings = {"version": VERSION, **asdict(recipe)}
-    if not begin_set(out, settings):
+    if not begin_set(out, recipe.settings()):
         return
-    _write_classes(out, classes)
-    _write_train_lists(
-        out, recipe, np.stack([done.status for done in _make_images(out, recipe, "train", workers)])
-    )
-    _write_val_lists(out, recipe, [done.blacklisted for done in _make_images(out, recipe, "val", workers)])
-    finish_set(out, settings)
+    _write_classes(out, recipe)
+    made = {split: list(_make_images(out, recipe, split, workers)) for split in SPLITS}
+    _write_train_lists(out, recipe, np.stack([done.status for done in made["train"]]))
+    _write_val_lists(out, recipe, [done.blacklisted for done in made["val"]])
+    if isinstance(recipe.world, ThemedWorld):
+        _write_context(out, recipe.world, made)
+    finish_set(out, recipe.settings())
 
 
 def _check(recipe: _Recipe, workers: int) -> None:
@@ -124,6 +151,12 @@ def _check(recipe: _Recipe, workers: int) -> None:
         raise ConfigError(f"mean width must be at least {MIN_MEAN_WIDTH}, got {recipe.mean_width}")
     if not 0 <= recipe.exhaustive <= 1:
         raise ConfigError(f"exhaustive must be in 0..1, got {recipe.exhaustive}")
+    if recipe.context is not None:
+        check_context(recipe.context, recipe.classes)
+
+
+def _world(classes: int, context: float | None) -> World:
+    return PlainWorld(classes) if context is None else ThemedWorld(classes, context)
 
 
 def _make_images(out: Path, recipe: _Recipe, split: Split, workers: int) -> Iterator[_Labelling]:
@@ -135,15 +168,18 @@ def _make_images(out: Path, recipe: _Recipe, split: Split, workers: int) -> Iter
 
 def _make_image(out: Path, recipe: _Recipe, split: Split, index: int) -> _Labelling:
     """Write one image and its annotation, the image last: where it stands already, both are done."""
-    scene = _scene(index, recipe.classes, recipe.seed, split, recipe.mean_width)
+    scene = _scene(index, recipe.world, recipe.seed, split, recipe.mean_width)
     rng = stream(recipe.seed, split, index, LABELS)
     labelling = _label_train(scene, recipe, rng) if split == "train" else _label_val(scene, recipe, rng)
     picture = out / "Data" / "DET" / split / f"{image_id(split, index)}.JPEG"
     if not picture.exists():
         if labelling.boxed.any() or rng.random() >= NO_XML_SHARE:
             annotation = out / "Annotations" / "DET" / split / f"{image_id(split, index)}.xml"
-            write_text(annotation, _annotation(scene, labelling.boxed, split, index, recipe.classes))
+            write_text(annotation, _annotation(scene, labelling.boxed, split, index, recipe))
         write_jpeg(picture, paint(scene, stream(recipe.seed, split, index, PAINT)))
+    if isinstance(recipe.world, ThemedWorld):
+        first = _first_label(index, recipe.classes, recipe.seed, split)
+        return replace(labelling, context=image_facts(recipe.world, first, scene.layers, labelling.boxed))
     return labelling
 
 
@@ -152,11 +188,16 @@ def image_id(split: Split, index: int) -> str:
     return f"synthetic_{split}_{index + 1:08d}"
 
 
-def _scene(index: int, classes: int, seed: int, split: Split, mean_width: float) -> Scene:
+def _scene(index: int, world: World, seed: int, split: Split, mean_width: float) -> Scene:
+    first = _first_label(index, world.classes, seed, split)
+    return compose(stream(seed, split, index, SCENE), world, first, mean_width)
+
+
+def _first_label(index: int, classes: int, seed: int, split: Split) -> int:
     """The classes take turns, in a new order each round, so that none is missing from a small set."""
     block, turn = divmod(index, classes)
     order = stream(seed, split, block, CLASS).permutation(classes)
-    return compose(stream(seed, split, index, SCENE), classes, int(order[turn]) + FIRST_LABEL, mean_width)
+    return int(order[turn]) + FIRST_LABEL
 
 
 def _full_knowledge(scene: Scene, classes: int) -> tuple[Bool, Status]:
@@ -198,11 +239,11 @@ def _label_val(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labe
     return _Labelling(boxed, status, int(labels[forgotten]))
 
 
-def _annotation(scene: Scene, boxed: Bool, split: Split, index: int, classes: int) -> str:
+def _annotation(scene: Scene, boxed: Bool, split: Split, index: int, recipe: _Recipe) -> str:
     """The XML of one image, its corners as the real files have them: 0-based, inclusive, xmin xmax ymin ymax."""
     height, width = scene.owner.shape
     truth = take(scene.truth, boxed)
-    wnids = class_list(classes).wnids
+    wnids = class_list(recipe.classes, recipe.context).wnids
     objects = [
         f"\t<object>\n\t\t<name>{wnids[label - FIRST_LABEL]}</name>\n\t\t<bndbox>\n"
         f"\t\t\t<xmin>{x1}</xmin>\n\t\t\t<xmax>{x2 - 1}</xmax>\n"
@@ -217,8 +258,8 @@ def _annotation(scene: Scene, boxed: Bool, split: Split, index: int, classes: in
     )
 
 
-def _write_classes(out: Path, classes: int) -> None:
-    known = class_list(classes)
+def _write_classes(out: Path, recipe: _Recipe) -> None:
+    known = class_list(recipe.classes, recipe.context)
     rows = zip(known.wnids, known.names, strict=True)
     lines = [f"{label},{wnid},{name}\n" for label, (wnid, name) in enumerate(rows, FIRST_LABEL)]
     write_text(out / "synsets.csv", "id,wnid,name\n" + "".join(lines))
@@ -236,6 +277,14 @@ def _write_train_lists(out: Path, recipe: _Recipe, status: Status) -> None:
 def _write_val_lists(out: Path, recipe: _Recipe, blacklisted: Sequence[int]) -> None:
     lines = [f"{image_id('val', index)} {index + 1}\n" for index in range(recipe.val)]
     write_text(out / "ImageSets" / "DET" / "val.txt", "".join(lines))
-    wnids = class_list(recipe.classes).wnids
+    wnids = class_list(recipe.classes, recipe.context).wnids
     rows = [f"{number} {wnids[label - FIRST_LABEL]}\n" for number, label in enumerate(blacklisted, 1) if label]
     write_text(out / "det_validation_blacklist.txt", "".join(rows))
+
+
+def _write_context(out: Path, world: ThemedWorld, made: Mapping[Split, Sequence[_Labelling]]) -> None:
+    images = {
+        split: {image_id(split, index): done.context for index, done in enumerate(labellings)}
+        for split, labellings in made.items()
+    }
+    write_text(out / "context.json", json.dumps(world_facts(world, images), indent=1) + "\n")

@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.data.synthetic import class_list
 from detector.data.synthetic_painting import paint
-from detector.data.synthetic_scenes import Scene, compose
+from detector.data.synthetic_scenes import PlainWorld, Scene, compose
 from detector.data.synthetic_sets import (
     CROP,
     SPLITS,
@@ -92,7 +92,7 @@ def _make_crop(out: Path, recipe: _Recipe, split: Split, index: int) -> None:
 def _scene_with(label: int, classes: int, rng: np.random.Generator) -> tuple[Scene, Float32]:
     """The first scene of `rng` in which an object of class `label` is large enough, and the box (4,) of one."""
     while True:
-        scene = compose(rng, classes, label, MEAN_WIDTH)
+        scene = compose(rng, PlainWorld(classes), label, MEAN_WIDTH)
         boxes = scene.truth.boxes[scene.truth.labels == label]
         large = boxes[(boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= MIN_OBJECT]
         if len(large):

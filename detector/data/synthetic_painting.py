@@ -4,6 +4,7 @@ Colours come from one distribution for things of every class and for clutter, so
 All arithmetic on whole images is in uint8, which is what makes it fast.
 """
 
+import colorsys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +25,7 @@ BACKDROP_CONTRAST = (0.1, 0.4)
 CLOUD_KINDS = 8
 HIGHLIGHT_SHARE = 0.3
 BLUR_SHARE = 0.3
+DEFOCUS = 0.03  # blur of the edge of a thing out of focus, of its longer side
 
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -89,12 +91,17 @@ def _paint_layer(canvas: Array, layer: Layer, light: _Light, rng: np.random.Gene
     """Paint one thing over `canvas`, with its shadow on what lies behind."""
     size = max(layer.mask.shape)
     soft = rng.uniform(0.4, 1.2) if layer.label or rng.random() < 0.6 else rng.uniform(1, 0.02 * size + 2)
+    if not layer.surface.in_focus:
+        soft = DEFOCUS * size + 1
     _cast_shadow(canvas, layer, light, rng.uniform(0.02, 0.07) * size)
     alpha, (top, left) = _soft_coverage(layer, canvas.shape, soft)
     height, width = alpha.shape
     region = canvas[top : top + height, left : left + width]
-    colours = _colours_against(region, alpha, COLOUR_TRIES if layer.label else 1, rng)
-    surface = cv2.applyColorMap(_lay_texture(layer, (top, left), height, width), colours)
+    if layer.surface.hue is None:
+        colours = _colours_against(region, alpha, COLOUR_TRIES if layer.label else 1, rng)
+    else:
+        colours = _tinted_palette(layer.surface.hue, rng)
+    surface = _coat(layer, (top, left), height, width, colours)
     _darken(surface, _shade(alpha, light, rng))
     _blend(region, surface, alpha)
 
@@ -143,6 +150,22 @@ def _colours_against(region: Array, alpha: Array, tries: int, rng: np.random.Gen
         if np.linalg.norm(other.mean(axis=(0, 1)) - behind) > best_contrast:
             best = other
     return best
+
+
+def _tinted_palette(hue: float, rng: np.random.Generator) -> Array:
+    """A colour table (256, 1, 3) from a muted colour of about this hue, in turns, to a lighter one."""
+    hue += rng.normal(0, 0.02)
+    saturation, light = rng.uniform(0.3, 0.6), rng.uniform(0.6, 0.9)
+    bright = 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, light))
+    dark = bright * rng.uniform(0.5, 0.75)
+    return (dark + np.linspace(0, 1, 256)[:, None, None] * (bright - dark)).astype(np.uint8)
+
+
+def _coat(layer: Layer, corner: Corner, height: int, width: int, colours: Array) -> Array:
+    """The texture of `layer` in `colours` as `_lay_texture` lays it; out of focus it is their mean."""
+    if layer.surface.in_focus:
+        return cv2.applyColorMap(_lay_texture(layer, corner, height, width), colours)
+    return np.full((height, width, 3), colours.mean(axis=(0, 1)), np.uint8)
 
 
 def _lay_texture(layer: Layer, corner: Corner, height: int, width: int) -> Array:

@@ -6,6 +6,7 @@ without any object, and a mean object scale (box area over image area) of 0.17.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -33,12 +34,17 @@ Corner = tuple[int, int]
 
 @dataclass(frozen=True)
 class Surface:
-    """A texture and how it lies on a shape: its turn in radians and its shift in tiles."""
+    """A texture and how it lies on a shape: its turn in radians and its shift in tiles.
+
+    Out of focus nothing of the texture is seen. `hue` in turns is that of its colours, which have any without it.
+    """
 
     family: str
     variant: int
     turn: float
     shift: tuple[float, float]
+    in_focus: bool = True
+    hue: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,56 @@ class Scene:
     layers: tuple[Layer, ...]
     owner: Image
     truth: GroundTruth
+
+
+class World(Protocol):
+    """What its classes, labels 1..`classes`, look like and in whose company they are seen."""
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+
+    def name(self, label: int) -> str:
+        """What class `label` is called."""
+
+    def outline(self, label: int) -> Outline:
+        """The outline of class `label`."""
+
+    def surface(self, label: int, rng: np.random.Generator) -> Surface:
+        """What covers one object of class `label`."""
+
+    def companions(self, label: int, rng: np.random.Generator) -> Int64:
+        """All other labels, in the order in which an image with `label` takes them."""
+
+    def ground(self, label: int, image: Corner, rng: np.random.Generator) -> Layer | None:
+        """What lies behind everything in an image of this height and width made for `label`; None: the sky."""
+
+
+@dataclass(frozen=True)
+class PlainWorld:
+    """A `World` whose classes have their own shapes and textures, and where any may meet any other."""
+
+    classes: int
+
+    def name(self, label: int) -> str:
+        """As `class_name`."""
+        return class_name(label)
+
+    def outline(self, label: int) -> Outline:
+        """As `class_shape`."""
+        return class_shape(label)
+
+    def surface(self, label: int, rng: np.random.Generator) -> Surface:
+        """As `class_surface`."""
+        return class_surface(label, rng)
+
+    def companions(self, label: int, rng: np.random.Generator) -> Int64:
+        """All other labels in any order."""
+        return rng.permutation(np.delete(np.arange(1, self.classes + 1), label - 1))
+
+    def ground(self, label: int, image: Corner, rng: np.random.Generator) -> Layer | None:
+        """None: there is the sky only."""
+        return None
 
 
 class _Canvas:
@@ -122,17 +178,19 @@ def class_name(label: int) -> str:
     return f"{TEXTURES[kind % len(TEXTURES)]} {SHAPES[kind % len(SHAPES)]}"
 
 
-def compose(rng: np.random.Generator, classes: int, first: int, mean_width: float = MEAN_WIDTH) -> Scene:
-    """A random scene with labels in 1..classes; unless it is empty of objects it holds label `first`."""
+def compose(rng: np.random.Generator, world: World, first: int, mean_width: float = MEAN_WIDTH) -> Scene:
+    """A random scene of the world; unless it is empty of objects it holds label `first`."""
     height, width = _image_size(rng, mean_width)
     canvas = _Canvas(height, width)
+    if ground := world.ground(first, (height, width), rng):
+        canvas.place(ground)
     for _ in range(rng.integers(3, 9)):
         canvas.place(_clutter(rng, canvas.owner.shape, np.exp(rng.normal(-2.6, 1.1))))
-    labels = _draw_labels(rng, classes, first)
+    labels = _draw_labels(rng, world, first)
     scales = _draw_scales(rng, labels)
     order = np.argsort(-scales * np.exp(rng.normal(0, 0.4, len(scales))))  # small things mostly lie in front
     for label, scale in zip(labels[order], scales[order], strict=True):
-        _place_object(rng, canvas, int(label), float(scale))
+        _place_object(rng, canvas, world, int(label), float(scale))
     for _ in range(rng.integers(0, 4)):
         canvas.place(_clutter(rng, canvas.owner.shape, np.exp(rng.normal(-4.2, 0.8))))
     return Scene(tuple(canvas.layers), canvas.owner, _visible_truth(canvas))
@@ -148,13 +206,13 @@ def _image_size(rng: np.random.Generator, mean_width: float) -> tuple[int, int]:
     return height, width
 
 
-def _draw_labels(rng: np.random.Generator, classes: int, first: int) -> Int64:
+def _draw_labels(rng: np.random.Generator, world: World, first: int) -> Int64:
     """One label an object: few classes an image, few objects a class, both with a long tail."""
-    count = min(int(rng.choice(len(CLASSES_PER_IMAGE), p=CLASSES_PER_IMAGE / CLASSES_PER_IMAGE.sum())), classes)
+    count = int(rng.choice(len(CLASSES_PER_IMAGE), p=CLASSES_PER_IMAGE / CLASSES_PER_IMAGE.sum()))
+    count = min(count, world.classes)
     if count == 0:
         return np.empty(0, np.int64)
-    others = rng.permutation(np.delete(np.arange(1, classes + 1), first - 1))[: count - 1]
-    labels = np.concatenate([[first], others])
+    labels = np.concatenate([[first], world.companions(first, rng)[: count - 1]])
     counts = rng.choice(np.arange(1, MAX_INSTANCES + 1), count, p=INSTANCES / INSTANCES.sum())
     return np.repeat(labels, counts)[:MAX_OBJECTS]
 
@@ -170,10 +228,10 @@ def _draw_scales(rng: np.random.Generator, labels: Int64) -> Float64:
     return np.clip(np.exp(middle + rng.normal(0, 0.4, count)), MIN_SCALE, MAX_SCALE)
 
 
-def _place_object(rng: np.random.Generator, canvas: _Canvas, label: int, scale: float) -> None:
+def _place_object(rng: np.random.Generator, canvas: _Canvas, world: World, label: int, scale: float) -> None:
     """Try some positions for an object of class `label`; where all hide too much it is left out."""
-    surface = class_surface(label, rng)
-    layer = _shape_layer(rng, class_shape(label), surface, label, scale, canvas.owner.shape)
+    surface = world.surface(label, rng)
+    layer = _shape_layer(rng, world.outline(label), surface, label, scale, canvas.owner.shape)
     for _ in range(TRIES):
         if canvas.place(_move(layer, _object_corner(rng, layer.mask.shape, canvas.owner.shape))):
             return

@@ -90,7 +90,7 @@ def _is_finished(out: Path, settings: Mapping[str, object]) -> bool:
         finished = found.pop("finished")
     except (OSError, ValueError, KeyError, AttributeError):
         raise DataError(f"output must be an empty folder or a synthetic set, got {out} with other files") from None
-    unstated = {"task": "det"}  # of the markers of detection sets
+    unstated = {"task": "det", "context": None}  # of the markers of plain detection sets
     known = {**unstated, **found}
     for name, value in {**unstated, **settings}.items():
         if known.get(name) != value:

@@ -75,17 +75,28 @@ def match_detections(
             counted = ~blacklisted(objects.image, objects.labels, blacklist)
             known = take(detections, detections.labels <= objects.labels.max(initial=0))
             ranked = take(known, np.lexsort((known.image, -known.scores)))
-            found = [match_ilsvrc(objects, ranked, blacklist)]
         case "voc2007" | "voc2010":
             counted = ~objects.difficult
             ranked = take(detections, np.argsort(-detections.scores, kind="stable"))
-            found = [match_voc(objects, ranked)]
         case "coco":
             counted = ~objects.crowd
             ranked = _best_of_each_image_and_class(detections)
-            found = match_coco(objects, ranked, COCO_IOUS)
+    found = match_ranked(protocol, objects, ranked, blacklist)
     outcomes, hits = np.stack([m.outcomes for m in found]), np.stack([m.objects for m in found])
     return MatchedDetections(protocol, objects, counted, ranked, outcomes, hits, num_images, num_classes)
+
+
+def match_ranked(
+    protocol: Protocol, objects: ObjectTable, ranked: DetectionTable, blacklist: Int64
+) -> list[Matches]:
+    """The matches of the detections `ranked` best first, all of them: COCO's at each of its IoUs, others' one."""
+    match protocol:
+        case "ilsvrc":
+            return [match_ilsvrc(objects, ranked, blacklist)]
+        case "voc2007" | "voc2010":
+            return [match_voc(objects, ranked)]
+        case "coco":
+            return match_coco(objects, ranked, COCO_IOUS)
 
 
 def match_coco(objects: ObjectTable, ranked: DetectionTable, ious: Float64) -> list[Matches]:

@@ -14,7 +14,7 @@ from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.export import traced_onnx
-from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_classifier import COLOURS, RegionClassifier
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
@@ -50,18 +50,21 @@ def _is_installed(name: str) -> bool:
     return importlib.util.find_spec(PACKAGES[name]) is not None
 
 
-def make_forward(module: nn.Module, settings: EngineSettings, batch_size: int, crop_size: int) -> Forward:
-    """`module` as a function of crops (batch_size, 3, crop_size, crop_size); the module itself stays as it is.
+def make_forward(
+    module: nn.Module, settings: EngineSettings, batch_size: int, crop_size: int, channels: int = COLOURS
+) -> Forward:
+    """`module` as a function of crops (batch_size, channels, S, S), S = crop_size; the module stays as it is.
 
     Its networks compute in the precision of `settings`, whose backend runs it, heads on them in float32.
     """
     precision = choose_precision(settings.precision, choose_device(settings.device))
     plain = copy.deepcopy(module).eval().requires_grad_(False)
+    shape = (batch_size, channels, crop_size, crop_size)
     match choose_backend(settings):
         case "openvino":
-            return _openvino(plain, precision, (batch_size, 3, crop_size, crop_size))
+            return _openvino(plain, precision, shape)
         case "onnxruntime":
-            return _onnxruntime(plain, (batch_size, 3, crop_size, crop_size))
+            return _onnxruntime(plain, shape)
     return _torch(plain, settings, precision)
 
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from detector.config import EngineSettings
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
+from detector.networks.region_classifier import COLOURS
 
 
 @dataclass(frozen=True)
 class Job:
-    """Crops of one image: how many, and how to cut those from `first` on, (n, 3, S, S) on the device."""
+    """Crops of one image: how many, and how to cut those from `first` on, (n, channels, S, S) on the device."""
 
     count: int
     cut: Callable[[int, int], Tensor]  # of (first, n)
@@ -26,15 +27,18 @@ Answers = dict[str, Tensor]  # (N, ...) each, of an image's crops, on the CPU
 class BatchRunner:
     """One module on one device; crops of many images share a forward pass.
 
-    The module answers crops (B, 3, S, S) with named tensors (B, ...); see `detector.networks.region_heads`.
-    It is copied, so the caller's stays as it is.
+    The module answers crops (B, channels, S, S), S = crop_size, with named tensors (B, ...); see
+    `detector.networks.region_heads`. It is copied, so the caller's stays as it is.
     """
 
-    def __init__(self, module: nn.Module, crop_size: int, settings: EngineSettings) -> None:
+    def __init__(
+        self, module: nn.Module, crop_size: int, settings: EngineSettings, channels: int = COLOURS
+    ) -> None:
         self.device = choose_device(settings.device)
         self.batch_size = choose_batch_size(settings.batch_size, self.device, crop_size)
         self.crop_size = crop_size
-        self.forward = make_forward(module, settings, self.batch_size, crop_size)
+        self.channels = channels
+        self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
@@ -79,7 +83,7 @@ class _Packer:
     def __post_init__(self) -> None:
         runner = self.runner
         self.crops = torch.empty(
-            (runner.batch_size, 3, runner.crop_size, runner.crop_size),
+            (runner.batch_size, runner.channels, runner.crop_size, runner.crop_size),
             device=runner.device,
         ).contiguous(memory_format=torch.channels_last)
 

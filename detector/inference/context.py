@@ -1,7 +1,8 @@
 """What an image tells of its regions: features for rescoring, and rescoring by them.
 
-`score_context` are the features of DeepID-Net (Ouyang et al., arXiv 1412.5661), `classic_context` those of
-Felzenszwalb et al. ("Object Detection with Discriminatively Trained Part-Based Models", PAMI 2010, section 7.3).
+All scores of a region with 1,000 probabilities of its image are the features of DeepID-Net (Ouyang et al., arXiv
+1412.5661); a class's score and box with each class's best score in the image those of Felzenszwalb et al. ("Object
+Detection with Discriminatively Trained Part-Based Models", PAMI 2010, section 7.3).
 
 Differs from the latter: there an SVM with a quadratic kernel makes products of all features, the classes' scores
 among them, which are too many for 200 classes. Here the rescoring is linear, and the products are those of the
@@ -9,17 +10,28 @@ box's coordinates alone, which give sizes and areas. A region's own score comes 
 which would make all good scores alike.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from detector.networks.rescoring import LinearRescoring
-from detector.records import Array, Float32
+from detector.config import EngineSettings, OfImage, OfRegion, RegionSettings
+from detector.inference.engine import CropEngine, ImageScorer, Regions
+from detector.networks.region_heads import Probabilities
+from detector.networks.rescoring import LinearRescoring, load_context, same_scores
+from detector.networks.weights import load_model
+from detector.records import Array, ClassScores, Float32
 
 LEAST_PROB = 1e-6  # nearer to 0 or 1 probabilities in f32 tell nothing
 SLOPE = 2.0  # of the sigmoid through which an image's best scores go
 BOX_TERMS = np.triu_indices(4)  # pairs of coordinates whose products are features
+BOX_FEATURES = 1 + 4 + len(BOX_TERMS[0])
+IMAGES_AHEAD = 8  # a batch of whole images, which are held until their regions are scored
+RESCORING, CLASSES = "rescoring", "classes"  # the maps in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,28 +42,138 @@ class ContextFeatures:
     image: Float32
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network makes of a whole image: features (F,) f32 and probabilities (P,) f32 of its own classes."""
+
+    features: Float32
+    probs: Float32
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Which features a rescoring has: of regions, and of their image in this order.
+
+    `by_svm`: scores are SVMs', not probabilities. `classes`: from an image's features to its classes' log-odds.
+    """
+
+    region: OfRegion
+    image: tuple[OfImage, ...]
+    by_svm: bool
+    classes: LinearRescoring | None = None
+
+    def of(self, scores: ClassScores, seen: Seen, height: int, width: int) -> ContextFeatures:
+        """The features of an image of that size and of its regions."""
+        raised = scores.scores if self.by_svm else log_odds(scores.scores)
+        best = raised.max(axis=0, initial=-np.inf)
+        own = raised if self.region == "scores" else box_features(raised, scores.boxes, height, width)
+        return ContextFeatures(own, self.of_image(best, seen))
+
+    def of_image(self, best: Float32, seen: Seen) -> Float32:
+        """The features (K,) of an image whose classes' best scores are (C,)."""
+        return np.concatenate([self._part(name, best, seen) for name in self.image])
+
+    def unchanged(self, classes: int, of_image: int) -> LinearRescoring:
+        """The rescoring that leaves scores as they are; `of_image` are the image's features."""
+        if self.region == "scores":
+            return same_scores(range(classes), classes, of_image)
+        return same_scores([0] * classes, BOX_FEATURES, of_image)
+
+    def _part(self, name: OfImage, best: Float32, seen: Seen) -> Float32:
+        match name:
+            case "best":
+                return squashed(best)
+            case "imagenet":
+                return log_odds(seen.probs)
+            case "global":
+                return seen.features
+            case "classes":
+                if self.classes is None:
+                    raise ValueError("classes of images must be learned first")
+                return rescore(self.classes, ContextFeatures(np.empty((1, 0), np.float32), seen.features))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """A learned rescoring and the features that it is of."""
+
+    features: Features
+    rescoring: LinearRescoring
+
+    @staticmethod
+    def load(path: Path) -> "Context":
+        """What was written by `save_context` with the features as its facts; DataError for another file."""
+        parts, facts = load_context(path)
+        features = Features(facts["region"], tuple(facts["image"]), facts["by_svm"], parts.get(CLASSES))
+        return Context(features, parts[RESCORING])
+
+    def apply(self, scores: ClassScores, seen: Seen, height: int, width: int) -> ClassScores:
+        """The scores anew, as probabilities, in an image of that size."""
+        found = rescore(self.rescoring, self.features.of(scores, seen, height, width))
+        return ClassScores(scores.boxes, sigmoid(found))
+
+
+class WholeImages:
+    """What the network of a weight file makes of whole images."""
+
+    def __init__(self, path: Path, settings: EngineSettings) -> None:
+        network, preprocessing, facts = load_model(path)
+        region = RegionSettings(**facts.get("region", {})).model_copy(update={"padding": 0})
+        few = settings.model_copy(update={"batch_size": IMAGES_AHEAD})
+        self.engine = CropEngine(Probabilities(network), preprocessing, region, few)
+
+    def see(self, images: Regions) -> Iterator[Seen]:
+        """What is made of each of the images; their boxes do not matter."""
+        whole = ((image, np.array([[0, 0, *image.shape[1::-1]]], np.float32)) for image, _ in images)
+        for _, found in self.engine.run(whole):
+            yield Seen(found["features"][0], found["probs"][0])
+
+
+class ContextScorer:
+    """Scores regions by `scorer`, then rescored by their images."""
+
+    def __init__(self, scorer: ImageScorer, images: WholeImages, context: Context) -> None:
+        self.scorer = scorer
+        self.images = images
+        self.context = context
+
+    def score(self, images: Regions) -> Iterator[ClassScores]:
+        """As `ImageScorer` says."""
+        sized, seen, scored = tee(images, 3)
+        for (image, _), whole, scores in zip(sized, self.images.see(seen), self.scorer.score(scored), strict=True):
+            yield self.context.apply(scores, whole, image.shape[0], image.shape[1])
+
+
+def context_facts(features: Features) -> dict[str, Any]:
+    """What `Context.load` needs to know of the features, as JSON values."""
+    return {"region": features.region, "image": list(features.image), "by_svm": features.by_svm}
+
+
 def log_odds(probs: Array) -> Float32:
     """log(p / (1 - p)) of probabilities of any shape, which are kept `LEAST_PROB` away from 0 and 1."""
     p = np.clip(probs.astype(np.float64), LEAST_PROB, 1 - LEAST_PROB)
     return np.log(p / (1 - p)).astype(np.float32)
 
 
-def score_context(scores: Float32, image_probs: Float32) -> ContextFeatures:
-    """All of a region's scores (N, S), log-odds or an SVM's, beside the log-odds of image_probs (K,)."""
-    return ContextFeatures(scores, log_odds(image_probs))
+def squashed(best: Float32) -> Float32:
+    """1 / (1 + exp(-2 score)), of scores of any shape."""
+    return sigmoid(SLOPE * best)
 
 
-def classic_context(scores: Float32, boxes: Float32, height: int, width: int) -> ContextFeatures:
-    """For each class its score and 14 terms of its box; of the image each class's best score.
+def sigmoid(scores: Float32) -> Float32:
+    """1 / (1 + exp(-score)), of scores of any shape and size."""
+    return torch.from_numpy(scores).sigmoid().numpy()
 
-    scores (N, C) are log-odds or an SVM's, boxes (N, C, 4). own (N, C, 15): the score; x1, y1, x2, y2 as shares of
-    the image's sides; the ten products of two of these, squares included. image (C,): 1 / (1 + exp(-2 best)).
+
+def box_features(scores: Float32, boxes: Float32, height: int, width: int) -> Float32:
+    """For each class its score and 14 terms of its box, (N, C, 15).
+
+    scores (N, C) are log-odds or an SVM's, boxes (N, C, 4). After the score come x1, y1, x2, y2 as shares of the
+    image's sides, then the ten products of two of these, squares included.
     """
     shares = boxes / np.array([width, height, width, height], np.float32)
     first, second = BOX_TERMS
-    own = np.concatenate([scores[..., None], shares, shares[..., first] * shares[..., second]], axis=-1)
-    best = scores.max(axis=0, initial=-np.inf)
-    return ContextFeatures(own, 1 / (1 + np.exp(-SLOPE * best)))
+    return np.concatenate([scores[..., None], shares, shares[..., first] * shares[..., second]], axis=-1)
 
 
 @torch.inference_mode()

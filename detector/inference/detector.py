@@ -14,15 +14,13 @@ from detector.config import Config
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
 from detector.evaluation.class_boxes import draw_boxes
-from detector.inference.engine import CropEngine
+from detector.inference.context import Context, ContextScorer, WholeImages
+from detector.inference.engine import ImageScorer
+from detector.inference.models import ModelFiles, lowest_score, open_scorer, trained_classes
 from detector.inference.propose import Prepared, Proposer
-from detector.inference.region_scorers import Answers, RegionScorer, make_scorer
 from detector.inference.select import select
-from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import load_boxes, load_svm
-from detector.networks.weights import load_model
 from detector.parallel import ordered_map, worker_count
-from detector.records import FIRST_LABEL, Detections, Float32, Image, take
+from detector.records import FIRST_LABEL, ClassScores, Detections, Float32, Image, take
 
 PROBABLE = 0.5  # what pictures show: the class is likelier than all else,
 POSITIVE = 0.0  # or on the objects' side of its SVM
@@ -69,8 +67,7 @@ class ObjectDetector:
         config: Config,
         classes: Sequence[str],
         proposer: Proposer,
-        engine: CropEngine,
-        scorer: RegionScorer,
+        scorer: ImageScorer,
         min_score: float,
         drawn_score: float = PROBABLE,
     ) -> None:
@@ -79,34 +76,30 @@ class ObjectDetector:
         self.min_score = min_score
         self.drawn_score = drawn_score
         self.proposer = proposer
-        self.engine = engine
         self.scorer = scorer
         self.workers = worker_count(config.engine.workers)
 
     @staticmethod
     def load(
-        network: Path, config: Config, svm: Path | None = None, boxes: Path | None = None
+        models: Sequence[ModelFiles], config: Config, context: Path | None = None, sees_images: Path | None = None
     ) -> "ObjectDetector":
-        """The detector of a run's region classifier, of its SVMs and box regressors where they are given.
+        """The detector of a run's models, which are averaged as `config.ensemble` says.
 
+        With `context` their scores are rescored by what the network `sees_images` makes of the whole image.
         DataError for other files; ConfigError where the regions of new images cannot be computed.
         """
         if config.proposals.source == "given":
             raise ConfigError(
                 "proposals.source must be selective_search, multibox or union to detect in new images, got given"
             )
-        model, preprocessing, facts = load_model(network)
-        classes = _classes(model, facts.get("classes"), network)
-        heads = load_svm(svm) if svm else None, load_boxes(boxes) if boxes else None
-        for head, path in zip(heads, (svm, boxes), strict=True):
-            if head and len(head.weight) != len(classes):
-                raise DataError(f"head must be of {len(classes)} classes, got {len(head.weight)} ({path})")
-        scorer = make_scorer(model, *heads)
-        engine = CropEngine(scorer.module, preprocessing, config.region, config.engine)
+        scorer = open_scorer(models, config.ensemble, config)
+        by_svm = models[0].svm is not None
+        if context:
+            images = WholeImages(sees_images or models[0].network, config.engine)
+            scorer, by_svm = ContextScorer(scorer, images, Context.load(context)), False
         proposer = Proposer(config.proposals, config.engine, config.seed)
-        settings = config.detect
-        scores = (settings.min_svm_score, POSITIVE) if svm else (settings.min_score, PROBABLE)
-        return ObjectDetector(config, classes, proposer, engine, scorer, *scores)
+        classes, drawn = trained_classes(models[0].network), POSITIVE if by_svm else PROBABLE
+        return ObjectDetector(config, classes, proposer, scorer, lowest_score(config, by_svm), drawn)
 
     def detect(self, image: Source) -> Detections:
         """The objects of one image, best first; DataError where it cannot be read."""
@@ -134,11 +127,11 @@ class ObjectDetector:
                 waiting.append(one)
                 yield one.image, boxes
 
-        def finish(scored: tuple[_Loaded[Item], Float32, Answers]) -> Found[Item]:
-            one, boxes, answers = scored
-            return Found(one.item, one.image, self._select(one.image, boxes, answers))
+        def finish(scored: tuple[_Loaded[Item], ClassScores]) -> Found[Item]:
+            one, scores = scored
+            return Found(one.item, one.image, select(scores, self.min_score, self.config.detect))
 
-        scored = ((waiting.popleft(), *found) for found in self.engine.run(regions()))
+        scored = ((waiting.popleft(), found) for found in self.scorer.score(regions()))
         yield from ordered_map(finish, scored, self.workers)
 
     def read(self, image: Source) -> Image:
@@ -177,18 +170,3 @@ class ObjectDetector:
             return 1
         windows = sum((2 * scale - 1) ** 2 for scale in multibox.settings.scales)
         return max(1, multibox.batch_size // windows)
-
-    def _select(self, image: Image, boxes: Float32, answers: Answers) -> Detections:
-        if not len(boxes):
-            return Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
-        height, width = image.shape[:2]
-        scores = self.scorer.scores(boxes, answers, height, width)
-        return select(scores, self.min_score, self.config.detect)
-
-
-def _classes(model: RegionClassifier, names: object, path: Path) -> list[str]:
-    """The names of the classes that a weight file states for all its outputs but the background."""
-    outputs = model.classifier.out_features
-    if not isinstance(names, list) or len(names) + FIRST_LABEL != outputs:
-        raise DataError(f"weights must name the classes of a region classifier of train_det, got others ({path})")
-    return [str(name) for name in names]

@@ -3,21 +3,29 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
+from detector.errors import ConfigError
 from detector.inference.batches import BatchRunner, Job
-from detector.networks.googlenet import FEATURES
-from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_classifier import COLOURS, RegionClassifier
 from detector.networks.region_heads import Probabilities
-from detector.networks.warp import Preprocessing, prepare_image, warp_regions
+from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.networks.weights import load_model
-from detector.records import Array, Float32, Image, RegionFeatures, RegionScores
+from detector.records import Array, ClassScores, Float32, Image, RegionFeatures, RegionScores
 
 Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
+
+
+class ImageScorer(Protocol):
+    """Scores the regions of images."""
+
+    def score(self, images: Regions) -> Iterator[ClassScores]:
+        """What each class makes of the regions, for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs in order."""
 
 
 class CropEngine:
@@ -30,9 +38,10 @@ class CropEngine:
     def __init__(
         self, module: nn.Module, preprocessing: Preprocessing, region: RegionSettings, settings: EngineSettings
     ) -> None:
+        _check_crops(module, region)
         self.region = region
         self.preprocessing = preprocessing
-        self.runner = BatchRunner(module, region.crop_size, settings)
+        self.runner = BatchRunner(module, region.crop_size, settings, COLOURS * len(region.paddings))
 
     def run(self, images: Regions) -> Iterator[tuple[Float32, dict[str, Array]]]:
         """The boxes of each image and the module's named answers (N, ...) for them; no answers without boxes.
@@ -55,9 +64,21 @@ class CropEngine:
 
         def cut(first: int, count: int) -> Tensor:
             chosen = placed[first : first + count]
-            return warp_regions(prepared, chosen, self.region.crop_size, self.region.padding)
+            return crop_regions(prepared, chosen, self.region)
 
         return Job(len(boxes), cut)
+
+
+def _check_crops(module: nn.Module, region: RegionSettings) -> None:
+    """Raise ConfigError where a network of `module` takes another number of crops than `region` makes."""
+    made = len(region.paddings)
+    for part in module.modules():
+        if isinstance(part, RegionClassifier) and part.crops != made:
+            wanted = "0" if part.crops == 1 else "above 0"
+            raise ConfigError(
+                f"region.wide_padding must be {wanted} for a network of {part.crops} crops a region, "
+                f"got {region.wide_padding}"
+            )
 
 
 class RegionEngine:
@@ -71,6 +92,7 @@ class RegionEngine:
         settings: EngineSettings,
     ) -> None:
         self.outputs = network.classifier.out_features
+        self.width = network.width
         self.crops = CropEngine(Probabilities(network), preprocessing, region, settings)
 
     @staticmethod
@@ -91,9 +113,9 @@ class RegionEngine:
             yield RegionScores(found.boxes, found.probs)
 
     def describe(self, images: Regions) -> Iterator[RegionFeatures]:
-        """As `score`, with the features (N, 1024) that the classifier saw: the average-pooled map of 5b."""
+        """As `score`, with the features (N, F) that the classifier saw: the average-pooled maps of 5b."""
         nothing = {
-            "features": np.empty((0, FEATURES), np.float32),
+            "features": np.empty((0, self.width), np.float32),
             "probs": np.empty((0, self.outputs), np.float32),
         }
         for boxes, answers in self.crops.run(images):

@@ -3,19 +3,22 @@
 Each image goes to the device once, and regions are warped once for all models that take the same crops.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
 from detector.inference.engine import CropEngine, Regions
+from detector.inference.score import refine, unrefined
 from detector.networks.ensemble import Ensemble, Member
 from detector.networks.warp import Preprocessing
-from detector.records import Array, Float32, Float64, Int64
+from detector.records import Array, ClassScores, Float32, Float64, Image, Int64
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,17 @@ class EnsembleEngine:
             for crops, group in self.groups.items()
         ]
 
-    def run(self, images: Regions) -> Iterator[Averages]:
-        """The weighted averages for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs, in their order."""
-        for views in self.views(images):
-            yield average(views, self.weights)
+    def score(self, images: Regions) -> Iterator[ClassScores]:
+        """The scores and boxes by the weighted averages, for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs."""
+        sizes: deque[tuple[int, int]] = deque()
+
+        def noted() -> Iterator[tuple[Image | Tensor, Float32]]:
+            for image, boxes in images:
+                sizes.append((image.shape[0], image.shape[1]))
+                yield image, boxes
+
+        for views in self.views(noted()):
+            yield class_scores(average(views, self.weights), *sizes.popleft())
 
     def views(self, images: Regions) -> Iterator[Views]:
         """What each model says, in the order of the models."""
@@ -103,6 +113,13 @@ def average(views: Views, weights: Float64) -> Averages:
     moving = weights[views.moving]
     moves = _mean(views.moves, moving) if moving.any() else None
     return Averages(views.boxes, _mean(views.scores, weights), moves)
+
+
+def class_scores(found: Averages, height: int, width: int) -> ClassScores:
+    """The scores and boxes that averages stand for, in an image of that size."""
+    if found.moves is None:
+        return unrefined(found.boxes, found.scores)
+    return ClassScores(refine(found.boxes, found.moves, height, width), found.scores)
 
 
 def _mean(answers: Float32, weights: Float64) -> Float32:

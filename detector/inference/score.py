@@ -13,7 +13,7 @@ from detector.records import FIRST_LABEL, ClassScores, Float32
 
 
 class FeatureScorer:
-    """Scores features (N, 1024) by a linear map, then a softmax without its background, or as they are."""
+    """Scores features (N, F) by a linear map, then a softmax without its background, or as they are."""
 
     def __init__(self, linear: nn.Module, is_softmax: bool) -> None:
         self.linear = linear
@@ -31,7 +31,7 @@ class FeatureScorer:
 
     @torch.inference_mode()
     def scores(self, features: Float32) -> Float32:
-        """Scores (N, C) of features (N, 1024)."""
+        """Scores (N, C) of features (N, F)."""
         found = self.linear(torch.from_numpy(features))
         found = found.softmax(1)[:, FIRST_LABEL:] if self.is_softmax else found
         return np.ascontiguousarray(found.numpy())

@@ -54,6 +54,14 @@ def _suppress(
             return soft_nms_gaussian(boxes, scores, settings.soft_sigma, min_score)
 
 
+def survivors(scores: ClassScores, iou: float) -> tuple[Int64, Int64]:
+    """The rows (M,) and columns (M,) that greedy NMS keeps of every class, by class and then best first."""
+    columns = range(scores.scores.shape[1])
+    kept = [nms(np.ascontiguousarray(scores.boxes[:, c]), scores.scores[:, c], iou) for c in columns]
+    rows = np.concatenate([np.empty(0, np.int64), *kept])
+    return rows, np.repeat(np.arange(len(kept)), [len(each) for each in kept])
+
+
 def keep_best_of_each_class(table: DetectionTable, limit: int) -> DetectionTable:
     """The `limit` best detections of each class over the whole set (0: all), rows in their order.
 

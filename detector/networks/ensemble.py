@@ -10,7 +10,7 @@ from detector.networks.region_heads import BoxHead, SvmHead
 
 
 class Member(nn.Module):
-    """One network with its heads: crops (B, 3, S, S) to scores (B, C), and offsets (B, C, 4) with a box head.
+    """One network with its heads: crops of regions to scores (B, C), and offsets (B, C, 4) with a box head.
 
     Scores are the SVMs', or without them probabilities, background left out. A mirrored member sees the crops
     mirrored, and its offsets are turned back.
@@ -31,7 +31,7 @@ class Member(nn.Module):
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """`scores`, and `moves` with a box head."""
-        last_map = self.network.backbone(crops.flip(3) if self.mirrored else crops)
+        last_map = self.network.last_map(crops.flip(3) if self.mirrored else crops)
         features = self.network.pool(last_map).float()
         found = {"scores": self._scores(features)}
         return found if self.boxes is None else found | {"moves": self._moves(self.boxes(last_map))}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from detector.errors import ConfigError
 from detector.files import write_atomically
-from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_classifier import COLOURS, RegionClassifier
 from detector.networks.safetensors_files import METADATA
 from detector.networks.warp import Preprocessing
 
@@ -31,15 +31,17 @@ def export_onnx(
     crop_size: int,
     classes: Sequence[str] = (),
 ) -> None:
-    """Write `network` as one ONNX file: `crops` (batch, 3, S, S) f32, preprocessed, to `logits` (batch, outputs).
+    """Write `network` as one ONNX file: `crops` (batch, 3 K, S, S) f32, preprocessed, to `logits` (batch, C + 1).
 
-    S = crop_size. The model's metadata_props hold variant, outputs, preprocessing, crop_size and classes as JSON
-    under the key "detector". The network is left as it is. ConfigError where a package is missing.
+    S = crop_size, K = network.crops. The model's metadata_props hold variant, outputs, crops, preprocessing,
+    crop_size and classes as JSON under the key "detector". The network is left as it is. ConfigError where a
+    package is missing.
     """
     onnx = _packages()[0]
     facts = {
         "variant": network.backbone.variant,
         "outputs": network.classifier.out_features,
+        "crops": network.crops,
         "preprocessing": preprocessing.to_dict(),
         "crop_size": crop_size,
         "classes": list(classes),
@@ -76,7 +78,7 @@ def _packages() -> list[Any]:
 def _exported(network: RegionClassifier, crop_size: int) -> Any:
     """The onnx.ModelProto of `network` in eval mode, in fp32."""
     plain = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
-    crops = torch.zeros(EXAMPLE_BATCH, 3, crop_size, crop_size)
+    crops = torch.zeros(EXAMPLE_BATCH, COLOURS * network.crops, crop_size, crop_size)
     with _quiet():
         program = torch.onnx.export(
             plain,

@@ -1,7 +1,8 @@
 """What is made of a trained network's maps: class probabilities, SVM scores, better boxes.
 
 R-CNN (arXiv 1311.2524, sections 2.3 and C): linear SVMs and ridge regressors on the features of the fine-tuned
-network, each a linear map once it is trained.
+network, each a linear map once it is trained. Of a region's F = 1024 K features, K crops' worth, SVMs see all; box
+regressors see the map of the first crop alone, the tight one.
 """
 
 from pathlib import Path
@@ -19,18 +20,18 @@ KIND = "head"  # key of the metadata
 
 
 class SvmHead(nn.Module):
-    """One linear SVM a class: features (N, 1024), as pooled, to scores (N, C)."""
+    """One linear SVM a class: features (N, F), as pooled, to scores (N, C)."""
 
     weight: Tensor
     bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.register_buffer("weight", weight)  # (C, 1024)
+        self.register_buffer("weight", weight)  # (C, F)
         self.register_buffer("bias", bias)  # (C,)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Scores (N, C) of features (N, 1024)."""
+        """Scores (N, C) of features (N, F)."""
         return functional.linear(features, self.weight, self.bias)
 
 
@@ -47,18 +48,18 @@ class BoxHead(nn.Module):
         self.grid = round((weight.shape[2] / FEATURES) ** 0.5)  # cells along a side
 
     def forward(self, last_map: Tensor) -> Tensor:
-        """Offsets (N, C, 4), as `encode_boxes` gives them, of maps (N, 1024, h, w)."""
+        """Offsets (N, C, 4), as `encode_boxes` gives them, of maps (N, F, h, w)."""
         cells = pool_cells(last_map, self.grid)
         return functional.linear(cells, self.weight.flatten(0, 1), self.bias.flatten()).view(-1, *self.bias.shape)
 
 
 def pool_cells(last_map: Tensor, grid: int) -> Tensor:
-    """Features (N, 1024 * grid * grid) f32: averages of maps (N, 1024, h, w) in grid x grid cells."""
-    return functional.adaptive_avg_pool2d(last_map.float(), grid).flatten(1)
+    """Features (N, 1024 * grid * grid) f32 of maps (N, F, h, w): the first crop's, averaged in its cells."""
+    return functional.adaptive_avg_pool2d(last_map[:, :FEATURES].float(), grid).flatten(1)
 
 
 class Probabilities(nn.Module):
-    """Crops (B, 3, S, S) to `features` (B, 1024) and `probs` (B, outputs), f32."""
+    """Crops of regions to `features` (B, F) and `probs` (B, outputs), f32."""
 
     def __init__(self, network: RegionClassifier) -> None:
         super().__init__()
@@ -71,7 +72,7 @@ class Probabilities(nn.Module):
 
 
 class FeaturesAndMoves(nn.Module):
-    """Crops (B, 3, S, S) to `features` (B, 1024), and with a box head `moves` (B, C, 4), offsets of boxes, f32."""
+    """Crops of regions to `features` (B, F), and with a box head `moves` (B, C, 4), offsets of boxes, f32."""
 
     def __init__(self, network: RegionClassifier, boxes: BoxHead | None) -> None:
         super().__init__()
@@ -80,13 +81,13 @@ class FeaturesAndMoves(nn.Module):
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """Both, in one pass."""
-        last_map = self.network.backbone(crops)
+        last_map = self.network.last_map(crops)
         found = {"features": self.network.pool(last_map).float()}
         return found if self.boxes is None else found | {"moves": self.boxes(last_map)}
 
 
 class Cells(nn.Module):
-    """Crops (B, 3, S, S) to `cells` (B, 1024 * grid * grid) f32, what a box head sees."""
+    """Crops of regions to `cells` (B, 1024 * grid * grid) f32, what a box head sees."""
 
     def __init__(self, network: RegionClassifier, grid: int) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class Cells(nn.Module):
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """The averages in the cells."""
-        return {"cells": pool_cells(self.network.backbone(crops), self.grid)}
+        return {"cells": pool_cells(self.network.last_map(crops), self.grid)}
 
 
 def save_head(path: Path, head: SvmHead | BoxHead, **facts: Any) -> None:

@@ -3,11 +3,20 @@
 A linear map a class, as in DeepID-Net (Ouyang et al., arXiv 1412.5661, contextual modelling).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from detector.errors import DataError
+from detector.networks.safetensors_files import read_tensors, write_tensors
+
+KIND = "head"  # key of the metadata
+CONTEXT = "context"
+PARAMETERS = ("own", "image", "bias")  # of a map
 
 
 class LinearRescoring(nn.Module):
@@ -26,6 +35,30 @@ class LinearRescoring(nn.Module):
     def forward(self, own: Tensor, image: Tensor) -> Tensor:
         """Log-odds (N, C) from own (N, D), or (N, C, D) where each class has its own, and image (K,) or (N, K)."""
         return weigh(own, self.own) + functional.linear(image, self.image, self.bias)
+
+
+def state_of(maps: Mapping[str, LinearRescoring]) -> dict[str, Tensor]:
+    """The tensors of linear maps by name."""
+    return {f"{name}.{key}": value for name, each in maps.items() for key, value in each.state_dict().items()}
+
+
+def maps_of(state: Mapping[str, Tensor]) -> dict[str, LinearRescoring]:
+    """The linear maps of which `state_of` gave the tensors."""
+    names = sorted({key.partition(".")[0] for key in state})
+    return {name: LinearRescoring(*(state[f"{name}.{key}"] for key in PARAMETERS)) for name in names}
+
+
+def save_context(path: Path, maps: Mapping[str, LinearRescoring], **facts: Any) -> None:
+    """Write linear maps by name as safetensors, with `facts` (JSON values)."""
+    write_tensors(path, state_of(maps), {KIND: CONTEXT, **facts})
+
+
+def load_context(path: Path) -> tuple[dict[str, LinearRescoring], dict[str, Any]]:
+    """The maps that `save_context` wrote, by name, and the facts; DataError for any other file."""
+    state, facts = read_tensors(path)
+    if facts.get(KIND) != CONTEXT:
+        raise DataError(f"weights must be a rescoring by context, got another file ({path})")
+    return maps_of(state), facts
 
 
 def weigh(own: Tensor, weight: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """R-CNN's region warp on the device (arXiv 1311.2524, section 2.1 and appendix A).
 
 A region is scaled without regard to its aspect to the network's square input, with `padding` pixels of context on
-each side in the warped frame; what falls outside the image is the mean, so zero after the subtraction. Bilinear,
-without antialiasing, as in the authors' released code.
+each side in the warped frame; what falls outside the image is the mean, so zero after the subtraction, or on
+request the image's nearest pixels. Bilinear, without antialiasing, as in the authors' released code.
+
+A region may be seen twice, the second time with more of what is around it.
 
 Differs from it: sample positions are exact, where the original rounds boxes to whole pixels before resizing.
 """
@@ -13,6 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from detector.config import RegionSettings
+
+Fill = Literal["mean", "image"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,16 @@ def prepare_image(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     return normalise(image[None], preprocessing).contiguous()
 
 
-def warp_regions(prepared: Tensor, boxes: Tensor, crop_size: int, padding: int) -> Tensor:
+def crop_regions(prepared: Tensor, boxes: Tensor, region: RegionSettings) -> Tensor:
+    """Crops (N, 3, S, S) of a prepared image (1, 3, H, W) at boxes (N, 4) in continuous pixels, as `region` says.
+
+    With a wide crop they are (N, 6, S, S), the tight one's channels first.
+    """
+    crops = [warp_regions(prepared, boxes, region.crop_size, padding, region.fill) for padding in region.paddings]
+    return crops[0] if len(crops) == 1 else torch.cat(crops, 1)
+
+
+def warp_regions(prepared: Tensor, boxes: Tensor, crop_size: int, padding: int, fill: Fill = "mean") -> Tensor:
     """Crops (N, 3, S, S) of a prepared image (1, 3, H, W) at boxes (N, 4) in continuous pixels, S = crop_size."""
     height, width = prepared.shape[2:]
     x, inside_x = _sample_positions(boxes[:, 0], boxes[:, 2], width, crop_size, padding)  # (N, S) each
@@ -61,7 +76,7 @@ def warp_regions(prepared: Tensor, boxes: Tensor, crop_size: int, padding: int) 
     crops = functional.grid_sample(
         prepared.expand(len(boxes), -1, -1, -1), grid, padding_mode="border", align_corners=False
     )
-    return crops * (inside_x[:, None, :] & inside_y[:, :, None])[:, None]
+    return crops if fill == "image" else crops * (inside_x[:, None, :] & inside_y[:, :, None])[:, None]
 
 
 def _sample_positions(

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from detector.errors import DataError
 from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.caffemodel import read_caffemodel
-from detector.networks.googlenet import DESIGNS, GoogLeNet, Variant
+from detector.networks.googlenet import DESIGNS, FEATURES, GoogLeNet, Variant
 from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
+from detector.networks.quantized import load_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import read_tensors, write_tensors
 from detector.networks.warp import BVLC, IMAGENET, TORCHVISION, Preprocessing
@@ -39,6 +40,11 @@ class Weights:
     def outputs(self) -> int:
         """The number of classes of the classifier."""
         return len(self._tensor("classifier.weight"))
+
+    @property
+    def crops(self) -> int:
+        """Of how many crops of a region the classifier joins the features."""
+        return max(1, self._tensor("classifier.weight").shape[-1] // FEATURES)
 
     def network(self) -> dict[str, Tensor]:
         """The state without the auxiliary heads."""
@@ -125,10 +131,14 @@ def load_heads(network: WithAuxiliaryHeads, path: Path) -> bool:
 
 
 def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, Any]]:
-    """The network of a weight file of any family, in eval mode, its preprocessing, and the file's metadata."""
+    """The network of a weight file of any family, in eval mode, its preprocessing, and the file's metadata.
+
+    With the ranges of its maps, where `save_ranges` wrote them beside the file.
+    """
     weights = read_weights(path)
-    network = RegionClassifier(weights.variant, weights.outputs)
+    network = RegionClassifier(weights.variant, weights.outputs, crops=weights.crops)
     load_state(network, weights.network(), path)
+    network.ranges = load_ranges(path, network)
     return network.eval(), weights.preprocessing, weights.metadata
 
 

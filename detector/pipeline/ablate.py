@@ -16,14 +16,15 @@ from detector.data.stores import Store, read_proposals
 from detector.evaluation.metrics import decimal
 from detector.evaluation.protocols import evaluate
 from detector.files import write_text
-from detector.inference.ensemble import EnsembleEngine, Model, Views, average
+from detector.inference.ensemble import EnsembleEngine, Model, Views, average, class_scores
+from detector.inference.models import View, load_models
 from detector.inference.select import keep_best_of_each_class, select
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import detect_inputs
 from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.run import RunFolder, Stage
-from detector.pipeline.scores import FromEnsemble, View, check_classes, class_scores
+from detector.pipeline.scores import FromImages, check_classes
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.pipeline.train import split_slug, trained_detectors
 from detector.records import Bool, Detections, Float64, Int64, table_of_detections
@@ -58,8 +59,8 @@ def run_ablation(run: RunFolder, config: Config, splits: Sequence[str], group: G
     detectors = [detector.by(reported_method(config)) for detector in trained_detectors(run, config)]
     for detector in detectors:
         check_classes(dataset, detector.network)
-    source = FromEnsemble(detectors, config.ensemble)
-    models = source.models()
+    source = FromImages(detectors, config.ensemble)
+    models = load_models(detectors, config.ensemble)
     store = _run_views(run.stage("views", slug), config, dataset, proposals, source.inputs(), models, group)
     judge = _Judge(config, dataset, proposals, store, models)
     rows = list(_rows(judge, [view for view, _ in models], len(detectors), config.detect))

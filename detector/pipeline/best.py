@@ -29,10 +29,10 @@ class Best:
     run: RunFolder
     measure: Callable[[nn.Module], dict[str, float]]
 
-    def consider(self, trainer: Trainer[Net, Batch]) -> None:
-        """Judge the trainer's weights where their turn has come, and keep them if none were better."""
+    def consider(self, trainer: Trainer[Net, Batch]) -> dict[str, float]:
+        """Judge the trainer's weights if their turn has come, and keep the best; the numbers, if it has come."""
         if trainer.step % self.every and trainer.step != trainer.schedule.steps:
-            return
+            return {}
         network = trainer.tested_network()
         was_training = network.training
         found = self.measure(network.eval())
@@ -42,6 +42,7 @@ class Best:
         if kept is None or SIGN[self.metric] * (found[self.metric] - kept["value"]) > 0:
             state = {"step": trainer.step, "value": found[self.metric], "network": network.state_dict()}
             save_checkpoint(self.path, state)
+        return found
 
     def load(self, network: nn.Module) -> dict[str, Any]:
         """Load the best weights into `network`; their step and value."""

@@ -17,6 +17,7 @@ from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_heads, load_pretrained, preprocessing_of, save_model
+from detector.pipeline.board import check_tensorboard, make_board
 from detector.pipeline.classify import ClassificationTest, open_images, run_classification_test
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import labelled_hash, training_inputs
@@ -38,6 +39,7 @@ ClassifierTrainer = Trainer[Network, ImageBatch]
 
 def run_classification(run: RunFolder, config: ClassificationConfig) -> ClassificationTest | None:
     """Train on the training split, test on the test split; None in all processes but the first of a group."""
+    check_tensorboard(config.log)
     with process_group(config.engine.device) as group:
         training = open_images(config.data, config.data.train)
         testing = open_images(config.data, config.data.test, training.classes)
@@ -112,7 +114,14 @@ def _train(
         group,
         trainer,
         partial(_batches, config, training, preprocessing, group),
-        MetricsLog(run.path / "metrics.csv", "train", METRICS, "image", config.train.batch_size),
+        MetricsLog(
+            run.path / "metrics.csv",
+            "train",
+            METRICS,
+            "image",
+            config.train.batch_size,
+            make_board(config.log, run.path, "train"),
+        ),
         run.classifier_path,
         partial(_save, run.classifier_path, config, training, preprocessing),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.config import ENSEMBLE, Config, reported_method
+from detector.config import Config, final_method
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
@@ -85,7 +85,7 @@ def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> Tes
     found = run.stage("detect", split_slug(splits)).folder
     methods = sorted(store.parents[1].name for store in found.glob("*/store/manifest.json"))
     name = f"{run.path.resolve().name}:{method}" if method else run.path.resolve().name
-    method = method or (ENSEMBLE if config.ensemble.is_used else reported_method(config))
+    method = method or final_method(config)
     if method not in methods:
         got = ", ".join(methods) or "none"
         raise DataError(f"run must hold detections of {'+'.join(splits)} by {method}, got {got} ({found})")

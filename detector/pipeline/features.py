@@ -11,7 +11,6 @@ from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
 from detector.inference.engine import CropEngine
-from detector.networks.googlenet import FEATURES
 from detector.networks.region_heads import FeaturesAndMoves, load_boxes
 from detector.networks.weights import load_model
 from detector.pipeline.distributed import Group
@@ -51,7 +50,7 @@ def choose_images(candidates: Bool, count: int, seed: int) -> Bool:
 def run_training_features(
     stage: Stage, config: Config, regions: MinedRegions, model_path: Path, group: Group
 ) -> Store:
-    """The features (N, 1024) f16 of a training split's regions."""
+    """The features (N, F) f16 of a training split's regions."""
     dataset = regions.regions.dataset
     inputs = {
         **feature_inputs(config, dataset, file_hash(model_path)),
@@ -70,7 +69,7 @@ def run_test_features(
     boxes_path: Path | None,
     group: Group,
 ) -> Store:
-    """The features (N, 1024) f16 of a split's proposals, and with box regressors their `moves` (N, C, 4) f16."""
+    """The features (N, F) f16 of a split's proposals, and with box regressors their `moves` (N, C, 4) f16."""
     inputs = {
         **feature_inputs(config, dataset, file_hash(model_path)),
         "boxes": file_hash(boxes_path) if boxes_path else None,
@@ -89,12 +88,12 @@ def _run(
     boxes_path: Path | None,
     group: Group,
 ) -> Store:
-    fields: Fields = {"features": (HALF, (FEATURES,))}
+    network, preprocessing, _ = load_model(model_path)
+    fields: Fields = {"features": (HALF, (network.width,))}
     if boxes_path:
         fields = {**fields, "moves": (HALF, (len(dataset.classes), 4))}
 
     def prepare() -> Make:
-        network, preprocessing, _ = load_model(model_path)
         module = FeaturesAndMoves(network, load_boxes(boxes_path) if boxes_path else None)
         engine = CropEngine(module, preprocessing, config.region, config.engine)
         workers = group.workers(config.engine.workers)

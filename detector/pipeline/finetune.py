@@ -15,6 +15,7 @@ from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_pretrained, preprocessing_of, save_model
 from detector.pipeline.best import Best
+from detector.pipeline.board import make_board
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import finetune_inputs, label_inputs, pretrain_inputs
 from detector.pipeline.region_batches import BatchMaker, LabelledRegions, run_labels
@@ -64,7 +65,14 @@ def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group)
         group,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
-        MetricsLog(run.path / "pretrain.csv", "pretrain", ("accuracy",), "object", settings.batch_size),
+        MetricsLog(
+            run.path / "pretrain.csv",
+            "pretrain",
+            ("accuracy",),
+            "object",
+            settings.batch_size,
+            make_board(config.log, run.path, "pretrain"),
+        ),
         output,
         lambda network: save_model(output, network, preprocessing, classes=list(dataset.classes.names)),
     )
@@ -110,7 +118,14 @@ def run_finetune(
         group,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
-        MetricsLog(stage.run.path / "metrics.csv", "finetune", metrics, "region", settings.batch_size),
+        MetricsLog(
+            stage.run.path / "metrics.csv",
+            "finetune",
+            metrics,
+            "region",
+            settings.batch_size,
+            make_board(config.log, stage.run.path, "finetune"),
+        ),
         output,
         lambda network: save_model(output, network, preprocessing, **facts),
         _best(stage, makes, validation) if validation else None,
@@ -131,7 +146,8 @@ def make_trainer(
 ) -> tuple[RegionTrainer, Preprocessing]:
     """A trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
     torch.manual_seed(config.seed)
-    network = RegionClassifier(config.network.variant, outputs, config.network.dropout)
+    crops = len(config.region.paddings)
+    network = RegionClassifier(config.network.variant, outputs, config.network.dropout, crops)
     preprocessing = preprocessing_of(config.network.variant)
     if config.network.weights:
         preprocessing = load_pretrained(network, config.network.weights)

@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from detector.config import ClassificationConfig, Config, EngineSettings, MultiBoxConfig, TrainingSettings
+from detector.config import (
+    ClassificationConfig,
+    Config,
+    EngineSettings,
+    MultiBoxConfig,
+    RegionSettings,
+    TrainingSettings,
+)
 from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
 from detector.inference.backends import choose_backend
@@ -103,7 +110,7 @@ def feature_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[st
     return {
         "proposals": proposal_inputs(config, dataset),
         "model": model_hash,
-        "region": config.region.model_dump(),
+        "region": _region(config.region),
         "engine": engine_name(config.engine),
     }
 
@@ -112,7 +119,7 @@ def detect_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> d
     """Inputs of the detections by scores that depend on `scores`."""
     return {
         "proposals": proposal_inputs(config, dataset),
-        "region": config.region.model_dump(),
+        "region": _region(config.region),
         "engine": engine_name(config.engine),
         "scores": scores,
         "detect": config.detect.model_dump(exclude={"method"}),
@@ -148,10 +155,16 @@ def training_inputs(config: ClassificationConfig, images_hash: str, world: int) 
     }
 
 
+def _region(region: RegionSettings) -> dict[str, Any]:
+    """How regions are seen; of the settings added later those in use alone, so that older results still count."""
+    first = {"crop_size": region.crop_size, "padding": region.padding}
+    return first | region.model_dump(exclude_defaults=True)
+
+
 def _network_inputs(config: Config, world: int) -> dict[str, Any]:
     weights = config.network.weights
     return {
-        "region": config.region.model_dump(),
+        "region": _region(config.region),
         "network": config.network.model_dump(mode="json", exclude={"weights"}),
         "weights": file_hash(weights) if weights else None,
         "precision": precision_name(config.engine),

@@ -9,16 +9,18 @@ from detector.config import Config, detection_methods, parse_config, reported_me
 from detector.config.loading import apply_override
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
+from detector.inference.models import ModelFiles
 from detector.networks.safetensors_files import read_tensors
+from detector.pipeline.context import image_network, trained_context
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import trained_detectors
 
 
 def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
-    """The detector of a run folder by the method that the run reports, or of a region_classifier.safetensors.
+    """The detector of a run folder, as the run reports it, or of a region_classifier.safetensors.
 
     `overrides` are `section.key=value` words over the settings it was trained with. Such a file knows the softmax
-    alone; of a run's ensemble the first model is used. DataError where `path` is neither.
+    of one model alone. DataError where `path` is neither.
     """
     return _of_run(RunFolder(path), overrides) if path.is_dir() else _of_file(path, overrides)
 
@@ -36,8 +38,11 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
 
 def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
     config = run_config(run, overrides)
-    files = trained_detectors(run, config)[0].by(reported_method(config))
-    return ObjectDetector.load(files.network, config, files.svm, files.boxes)
+    method = reported_method(config)
+    models = [files.by(method) for files in trained_detectors(run, config)]
+    if not config.context.is_used:
+        return ObjectDetector.load(models, config)
+    return ObjectDetector.load(models, config, trained_context(run, config), image_network(run, config))
 
 
 def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
@@ -47,7 +52,7 @@ def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
             f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
             "the run folder has both"
         )
-    return ObjectDetector.load(path, config)
+    return ObjectDetector.load([ModelFiles(path)], config)
 
 
 def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:

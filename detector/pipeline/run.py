@@ -60,6 +60,16 @@ class RunFolder:
         return self.path / "model" / "boxes.safetensors"
 
     @property
+    def context_path(self) -> Path:
+        """The rescoring by context."""
+        return self.path / "model" / "context.safetensors"
+
+    @property
+    def image_network_path(self) -> Path:
+        """The network that sees whole images, where it is not the fine-tuned one."""
+        return self.path / "model" / "image_network.safetensors"
+
+    @property
     def classifier_path(self) -> Path:
         """The trained image classifier."""
         return self.path / "model" / "classifier.safetensors"

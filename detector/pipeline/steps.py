@@ -2,7 +2,8 @@
 
 import csv
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from detector.files import write_atomically
 from detector.pipeline.best import Best
+from detector.pipeline.board import Board
 from detector.pipeline.distributed import Group
 from detector.pipeline.interrupt import interrupts_noted
 from detector.training.checkpoint import save_checkpoint
@@ -43,7 +45,7 @@ def run_steps(
     progress = tqdm(
         total=steps, initial=trainer.step, desc=log.label, unit="step", disable=None if group.is_first else True
     )
-    with progress, interrupts_noted() as interrupted:
+    with closing(log), progress, interrupts_noted() as interrupted:
         for result in trainer.train(batches):
             loss = result.loss
             progress.update()
@@ -51,8 +53,8 @@ def run_steps(
                 log.add(result)
                 if trainer.step % settings.log_every == 0 or trainer.step == steps:
                     progress.set_postfix(log.write(trainer.step))
-                if best:
-                    best.consider(trainer)
+                if best and (judged := best.consider(trainer)):
+                    log.add_judged(trainer.step, judged)
             stop = group.any(interrupted())
             if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0):
                 save_checkpoint(checkpoint, trainer.state())
@@ -67,7 +69,8 @@ def run_steps(
 class MetricsLog:
     """The table metrics.csv: one row for every few steps, their means, and the samples a second.
 
-    `columns` are the metrics of the trainer's objective, `sample` the name of what a batch holds.
+    `columns` are the metrics of the trainer's objective, `sample` the name of what a batch holds. The `board`, if
+    there is one, gets the same numbers.
     """
 
     path: Path
@@ -75,6 +78,7 @@ class MetricsLog:
     columns: tuple[str, ...]
     sample: str
     batch_size: int
+    board: Board | None = None
     results: list[StepResult] = field(default_factory=list)
     started: float = 0.0
 
@@ -84,9 +88,11 @@ class MetricsLog:
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.reader(file) if row and row[0].isdecimal() and int(row[0]) <= step]
-        header = ["step", "loss", *self.columns, "learning_rate", f"{self.sample}s_per_second"]
+        header = ["step", "loss", *self.columns, "learning_rate", self._rate_name]
         with write_atomically(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([header, *rows])
+        if self.board:
+            self.board.begin(step)
         self.started = time.monotonic()
 
     def add(self, result: StepResult) -> None:
@@ -99,8 +105,24 @@ class MetricsLog:
         rate = len(results) * self.batch_size / (now - self.started)
         means = {name: fmean(result.metrics[name] for result in results) for name in self.columns}
         means = {"loss": fmean(result.loss for result in results), **means}
+        row = {**means, "learning_rate": results[-1].learning_rate, self._rate_name: rate}
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            numbers = [*means.values(), results[-1].learning_rate, rate]
-            csv.writer(file).writerow([step, *(f"{number:.6g}" for number in numbers)])
+            csv.writer(file).writerow([step, *(f"{number:.6g}" for number in row.values())])
+        if self.board:
+            self.board.add(step, row)
         self.results, self.started = [], now
         return {name: f"{value:.3f}" for name, value in means.items()}
+
+    def add_judged(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Show the numbers of data held out, which log.jsonl has, on the board."""
+        if self.board:
+            self.board.add(step, {f"held_out_{name}": number for name, number in numbers.items()})
+
+    def close(self) -> None:
+        """Close the board."""
+        if self.board:
+            self.board.close()
+
+    @property
+    def _rate_name(self) -> str:
+        return f"{self.sample}s_per_second"

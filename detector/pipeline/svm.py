@@ -79,7 +79,7 @@ class SvmSource:
         self.scale = feature_scale(features.field("features"), FEATURE_NORM)
 
     def positives(self, classes: range) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (P, 1024) of the objects of `classes` (counted from 0), and their labels in 1..len(classes)."""
+        """Features (P, F) of the objects of `classes` (counted from 0), and their labels in 1..len(classes)."""
         dataset = self.regions.regions.dataset
         rows: list[Int64] = []
         labels: list[Int64] = []

@@ -1,7 +1,7 @@
 """The whole job, each stage skipped where it is done with the same inputs.
 
-propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> propose, features, detect and evaluate
-on the test split.
+propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> propose, seen, context_rows, context on
+held-out data -> propose, features, seen, detect and evaluate on the test split.
 """
 
 import re
@@ -11,15 +11,29 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.config import ENSEMBLE, Config, detection_methods, reported_method
+from detector.config import CONTEXT, ENSEMBLE, Config, detection_methods, reported_method
 from detector.data.classes import write_classes
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
 from detector.errors import DataError
 from detector.evaluation.metrics import decimal, summary_text
+from detector.inference.models import ModelFiles, check_weights, lowest_score
 from detector.networks.device import choose_device
+from detector.pipeline.board import check_tensorboard
 from detector.pipeline.boxes import run_boxes
+from detector.pipeline.context import (
+    FromContext,
+    SplitScores,
+    check_apart,
+    check_image_network,
+    image_network,
+    keep_image_network,
+    run_context,
+    run_context_rows,
+    run_seen,
+    trained_context,
+)
 from detector.pipeline.detect import run_detect
 from detector.pipeline.distributed import Group, alone
 from detector.pipeline.evaluate import Reports, run_evaluate
@@ -29,16 +43,8 @@ from detector.pipeline.inputs import label_inputs
 from detector.pipeline.propose import run_propose
 from detector.pipeline.region_batches import LabelledRegions, run_labels
 from detector.pipeline.regions import TrainingRegions
-from detector.pipeline.run import RunFolder
-from detector.pipeline.scores import (
-    Detector,
-    FromEnsemble,
-    FromFeatures,
-    FromNetwork,
-    ScoreSource,
-    check_classes,
-    check_weights,
-)
+from detector.pipeline.run import RunFolder, file_hash
+from detector.pipeline.scores import FromFeatures, FromImages, ScoreSource, check_classes, file_hashes
 from detector.pipeline.svm import run_svm
 from detector.records import DetectionTable, Report
 
@@ -63,7 +69,12 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     training = open_dataset(config.data, config.data.train)
     validation = open_dataset(config.data, config.finetune.validation) if config.finetune.validation else None
     testing = open_dataset(config.data, config.data.test)
-    # wrong weights are told now, not after hours of proposals
+    held_out = open_dataset(config.data, config.context.splits) if config.context.is_used else None
+    # what is wrong is told now, not after hours of proposals
+    check_tensorboard(config.log)
+    if held_out:
+        check_apart(training, held_out)
+        check_image_network(config)
     make_finetuner(config, len(training.classes), group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(_further_detectors(config)))
     if group.is_first:
@@ -77,6 +88,8 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
         folder = run.member(member)
         run_finetune(folder.stage("finetune"), started, labelled, judged, member, group)
         _train_heads(folder, config, labelled, group)
+    if held_out:
+        _learn_context(run, config, labelled.regions, held_out, group)
     return _run_test(run, config, testing, split_slug(config.data.test), run.path / "report", group)
 
 
@@ -92,13 +105,13 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Gr
     return _run_test(run, config, testing, slug, run.path / f"report_{slug}", group)
 
 
-def trained_detectors(run: RunFolder, config: Config) -> list[Detector]:
+def trained_detectors(run: RunFolder, config: Config) -> list[ModelFiles]:
     """The files of the run's members, then of the ensemble's further runs'; DataError where one is missing."""
     members = [run.member(number) for number in range(config.ensemble.members)]
     return [*(_trained_detector(folder, config) for folder in members), *_further_detectors(config)]
 
 
-def _further_detectors(config: Config) -> list[Detector]:
+def _further_detectors(config: Config) -> list[ModelFiles]:
     """The files of all members of the ensemble's further runs."""
     found = []
     for path in config.ensemble.runs:
@@ -108,8 +121,8 @@ def _further_detectors(config: Config) -> list[Detector]:
     return found
 
 
-def _trained_detector(run: RunFolder, config: Config) -> Detector:
-    detector = Detector(
+def _trained_detector(run: RunFolder, config: Config) -> ModelFiles:
+    detector = ModelFiles(
         run.model_path,
         run.svm_path if config.svm.enabled else None,
         run.boxes_path if config.boxes.enabled else None,
@@ -150,18 +163,38 @@ def _train_heads(run: RunFolder, config: Config, labelled: LabelledRegions[Train
         run_boxes(run.stage("pairs"), run.stage("boxes"), config, regions, used, run.model_path, group)
 
 
+def _learn_context(
+    run: RunFolder, config: Config, trained: TrainingRegions, held_out: Dataset, group: Group
+) -> None:
+    """Learn to rescore what the run would report without context, on images that no model was trained on."""
+    keep_image_network(run, config, group)
+    network, slug = image_network(run, config), split_slug(config.context.splits)
+    proposals = run_propose(run.stage("propose", slug), config, held_out, group)
+    seen = run_seen(run.stage("seen", slug), config, held_out, proposals, network, group)
+    trained_on = None
+    if "classes" in config.context.image:
+        stage = run.stage("seen", split_slug(config.data.train))
+        trained_on = run_seen(stage, config, trained.dataset, trained.proposals, network, group)
+    method = reported_method(config)
+    source = FromImages([files.by(method) for files in trained_detectors(run, config)], config.ensemble)
+    split, by_svm = SplitScores(held_out, proposals, source), method.startswith("svm")
+    rows = run_context_rows(run.stage("context_rows", slug), config, split, by_svm, group)
+    run_context(run.stage("context"), config, trained.dataset, trained_on, split, rows, seen, by_svm, group)
+
+
 def _run_test(run: RunFolder, config: Config, testing: Dataset, slug: str, folder: Path, group: Group) -> Outcome:
     proposals = run_propose(run.stage("propose", slug), config, testing, group)
     detectors = trained_detectors(run, config)
     sources = _sources(run, config, testing, slug, proposals, detectors, group)
     tables: dict[str, DetectionTable] = {}
     for method, source in sources.items():
-        by_svm = reported_method(config) if method == ENSEMBLE else method
-        min_score = config.detect.min_svm_score if by_svm.startswith("svm") else config.detect.min_score
+        by_svm = (reported_method(config) if method == ENSEMBLE else method).startswith("svm")
         stage = run.stage("detect", slug, method)
-        tables[method] = run_detect(stage, config, testing, proposals, source, min_score, group)
+        tables[method] = run_detect(stage, config, testing, proposals, source, lowest_score(config, by_svm), group)
     used = detectors if ENSEMBLE in tables else detectors[:1]
-    hashes = {f"{name} {k}": digest for k, each in enumerate(used) for name, digest in each.hashes().items()}
+    hashes = {f"{name} {k}": digest for k, each in enumerate(used) for name, digest in file_hashes(each).items()}
+    if CONTEXT in tables:
+        hashes["context"] = file_hash(trained_context(run, config))
     reports = run_evaluate(run.stage("evaluate", slug), config, testing, tables, hashes, folder, group)
     return Outcome(testing, reports, folder if reports else stage.folder)
 
@@ -172,19 +205,25 @@ def _sources(
     testing: Dataset,
     slug: str,
     proposals: Store,
-    detectors: list[Detector],
+    detectors: list[ModelFiles],
     group: Group,
 ) -> dict[str, ScoreSource]:
     """The ways to score the test split, by name, the one that the run reports last."""
     first, reported = detectors[0], reported_method(config)
-    sources: dict[str, ScoreSource] = {"softmax": FromNetwork(first)}
-    if first.svm or first.boxes:
+    methods = sorted(detection_methods(config), key=lambda name: name == reported)
+    sources: dict[str, ScoreSource] = {}
+    if (first.svm or first.boxes) and not config.detect.iterations:
         stage = run.stage("features", slug)
         features = run_test_features(stage, config, testing, proposals, first.network, first.boxes, group)
-        methods = sorted(detection_methods(config), key=lambda name: name == reported)
-        sources = {method: FromFeatures(first, features, method) for method in methods}
+        sources.update((method, FromFeatures(first, features, method)) for method in methods)
+    else:
+        sources.update((method, FromImages([first.by(method)])) for method in methods)
     if config.ensemble.is_used:
-        sources[ENSEMBLE] = FromEnsemble([detector.by(reported) for detector in detectors], config.ensemble)
+        sources[ENSEMBLE] = FromImages([detector.by(reported) for detector in detectors], config.ensemble)
+    if config.context.is_used:
+        context, network = trained_context(run, config), image_network(run, config)
+        seen = run_seen(run.stage("seen", slug), config, testing, proposals, network, group)
+        sources[CONTEXT] = FromContext(sources[next(reversed(sources))], context, seen)
     return sources
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from detector.boxes import expand_boxes
 from detector.config import RegionSettings
-from detector.networks.warp import Preprocessing, prepare_image, warp_regions
+from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.records import Float32, Image
 from detector.training.sample import Draw
 
@@ -36,7 +36,7 @@ class Patches(NamedTuple):
 
 @dataclass(frozen=True)
 class RegionBatch:
-    """Crops (B, 3, S, S) f32 preprocessed and labels (B,) i64, on the device."""
+    """Crops (B, 3 K, S, S) f32 preprocessed, K of each region, and labels (B,) i64, on the device."""
 
     step: int
     crops: Tensor
@@ -106,13 +106,13 @@ class ImageCache:
 
 
 def cut_patch(image: Image, box: Float32, region: RegionSettings) -> tuple[Image, Float32]:
-    """The part of `image` that the warp of `box` (4,) reads, and the box in the patch's coordinates.
+    """The part of `image` that the crops of `box` (4,) show, and the box in the patch's coordinates.
 
     Warping the patch equals warping the whole image: where the patch ends inside the image, no sample reaches
     its edge.
     """
     height, width = image.shape[:2]
-    wide = expand_boxes(box[None], region.crop_size / (region.crop_size - 2 * region.padding))[0]
+    wide = expand_boxes(box[None], region.crop_size / (region.crop_size - 2 * max(region.paddings)))[0]
     x1, y1 = np.maximum(np.floor(wide[:2]).astype(int) - 1, 0)
     x2, y2 = np.minimum(np.ceil(wide[2:]).astype(int) + 1, [width, height])
     return image[y1:y2, x1:x2], box - np.array([x1, y1, x1, y1], np.float32)
@@ -128,8 +128,8 @@ def warp_patches(
     crops = []
     for box, (height, width), flat in zip(boxes, patches.sizes.tolist(), pixels.split(counts), strict=True):
         prepared = prepare_image(flat.view(height, width, 3), preprocessing)
-        crops.append(warp_regions(prepared, box[None], region.crop_size, region.padding))
-    stacked = torch.cat(crops)  # (B, 3, S, S)
+        crops.append(crop_regions(prepared, box[None], region))
+    stacked = torch.cat(crops)  # (B, 3 K, S, S)
     mirror = patches.mirror.to(device)[:, None, None, None]
     stacked = torch.where(mirror, stacked.flip(3), stacked)
     return RegionBatch(

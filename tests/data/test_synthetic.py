@@ -11,7 +11,7 @@ import pytest
 
 from detector.data.classes import read_classes
 from detector.data.synthetic import Split, class_list, image_id, make_dataset, render_image
-from detector.data.synthetic_scenes import MAX_CLASSES, MIN_VISIBLE, Scene, compose
+from detector.data.synthetic_scenes import MAX_CLASSES, MIN_VISIBLE, PlainWorld, Scene, compose
 from detector.data.synthetic_shapes import SHAPES, bend, class_outline, clutter_outline
 from detector.data.synthetic_textures import TEXTURES, texture_tiles
 from detector.errors import ConfigError, DataError
@@ -22,7 +22,7 @@ IMAGES, VAL, CLASSES, SEED, WIDTH = 80, 60, 4, 7, 96.0
 
 def scenes(count: int, classes: int, width: float = WIDTH) -> Iterator[Scene]:
     for index in range(count):
-        yield compose(np.random.default_rng([1, index]), classes, index % classes + 1, width)
+        yield compose(np.random.default_rng([1, index]), PlainWorld(classes), index % classes + 1, width)
 
 
 def write(out: Path, workers: int = 1, seed: int = SEED) -> None:

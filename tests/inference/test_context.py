@@ -1,18 +1,42 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from detector.inference.context import ContextFeatures, classic_context, log_odds, rescore, score_context
-from detector.networks.rescoring import LinearRescoring, same_scores
-from detector.records import Array
+from detector.config import EngineSettings
+from detector.errors import DataError
+from detector.inference.context import (
+    Context,
+    ContextFeatures,
+    ContextScorer,
+    Features,
+    Seen,
+    WholeImages,
+    context_facts,
+    log_odds,
+    rescore,
+)
+from detector.inference.engine import RegionEngine, Regions
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import SvmHead, save_head
+from detector.networks.rescoring import LinearRescoring, save_context
+from detector.networks.warp import IMAGENET
+from detector.networks.weights import save_model
+from detector.records import Array, ClassScores, Float32, Image
+
+NOTHING = Seen(np.empty(0, np.float32), np.empty(0, np.float32))
+CLASSIC = Features("box", ("best",), by_svm=True)
+SETTINGS = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)
 
 
-def random_regions(seed: int, count: int, classes: int) -> tuple[Array, Array]:
-    """Scores (N, C) and boxes (N, C, 4) in an image of 80 x 100 pixels."""
+def random_regions(seed: int, count: int, classes: int) -> ClassScores:
+    """Scores as SVMs give them, in an image of 80 x 100 pixels."""
     random = np.random.default_rng(seed)
     corner = random.uniform(0, 40, (count, classes, 2))
     boxes = np.concatenate([corner, corner + random.uniform(1, 40, (count, classes, 2))], 2)
-    return random.normal(size=(count, classes)).astype(np.float32), boxes.astype(np.float32)
+    return ClassScores(boxes.astype(np.float32), random.normal(size=(count, classes)).astype(np.float32))
 
 
 def random_rescoring(seed: int, classes: int, own: int, image: int) -> LinearRescoring:
@@ -26,8 +50,10 @@ def test_log_odds_of_a_half_of_certainty_and_of_the_impossible() -> None:
 
 
 def test_the_classic_features_of_one_box() -> None:
-    scores, boxes = np.array([[1.5, -2]], np.float32), np.array([[[10, 20, 50, 40], [0, 0, 100, 80]]], np.float32)
-    features = classic_context(scores, boxes, height=80, width=100)
+    scores = ClassScores(
+        np.array([[[10, 20, 50, 40], [0, 0, 100, 80]]], np.float32), np.array([[1.5, -2]], np.float32)
+    )
+    features = CLASSIC.of(scores, NOTHING, height=80, width=100)
     x1, y1, x2, y2 = 0.1, 0.25, 0.5, 0.5
     products = [x1 * x1, x1 * y1, x1 * x2, x1 * y2, y1 * y1, y1 * x2, y1 * y2, x2 * x2, x2 * y2, y2 * y2]
     np.testing.assert_allclose(features.own[0, 0], [1.5, x1, y1, x2, y2, *products], rtol=1e-6)
@@ -36,9 +62,9 @@ def test_the_classic_features_of_one_box() -> None:
 
 
 def test_a_linear_map_of_the_classic_features_can_be_the_area() -> None:
-    scores, boxes = random_regions(0, 6, 2)
-    own = classic_context(scores, boxes, height=80, width=100).own
-    sides = boxes[..., 2:] - boxes[..., :2]
+    scores = random_regions(0, 6, 2)
+    own = CLASSIC.of(scores, NOTHING, height=80, width=100).own
+    sides = scores.boxes[..., 2:] - scores.boxes[..., :2]
     terms = [f"{a}{b}" for i, a in enumerate(["x1", "y1", "x2", "y2"]) for b in ["x1", "y1", "x2", "y2"][i:]]
     weights = np.zeros(15)
     for term, factor in {"x1y1": 1, "x1y2": -1, "y1x2": -1, "x2y2": 1}.items():
@@ -47,35 +73,57 @@ def test_a_linear_map_of_the_classic_features_can_be_the_area() -> None:
 
 
 def test_the_best_score_of_each_class_is_shared_by_all_regions() -> None:
-    scores, boxes = random_regions(1, 7, 3)
-    image = classic_context(scores, boxes, 80, 100).image
-    np.testing.assert_allclose(image, [1 / (1 + np.exp(-2 * max(scores[:, c]))) for c in range(3)], rtol=1e-5)
+    scores = random_regions(1, 7, 3)
+    image = CLASSIC.of(scores, NOTHING, 80, 100).image
+    np.testing.assert_allclose(
+        image, [1 / (1 + np.exp(-2 * max(scores.scores[:, c]))) for c in range(3)], rtol=1e-5
+    )
+
+
+def test_probabilities_come_as_log_odds() -> None:
+    scores = random_regions(1, 4, 2)
+    probs = ClassScores(scores.boxes, 1 / (1 + np.exp(-scores.scores)))
+    found = Features("box", ("best",), by_svm=False).of(probs, NOTHING, 80, 100)
+    np.testing.assert_allclose(found.own, CLASSIC.of(scores, NOTHING, 80, 100).own, atol=1e-5)
 
 
 def test_an_image_without_regions_has_features_and_no_scores() -> None:
-    features = classic_context(np.empty((0, 3), np.float32), np.empty((0, 3, 4), np.float32), 80, 100)
+    nothing = ClassScores(np.empty((0, 3, 4), np.float32), np.empty((0, 3), np.float32))
+    features = CLASSIC.of(nothing, NOTHING, 80, 100)
     assert features.own.shape == (0, 3, 15)
     assert features.image.tolist() == [0, 0, 0]
     assert rescore(random_rescoring(0, 3, 15, 3), features).shape == (0, 3)
 
 
-def test_scores_stay_what_they_are_until_something_is_learned() -> None:
-    scores, boxes = random_regions(2, 5, 3)
-    image = np.array([0.7, 0.2, 0.1], np.float32)
-    np.testing.assert_array_equal(
-        rescore(same_scores([2, 0], 3, 3), score_context(scores, image)), scores[:, [2, 0]]
+def test_what_an_image_tells_comes_in_the_order_asked_for() -> None:
+    seen = Seen(np.array([3, 4], np.float32), np.array([0.5, 0.2], np.float32))
+    classes = LinearRescoring(
+        torch.zeros(3, 0), torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([0.0, 0, 1])
     )
-    classic = classic_context(scores, boxes, 80, 100)
-    np.testing.assert_array_equal(rescore(same_scores([0, 0, 0], 15, 3), classic), scores)
+    features = Features("scores", ("classes", "imagenet", "best", "global"), True, classes)
+    best = np.array([0, -np.inf, 1], np.float32)
+    wanted = [3, 4, 8, 0, np.log(0.25), 0.5, 0, 1 / (1 + np.exp(-2)), 3, 4]
+    np.testing.assert_allclose(features.of_image(best, seen), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("features", [CLASSIC, Features("scores", ("best", "global"), True)])
+def test_scores_stay_what_they_are_until_something_is_learned(features: Features) -> None:
+    scores = random_regions(2, 5, 3)
+    seen = Seen(np.array([0.7, 0.2, 0.1, 5], np.float32), np.empty(0, np.float32))
+    found = features.of(scores, seen, 80, 100)
+    same = features.unchanged(3, len(found.image))
+    np.testing.assert_array_equal(rescore(same, found), scores.scores)
+    probs = Context(features, same).apply(scores, seen, 80, 100)
+    np.testing.assert_allclose(log_odds(probs.scores), scores.scores, atol=1e-4)
+    assert probs.boxes is scores.boxes
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_rescoring_is_the_linear_map_of_the_features_side_by_side(seed: int) -> None:
-    scores, boxes = random_regions(seed, 5, 3)
-    random = np.random.default_rng(seed)
-    joined = score_context(scores, random.random(6).astype(np.float32))
-    classic = classic_context(scores, boxes, 80, 100)
-    for features, size in ((joined, 3), (classic, 15)):
+    scores = random_regions(seed, 5, 3)
+    seen = Seen(np.random.default_rng(seed).random(6).astype(np.float32), np.empty(0, np.float32))
+    joined = Features("scores", ("global",), True).of(scores, seen, 80, 100)
+    for features, size in ((joined, 3), (CLASSIC.of(scores, seen, 80, 100), 15)):
         rescoring = random_rescoring(seed, 3, size, len(features.image))
         weights = np.concatenate([rescoring.own.numpy(), rescoring.image.numpy()], axis=1)
         wanted = [
@@ -88,3 +136,55 @@ def row(features: ContextFeatures, region: int, column: int) -> Array:
     """The features of one region for one class, the image's behind its own."""
     own = features.own[region] if features.own.ndim == 2 else features.own[region, column]
     return np.concatenate([own, features.image])
+
+
+def test_a_rescoring_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "context.safetensors"
+    classes = random_rescoring(1, 2, 0, 6)
+    features = Features("scores", ("best", "classes"), True, classes)
+    save_context(path, {"rescoring": random_rescoring(0, 2, 2, 4), "classes": classes}, **context_facts(features))
+    seen = Seen(np.ones(6, np.float32), np.empty(0, np.float32))
+    scores = random_regions(3, 4, 2)
+    wanted = Context(features, random_rescoring(0, 2, 2, 4)).apply(scores, seen, 80, 100)
+    np.testing.assert_array_equal(Context.load(path).apply(scores, seen, 80, 100).scores, wanted.scores)
+    other = tmp_path / "svm.safetensors"
+    save_head(other, SvmHead(torch.zeros(2, 4), torch.zeros(2)))
+    with pytest.raises(DataError, match="must be a rescoring by context, got another file"):
+        Context.load(other)
+
+
+class Positions:
+    """Scores each region by where it is."""
+
+    def score(self, images: Regions) -> Iterator[ClassScores]:
+        """As an engine does, an image at a time."""
+        for _, boxes in images:
+            yield ClassScores(np.broadcast_to(boxes[:, None], (len(boxes), 2, 4)), boxes[:, :2] / 100)
+
+
+def images() -> list[tuple[Image, Float32]]:
+    random = np.random.default_rng(0)
+    boxes = np.array([[5, 6, 20, 20], [30, 10, 50, 40]], np.float32)
+    return [(random.integers(0, 256, (40, 60, 3), dtype=np.uint8), boxes[:count]) for count in (2, 0, 1)]
+
+
+def test_images_are_seen_whole_and_told_apart(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = RegionClassifier("paper_bn", 5).eval()
+    path = tmp_path / "network.safetensors"
+    save_model(path, network, IMAGENET, region={"crop_size": 32, "padding": 3})
+    whole = WholeImages(path, SETTINGS)
+    region = whole.engine.region
+    assert (region.crop_size, region.padding) == (32, 0)
+    frames = [(image, np.array([[0, 0, 60, 40]], np.float32)) for image, _ in images()]
+    wanted = list(RegionEngine(network, IMAGENET, region, SETTINGS).describe(frames))
+    seen = list(whole.see(images()))
+    for one, two in zip(seen, wanted, strict=True):
+        np.testing.assert_allclose(one.features, two.features[0], atol=1e-5)
+        np.testing.assert_allclose(one.probs, two.probs[0], atol=1e-5)
+    features = Features("scores", ("global",), by_svm=True)
+    context = Context(features, random_rescoring(0, 2, 2, 1024))
+    found = list(ContextScorer(Positions(), whole, context).score(images()))
+    for (_, boxes), scores, one in zip(images(), found, seen, strict=True):
+        plain = next(Positions().score([(images()[0][0], boxes)]))
+        np.testing.assert_allclose(scores.scores, context.apply(plain, one, 40, 60).scores, atol=1e-6)

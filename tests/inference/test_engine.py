@@ -5,18 +5,20 @@ import pytest
 import torch
 
 from detector.config import EngineSettings, RegionSettings
+from detector.errors import ConfigError
 from detector.inference.engine import RegionEngine
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import IMAGENET, prepare_image, warp_regions
+from detector.networks.warp import IMAGENET, crop_regions, prepare_image
 from detector.networks.weights import save_model
 from detector.records import Float32, Image
 
 REGION = RegionSettings(crop_size=32, padding=3)
+TWO_CROPS = RegionSettings(crop_size=32, padding=3, wide_padding=10, fill="image")
 
 
-def make_network() -> RegionClassifier:
+def make_network(crops: int = 1) -> RegionClassifier:
     torch.manual_seed(0)
-    network = RegionClassifier("paper_bn", 4)
+    network = RegionClassifier("paper_bn", 4, crops=crops)
     torch.nn.init.normal_(network.classifier.weight, std=0.3)
     return network
 
@@ -29,26 +31,30 @@ def make_image(seed: int, regions: int) -> tuple[Image, Float32]:
     return image, boxes.astype(np.float32)
 
 
-def one_region_a_pass(network: RegionClassifier, image: Image, boxes: Float32) -> np.ndarray:
-    """The plain way: one crop, one forward pass."""
+def one_region_a_pass(
+    network: RegionClassifier, image: Image, boxes: Float32, region: RegionSettings
+) -> np.ndarray:
+    """The plain way: one region, one forward pass."""
     prepared = prepare_image(torch.from_numpy(image), IMAGENET)
     rows = []
     with torch.inference_mode():
         for box in torch.from_numpy(boxes):
-            rows.append(network.eval()(warp_regions(prepared, box[None], 32, 3)).softmax(1).numpy())
+            rows.append(network.eval()(crop_regions(prepared, box[None], region)).softmax(1).numpy())
     return np.concatenate(rows) if rows else np.empty((0, 4), np.float32)
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
-def test_packing_across_images_changes_no_score(batch_size: int) -> None:
-    network = make_network()
+@pytest.mark.parametrize(
+    ("batch_size", "region"), [(1, REGION), (4, REGION), (7, REGION), (64, REGION), (4, TWO_CROPS)]
+)
+def test_packing_across_images_changes_no_score(batch_size: int, region: RegionSettings) -> None:
+    network = make_network(len(region.paddings))
     images = [make_image(seed, regions) for seed, regions in enumerate([5, 0, 1, 9, 3])]
     settings = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=batch_size)
-    results = list(RegionEngine(network, IMAGENET, REGION, settings).score(images))
+    results = list(RegionEngine(network, IMAGENET, region, settings).score(images))
     assert len(results) == len(images)
     for result, (image, boxes) in zip(results, images, strict=True):
         np.testing.assert_array_equal(result.boxes, boxes)
-        np.testing.assert_allclose(result.probs, one_region_a_pass(network, image, boxes), atol=1e-5)
+        np.testing.assert_allclose(result.probs, one_region_a_pass(network, image, boxes, region), atol=1e-5)
 
 
 def test_an_image_is_given_back_as_soon_as_its_regions_are_scored() -> None:
@@ -119,3 +125,24 @@ def test_an_engine_is_loaded_from_a_file_with_the_regions_it_was_trained_on(tmp_
     assert loaded.crops.region == REGION
     one, two = (next(e.score(images)) for e in (loaded, RegionEngine(network, IMAGENET, REGION, settings)))
     np.testing.assert_array_equal(one.probs, two.probs)
+
+
+@pytest.mark.parametrize(
+    ("crops", "region", "message"),
+    [
+        (2, REGION, r"^region.wide_padding must be above 0 for a network of 2 crops a region, got 0$"),
+        (1, TWO_CROPS, r"^region.wide_padding must be 0 for a network of 1 crops a region, got 10$"),
+    ],
+)
+def test_crops_that_the_network_was_not_made_for_are_refused(
+    crops: int, region: RegionSettings, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RegionEngine(make_network(crops), IMAGENET, region, EngineSettings(device="cpu", backend="torch"))
+
+
+def test_regions_of_two_crops_have_twice_the_features() -> None:
+    settings = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)
+    engine = RegionEngine(make_network(2), IMAGENET, TWO_CROPS, settings)
+    found = list(engine.describe([make_image(0, 3), make_image(1, 0)]))
+    assert [each.features.shape for each in found] == [(3, 2048), (0, 2048)]

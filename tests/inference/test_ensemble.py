@@ -6,7 +6,8 @@ from random_networks import randomise
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
 from detector.inference.engine import RegionEngine
-from detector.inference.ensemble import EnsembleEngine, Model
+from detector.inference.ensemble import Averages, EnsembleEngine, Model, average
+from detector.inference.score import refine
 from detector.networks.ensemble import Member
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.region_heads import BoxHead, SvmHead
@@ -45,6 +46,11 @@ def alone(seed: int, region: RegionSettings = REGION, preprocessing: Preprocessi
     return [found.probs[:, 1:] for found in engine.score(images())]
 
 
+def averages(models: list[Model]) -> list[Averages]:
+    engine = EnsembleEngine(models, SETTINGS)
+    return [average(views, engine.weights) for views in engine.views(images())]
+
+
 def test_members_with_crops_of_their_own_are_averaged_by_weight() -> None:
     models = [
         Model(Member(network(1)), IMAGENET, REGION, weight=2.0),
@@ -52,18 +58,18 @@ def test_members_with_crops_of_their_own_are_averaged_by_weight() -> None:
         Model(Member(network(3)), BVLC, REGION),
         Model(Member(network(4)), IMAGENET, REGION, weight=0.5),
     ]
-    found = list(EnsembleEngine(models, SETTINGS).run(images()))
+    found = averages(models)
     parts = zip(alone(1), alone(2, WIDE), alone(3, preprocessing=BVLC), alone(4), strict=True)
-    for averages, (one, two, three, four) in zip(found, parts, strict=True):
-        np.testing.assert_allclose(averages.scores, (2 * one + two + three + 0.5 * four) / 4.5, atol=1e-5)
-        assert averages.moves is None
+    for mean, (one, two, three, four) in zip(found, parts, strict=True):
+        np.testing.assert_allclose(mean.scores, (2 * one + two + three + 0.5 * four) / 4.5, atol=1e-5)
+        assert mean.moves is None
 
 
 @pytest.mark.parametrize("times", [2, 3, 7])
 def test_a_model_listed_several_times_is_that_model(times: int) -> None:
     model = Model(Member(network(1), boxes=box_head(1)), IMAGENET, REGION)
-    once = list(EnsembleEngine([model], SETTINGS).run(images()))
-    often = list(EnsembleEngine([model] * times, SETTINGS).run(images()))
+    once = averages([model])
+    often = averages([model] * times)
     for one, many in zip(once, often, strict=True):
         np.testing.assert_array_equal(one.scores, many.scores)
         assert one.moves is not None
@@ -74,13 +80,13 @@ def test_a_model_listed_several_times_is_that_model(times: int) -> None:
 def test_moves_are_averaged_over_the_members_that_have_them() -> None:
     with_boxes = [Model(Member(network(k), boxes=box_head(k)), IMAGENET, REGION, weight=k) for k in (1, 3)]
     without = Model(Member(network(2)), IMAGENET, REGION)
-    found = list(EnsembleEngine([with_boxes[0], without, with_boxes[1]], SETTINGS).run(images()))
-    parts = [list(EnsembleEngine([model], SETTINGS).run(images())) for model in with_boxes]
-    for averages, one, three in zip(found, *parts, strict=True):
-        assert averages.moves is not None
-        assert averages.moves.shape == (len(averages.boxes), 2, 4)
-        if len(averages.boxes):
-            np.testing.assert_allclose(averages.moves, (one.moves + 3 * three.moves) / 4, rtol=1e-4, atol=1e-5)
+    found = averages([with_boxes[0], without, with_boxes[1]])
+    parts = [averages([model]) for model in with_boxes]
+    for mean, one, three in zip(found, *parts, strict=True):
+        assert mean.moves is not None
+        assert mean.moves.shape == (len(mean.boxes), 2, 4)
+        if len(mean.boxes):
+            np.testing.assert_allclose(mean.moves, (one.moves + 3 * three.moves) / 4, rtol=1e-4, atol=1e-5)
 
 
 def test_a_mirrored_member_answers_as_the_plain_one_on_mirrored_crops() -> None:
@@ -107,3 +113,12 @@ def test_svms_and_softmaxes_are_not_mixed() -> None:
     models = [Model(Member(network(k), head), IMAGENET, REGION) for k, head in ((1, svm), (2, None))]
     with pytest.raises(DataError, match="all score by SVMs or all by softmax, got some of each"):
         EnsembleEngine(models, SETTINGS)
+
+
+def test_scores_come_at_the_boxes_that_the_averages_move_the_regions_to() -> None:
+    models = [Model(Member(network(k), boxes=box_head(k)), IMAGENET, REGION) for k in (1, 2)]
+    for found, wanted in zip(EnsembleEngine(models, SETTINGS).score(images()), averages(models), strict=True):
+        np.testing.assert_array_equal(found.scores, wanted.scores)
+        assert wanted.moves is not None
+        moved = refine(wanted.boxes, wanted.moves, 40, 60)
+        np.testing.assert_array_equal(found.boxes, moved)

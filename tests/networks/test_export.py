@@ -21,7 +21,7 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weights import preprocessing_of
 
 CLASSES = ["cat", "chat botté", "犬"]
-CASES: list[tuple[Variant, int]] = [("paper", 64), ("paper_bn", 64), ("torchvision", 224)]
+CASES: list[tuple[Variant, int, int]] = [("paper", 64, 1), ("paper_bn", 64, 2), ("torchvision", 224, 1)]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Exported:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    variant, crop_size = request.param
-    network = RegionClassifier(variant, len(CLASSES) + 1).to(memory_format=torch.channels_last)
+    variant, crop_size, crops = request.param
+    network = RegionClassifier(variant, len(CLASSES) + 1, crops=crops).to(memory_format=torch.channels_last)
     randomise(network)
     before = state_hash(network.state_dict())
     path = tmp_path_factory.mktemp("onnx") / "new folder" / "network.onnx"
@@ -56,7 +56,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_file_computes_what_the_network_does(exported: Exported, batch: int) -> None:
-    crops = noise(batch, 3, exported.crop_size, exported.crop_size)
+    crops = noise(batch, 3 * exported.network.crops, exported.crop_size, exported.crop_size)
     with torch.inference_mode():
         wanted = exported.network(crops)
     (found,) = exported.session.run(["logits"], {"crops": crops.numpy()})
@@ -67,7 +67,7 @@ def test_the_file_computes_what_the_network_does(exported: Exported, batch: int)
 def test_the_file_says_what_goes_in_and_out(exported: Exported) -> None:
     (crops,), (logits,) = exported.session.get_inputs(), exported.session.get_outputs()
     assert (crops.name, crops.type) == ("crops", "tensor(float)")
-    assert crops.shape == ["batch", 3, exported.crop_size, exported.crop_size]
+    assert crops.shape == ["batch", 3 * exported.network.crops, exported.crop_size, exported.crop_size]
     assert (logits.name, logits.shape) == ("logits", ["batch", 4])
 
 
@@ -75,7 +75,7 @@ def test_the_metadata_come_back(exported: Exported) -> None:
     facts = json.loads(exported.session.get_modelmeta().custom_metadata_map["detector"])
     variant = exported.network.backbone.variant
     assert (facts["variant"], facts["outputs"], facts["crop_size"]) == (variant, 4, exported.crop_size)
-    assert facts["classes"] == CLASSES
+    assert (facts["crops"], facts["classes"]) == (exported.network.crops, CLASSES)
     assert Preprocessing.from_dict(facts["preprocessing"]) == preprocessing_of(variant)
 
 

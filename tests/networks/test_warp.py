@@ -1,11 +1,13 @@
 import json
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from oracles_warp import warp_one
 
-from detector.networks.warp import BVLC, IMAGENET, Preprocessing, prepare_image, warp_regions
+from detector.config import RegionSettings
+from detector.networks.warp import BVLC, IMAGENET, Preprocessing, crop_regions, prepare_image, warp_regions
 
 PLAIN = Preprocessing("RGB", (0, 0, 0), (1, 1, 1))
 
@@ -38,15 +40,34 @@ def test_what_is_outside_the_image_is_zero_after_the_mean() -> None:
     torch.testing.assert_close(crop[0, :, 112, 112], 255 - torch.tensor(BVLC.mean))
 
 
+def test_what_is_outside_may_be_the_nearest_pixels_of_the_image() -> None:
+    image = picture(20, 20)
+    crop = warp_regions(prepare_image(image, PLAIN), torch.tensor([[0.0, 0.0, 20.0, 20.0]]), 28, 4, "image")
+    wanted = np.pad(image.numpy(), ((4, 4), (4, 4), (0, 0)), mode="edge")
+    np.testing.assert_allclose(crop[0].permute(1, 2, 0).numpy(), wanted, atol=2e-3)
+
+
+def test_a_wide_crop_follows_the_tight_one_in_the_channels() -> None:
+    prepared, boxes = prepare_image(picture(37, 53), BVLC), torch.tensor([[5.0, 4.0, 30.0, 20.0]] * 2)
+    region = RegionSettings(crop_size=32, padding=3, wide_padding=9, fill="image")
+    crops = crop_regions(prepared, boxes, region)
+    assert crops.shape == (2, 6, 32, 32)
+    for channels, padding in ((crops[:, :3], 3), (crops[:, 3:], 9)):
+        assert torch.equal(channels, warp_regions(prepared, boxes, 32, padding, "image"))
+    tight = crop_regions(prepared, boxes, RegionSettings(crop_size=32, padding=3))
+    assert torch.equal(tight, warp_regions(prepared, boxes, 32, 3))
+
+
+@pytest.mark.parametrize("fill", ["mean", "image"])
 @pytest.mark.parametrize("padding", [0, 3])
-def test_the_warp_equals_the_oracle_on_random_boxes(padding: int) -> None:
+def test_the_warp_equals_the_oracle_on_random_boxes(padding: int, fill: Literal["mean", "image"]) -> None:
     image = picture(37, 53)
     random = np.random.default_rng(1)
     corner = random.uniform(0, 30, (12, 2))
     boxes = np.concatenate([corner, corner + random.uniform(0.5, 23, (12, 2))], 1).astype(np.float32)
-    crops = warp_regions(prepare_image(image, PLAIN), torch.from_numpy(boxes), 16, padding)
+    crops = warp_regions(prepare_image(image, PLAIN), torch.from_numpy(boxes), 16, padding, fill)
     for crop, box in zip(crops, boxes, strict=True):
-        wanted = warp_one(image.numpy().astype(float), box.astype(float), 16, padding)
+        wanted = warp_one(image.numpy().astype(float), box.astype(float), 16, padding, fill)
         np.testing.assert_allclose(crop.permute(1, 2, 0).numpy(), wanted, atol=0.05)
 
 

@@ -12,7 +12,7 @@ import torch
 from processes import kill_once_written, metrics_without_times
 
 from detector.boxes import encode_boxes
-from detector.config import Config, load_config
+from detector.config import Config, ContextSettings, load_config
 from detector.data.images import read_image
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
@@ -25,17 +25,20 @@ from detector.pipeline.run import RunFolder
 from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training
 
 ROOT = Path(__file__).parents[2]
-METHODS = ["softmax", "softmax+boxes", "svm", "svm+boxes"]
+METHODS = ["softmax", "softmax+boxes", "svm", "svm+boxes", "context"]
 HEADS = [
     "svm.enabled=true",
     "boxes.enabled=true",
     "boxes.grid=2",
     "svm.retrain_after=50",
     "detect.min_svm_score=-3",
+    "context.splits=[val]",  # the tested images themselves: these tests are not about how good it is
+    "context.image=[best, classes]",
 ]
 FILES = (
     "model/svm.safetensors",
     "model/boxes.safetensors",
+    "model/context.safetensors",
     "stages/features/train/store/features.npy",
     "stages/features/val/store/offsets.npy",
     "stages/pairs/store/cells.npy",
@@ -78,12 +81,13 @@ def test_a_run_reports_every_way_to_score(finished: Finished) -> None:
     text = outcome_text(outcome)
     assert all(f"\n{method} " in text for method in METHODS)
     metrics = json.loads((run.path / "report/metrics.json").read_text())
-    assert metrics["mean_ap"] == methods["svm+boxes"]
+    assert metrics["mean_ap"] == methods["context"]
 
 
 def test_the_reported_method_can_be_chosen(finished: Finished, config: Config) -> None:
     run, _ = finished
-    chosen = config.model_copy(update={"detect": config.detect.model_copy(update={"method": "softmax+boxes"})})
+    detect = config.detect.model_copy(update={"method": "softmax+boxes"})
+    chosen = config.model_copy(update={"detect": detect, "context": ContextSettings()})
     outcome = run_testing(run, chosen, ("val",))
     assert outcome.reports is not None
     assert list(outcome.reports)[-1] == "softmax+boxes"
@@ -162,6 +166,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_very_same_files(
         "stages/svm/stage.json",
         "stages/pairs/stage.json",
         "stages/boxes/parts/0000.safetensors",
+        "stages/context_rows/val/stage.json",
         "stages/detect/val/svm/stage.json",
     ):
         kill_once_written(words, run / watched)

@@ -17,13 +17,14 @@ from detector.config import Config
 from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
+from detector.inference.models import ModelFiles
 from detector.networks.weights import load_model
 from detector.pipeline.detect import run_detect
 from detector.pipeline.distributed import alone
 from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder
-from detector.pipeline.scores import Detector, FromNetwork
+from detector.pipeline.scores import FromImages
 from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint
@@ -54,12 +55,12 @@ def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished)
     assert isinstance(json.loads((run.path / "stages/detect/val/softmax/results.json").read_text()), list)
 
 
-def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished) -> None:
+def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished, tiny_config: Config) -> None:
     run, outcome = finished_run
     network, _, metadata = load_model(run.model_path)
     assert network.classifier.out_features == 3
     assert metadata["classes"] == list(outcome.dataset.classes.names)
-    assert metadata["region"] == {"crop_size": 32, "padding": 2}
+    assert metadata["region"] == tiny_config.region.model_dump()
 
 
 def test_every_step_is_in_the_metrics_once(finished_run: Finished) -> None:
@@ -126,7 +127,7 @@ def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_con
             tiny_config,
             swapped,
             store,
-            FromNetwork(Detector(run.model_path)),
+            FromImages([ModelFiles(run.model_path)]),
             0.0,
             alone(),
         )

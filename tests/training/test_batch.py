@@ -6,13 +6,14 @@ import torch
 
 from detector.config import FinetuneSettings, RegionSettings
 from detector.errors import DataError
-from detector.networks.warp import IMAGENET, prepare_image, warp_regions
+from detector.networks.warp import IMAGENET, crop_regions, prepare_image
 from detector.records import Float32, Image
 from detector.training.batch import ImageCache, PatchSource, cut_patch, warp_patches
 from detector.training.loading import load_batches
 from detector.training.sample import RegionSampler
 
 REGION = RegionSettings(crop_size=32, padding=3)
+WIDE = RegionSettings(crop_size=32, padding=3, wide_padding=9, fill="image")
 CPU = torch.device("cpu")
 
 
@@ -35,34 +36,36 @@ def untouched(image: Image, seed: int) -> Image:
     return image
 
 
-def make_source(distort: object = untouched) -> PatchSource:
+def make_source(distort: object = untouched, region: RegionSettings = REGION) -> PatchSource:
     labels = np.array([1, 0, 0, 2, 0, 0] * 3, np.int16)
     settings = FinetuneSettings(batch_size=10, positives=3)
     sampler = RegionSampler(labels, np.arange(4) * 6, settings, 3, seed=0)
-    return PatchSource(sampler.draw, picture, boxes_of, distort, REGION, cache_bytes=30_000)  # type: ignore[arg-type]
+    return PatchSource(sampler.draw, picture, boxes_of, distort, region, cache_bytes=30_000)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("region", [REGION, WIDE])
 @pytest.mark.parametrize("box", [[5.5, 7.2, 30.1, 20.9], [0, 0, 70, 50], [0, 40, 9, 50], [60.5, 0, 70, 3]])
-def test_a_warped_patch_equals_the_warp_of_the_whole_image(box: list[float]) -> None:
+def test_a_warped_patch_equals_the_warp_of_the_whole_image(box: list[float], region: RegionSettings) -> None:
     image, array = picture(0), np.array(box, np.float32)
-    patch, inside = cut_patch(image, array, REGION)
+    patch, inside = cut_patch(image, array, region)
     assert patch.size <= image.size
     crops = [
-        warp_regions(prepare_image(torch.from_numpy(p.copy()), IMAGENET), torch.from_numpy(b[None]), 32, 3)
+        crop_regions(prepare_image(torch.from_numpy(p.copy()), IMAGENET), torch.from_numpy(b[None]), region)
         for p, b in ((patch, inside), (image, array))
     ]
     torch.testing.assert_close(crops[0], crops[1], rtol=0, atol=1e-3)
 
 
-def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so() -> None:
-    source = make_source()
-    batch = warp_patches(source[4], IMAGENET, REGION, CPU)
+@pytest.mark.parametrize("region", [REGION, WIDE])
+def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so(region: RegionSettings) -> None:
+    source = make_source(region=region)
+    batch = warp_patches(source[4], IMAGENET, region, CPU)
     draw = source.draw(4)
     assert draw.mirror.any()
     assert batch.labels.tolist() == draw.label.tolist()
-    for crop, image, region, mirror in zip(batch.crops, draw.image, draw.region, draw.mirror, strict=True):
-        box = torch.from_numpy(boxes_of(int(image))[region][None])
-        wanted = warp_regions(prepare_image(torch.from_numpy(picture(int(image))), IMAGENET), box, 32, 3)[0]
+    for crop, image, row, mirror in zip(batch.crops, draw.image, draw.region, draw.mirror, strict=True):
+        box = torch.from_numpy(boxes_of(int(image))[row][None])
+        wanted = crop_regions(prepare_image(torch.from_numpy(picture(int(image))), IMAGENET), box, region)[0]
         torch.testing.assert_close(crop, wanted.flip(2) if mirror else wanted, rtol=0, atol=1e-3)
 
 

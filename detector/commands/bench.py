@@ -1,0 +1,64 @@
+"""Measure this machine: the stages of detection, every engine installed, and what others run."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from detector.files import write_text
+from detector.pipeline.bench.result import PARTS, run_bench
+from detector.pipeline.bench.text import bench_json, bench_text
+from detector.pipeline.bench.workload import bench_settings, open_workload
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; write them as table.md and bench.json."""
+    options = _parse(arguments)
+    config = bench_settings(options.weights, options.overrides, options.download)
+    parts = [*(options.only or ("stages", "engines")), *(("peer",) if options.peer else ())]
+    with TemporaryDirectory(prefix="bench-") as scratch:
+        workload = open_workload(config, options.images, options.count, options.regions, Path(scratch))
+        result = run_bench(workload, parts, options.seconds, options.rounds)
+    text = bench_text(result)
+    sys.stdout.write(text)
+    write_text(options.out / "table.md", text)
+    write_text(options.out / "bench.json", bench_json(result))
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description=f"{__doc__} Candidates take turns, each in a process of its own; numbers are medians of the "
+        "rounds. engine.backend, engine.precision and engine.compile, where you set them, narrow the engines.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the published")
+    parser.add_argument("--images", type=Path, help="folder of photographs (default: synthetic scenes)")
+    parser.add_argument("--count", type=_whole, default=4, help="images (%(default)s)")
+    parser.add_argument("--regions", type=_whole, default=0, help="regions of an image (as many as are proposed)")
+    parser.add_argument("--weights", type=Path, help="run folder, weight file, or bvlc, torchvision (random)")
+    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
+    parser.add_argument("--seconds", type=_time, default=1.0, help="of a candidate in each round (%(default)s)")
+    parser.add_argument("--rounds", type=_whole, default=5, help="turns of each candidate (%(default)s)")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated (stages, engines)")
+    parser.add_argument("--peer", action="store_true", help="what others run, too")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the tables (%(default)s)")
+    return parser.parse_intermixed_args(arguments)
+
+
+def _whole(word: str) -> int:
+    if not (word.isascii() and word.isdecimal() and int(word)):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {word}")
+    return int(word)
+
+
+def _time(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {word}")
+    return seconds

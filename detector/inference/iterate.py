@@ -1,0 +1,66 @@
+"""Iterative localisation: the boxes that were found are scored again as regions (arXiv 1505.01749, section 5).
+
+Differs from the paper: a box is scored again for all classes, not only for the one that it was found for.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from torch import Tensor
+
+from detector.inference.engine import ImageScorer, Regions
+from detector.records import ClassScores, Detections, Float32, Image
+
+
+class IteratedScorer:
+    """Scores regions by `scorer`, then `rounds` times the boxes that `choose` made of the last round's scores.
+
+    The answers hold all rounds' boxes, those of the first one first. Images stream: those whose rounds are not
+    over are held, about a batch's worth a round.
+    """
+
+    def __init__(self, scorer: ImageScorer, rounds: int, choose: Callable[[ClassScores], Detections]) -> None:
+        self.scorer = scorer
+        self.rounds = rounds
+        self.choose = choose
+
+    def score(self, images: Regions) -> Iterator[ClassScores]:
+        """As `ImageScorer` says."""
+        for _, rounds in self._run(images, self.rounds):
+            yield ClassScores(
+                np.concatenate([each.boxes for each in rounds]), np.concatenate([each.scores for each in rounds])
+            )
+
+    def _run(self, images: Regions, rounds: int) -> Iterator[tuple[Image | Tensor, list[ClassScores]]]:
+        """The images, each with the scores of the first round and of `rounds` more."""
+        if not rounds:
+            return ((image, [found]) for image, found in _with_images(self.scorer, images))
+        return self._add_round(self._run(images, rounds - 1))
+
+    def _add_round(
+        self, earlier: Iterator[tuple[Image | Tensor, list[ClassScores]]]
+    ) -> Iterator[tuple[Image | Tensor, list[ClassScores]]]:
+        """One more round, on what the last one found."""
+        waiting: deque[list[ClassScores]] = deque()
+
+        def regions() -> Iterator[tuple[Image | Tensor, Float32]]:
+            for image, rounds in earlier:
+                waiting.append(rounds)
+                yield image, np.unique(self.choose(rounds[-1]).boxes, axis=0)
+
+        for image, found in _with_images(self.scorer, regions()):
+            yield image, [*waiting.popleft(), found]
+
+
+def _with_images(scorer: ImageScorer, images: Regions) -> Iterator[tuple[Image | Tensor, ClassScores]]:
+    """The scores with their images."""
+    given: deque[Image | Tensor] = deque()
+
+    def noted() -> Iterator[tuple[Image | Tensor, Float32]]:
+        for image, boxes in images:
+            given.append(image)
+            yield image, boxes
+
+    for found in scorer.score(noted()):
+        yield given.popleft(), found

@@ -1,0 +1,128 @@
+"""The models that score regions: from the files of trained detectors to members of an ensemble."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from detector.config import Config, EnsembleSettings, RegionSettings
+from detector.errors import DataError
+from detector.inference.engine import ImageScorer
+from detector.inference.ensemble import EnsembleEngine, Model
+from detector.inference.iterate import IteratedScorer
+from detector.inference.select import select
+from detector.networks.ensemble import Member
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.region_heads import BoxHead, SvmHead, load_boxes, load_svm
+from detector.networks.warp import Preprocessing
+from detector.networks.weights import load_model
+from detector.records import FIRST_LABEL
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of a trained detector: the network, and the heads on its features where there are any."""
+
+    network: Path
+    svm: Path | None = None
+    boxes: Path | None = None
+
+    def by(self, method: str) -> "ModelFiles":
+        """The part that scores by `method`."""
+        svm = self.svm if method.startswith("svm") else None
+        return ModelFiles(self.network, svm, self.boxes if method.endswith("+boxes") else None)
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to see a region: by model `detector`, with its own context or another, mirrored or not."""
+
+    detector: int
+    is_own: bool
+    mirrored: bool
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A detector's network and heads, and the regions that it was trained on."""
+
+    network: RegionClassifier
+    preprocessing: Preprocessing
+    region: RegionSettings
+    svm: SvmHead | None
+    boxes: BoxHead | None
+
+    def model(self, region: RegionSettings, mirrored: bool, weight: float) -> Model:
+        """The member for a view; box regressors know the regions they were trained on alone."""
+        boxes = self.boxes if region == self.region else None
+        return Model(Member(self.network, self.svm, boxes, mirrored), self.preprocessing, region, weight)
+
+
+def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> list[tuple[View, Model]]:
+    """All views with their models: by detector, of each the paddings, of each plain and then mirrored.
+
+    The views of a detector share its weight. DataError for wrong files, and for weights that are not one a model.
+    """
+    count = len(detectors)
+    check_weights(settings, count)
+    weights = settings.weights or (1.0,) * count
+    sides = (False, True) if settings.mirror else (False,)
+    found: list[tuple[View, Model]] = []
+    for number, (files, weight) in enumerate(zip(detectors, weights, strict=True)):
+        loaded = _load(files)
+        wider = [loaded.region.model_copy(update={"padding": padding}) for padding in settings.paddings]
+        regions = [loaded.region, *(region for region in wider if region != loaded.region)]
+        share = weight / (len(regions) * len(sides))
+        for region in regions:
+            for side in sides:
+                view = View(number, region == loaded.region, side)
+                found.append((view, loaded.model(region, side, share)))
+    return found
+
+
+def open_scorer(models: Sequence[ModelFiles], ensemble: EnsembleSettings, config: Config) -> ImageScorer:
+    """What scores regions by the models, averaged as `ensemble` says, as often as `config.detect` says."""
+    engine = EnsembleEngine([model for _, model in load_models(models, ensemble)], config.engine)
+    settings = config.detect.model_copy(update={"max_per_image": config.detect.iterated, "voting_iou": 0.0})
+    lowest = lowest_score(config, by_svm=models[0].svm is not None)
+    return IteratedScorer(engine, settings.iterations, lambda found: select(found, lowest, settings))
+
+
+def lowest_score(config: Config, by_svm: bool) -> float:
+    """The score under which a box is no detection."""
+    return config.detect.min_svm_score if by_svm else config.detect.min_score
+
+
+def check_weights(settings: EnsembleSettings, models: int) -> None:
+    """Raise DataError unless the weights, where there are any, are one a model."""
+    if len(settings.weights) not in (0, models):
+        raise DataError(f"ensemble.weights must be one a model, {models} of them, got {len(settings.weights)}")
+
+
+def trained_classes(path: Path) -> list[str]:
+    """The names of labels 1..C that a region classifier's file states; DataError where it does not."""
+    network, _, facts = load_model(path)
+    return _named_classes(network, facts.get("classes"), path)
+
+
+def _load(files: ModelFiles) -> _Loaded:
+    network, preprocessing, facts = load_model(files.network)
+    classes = len(_named_classes(network, facts.get("classes"), files.network))
+    svm = load_svm(files.svm) if files.svm else None
+    boxes = load_boxes(files.boxes) if files.boxes else None
+    for head, path in ((svm, files.svm), (boxes, files.boxes)):
+        _check_head(head, classes, path)
+    return _Loaded(network, preprocessing, RegionSettings(**facts["region"]), svm, boxes)
+
+
+def _check_head(head: nn.Module | None, classes: int, path: Path | None) -> None:
+    if isinstance(head, SvmHead | BoxHead) and len(head.weight) != classes:
+        raise DataError(f"head must be of {classes} classes, got {len(head.weight)} ({path})")
+
+
+def _named_classes(network: RegionClassifier, names: object, path: Path) -> list[str]:
+    """The names of the classes that a weight file states for all its outputs but the background."""
+    if not isinstance(names, list) or len(names) + FIRST_LABEL != network.classifier.out_features:
+        raise DataError(f"weights must name the classes of a region classifier of train_det, got others ({path})")
+    return [str(name) for name in names]

@@ -1,0 +1,142 @@
+"""GoogLeNet with 8-bit weights and maps: quantised after training, by the ranges that maps have on real crops.
+
+Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
+(arXiv 1712.05877), sections 2.1 and 3: values are rounded to multiples of a step, weights to -127..127 steps of their
+own for each output channel, maps to 0..255, for what a ReLU leaves is not negative. torch computes with the rounded
+values in floats; a runtime that knows the pattern, as OpenVINO does, computes the convolutions in integers.
+
+In floats stay the first convolution, local response normalisation, whose squares have a range too wide for 255
+steps, and all that follows the last map: the averages, the classifier and the heads.
+
+Differs from the paper: no training with rounding; a range is a map's largest value in a sample of crops, not a
+moving average.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import register_parametrization
+
+from detector.errors import DataError
+from detector.files import write_text
+from detector.networks.googlenet import TABLE_1, Conv
+from detector.networks.region_classifier import Ranges, RegionClassifier
+from detector.networks.safetensors_files import state_hash
+
+MAP_STEPS = 255  # from 0 to the range
+WEIGHT_STEPS = 127  # on either side of 0
+SMALLEST = 1e-6  # range of what is 0 all over
+FIRST = "conv1"  # the convolution that stays in floats
+SUFFIX = ".int8.json"
+
+# parts of the trunk whose input is rounded: all convolutions but the first, in an Inception module three at once
+ROUNDED = (
+    "conv2_reduce",
+    "conv2",
+    *(f"inception.{block}{part}" for block in TABLE_1 for part in ("", ".conv3", ".conv5")),
+)
+
+Hook = Callable[[nn.Module, tuple[Tensor]], Tensor | None]
+
+
+class MapPeaks(nn.Module):
+    """Crops of regions to `peaks` (B, R) f32: the largest value of the input of each of the R parts in `ROUNDED`."""
+
+    def __init__(self, network: RegionClassifier) -> None:
+        super().__init__()
+        self.network = network
+        self.seen: dict[str, Tensor] = {}
+        for name in ROUNDED:
+            network.backbone.get_submodule(name).register_forward_pre_hook(self._note(name))
+
+    def _note(self, name: str) -> Hook:
+        def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
+            self.seen[name] = inputs[0].amax((1, 2, 3))
+
+        return note
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """The peaks; of a region that is seen by several crops the largest of them."""
+        self.network.last_map(crops)
+        peaks = torch.stack([self.seen[name] for name in ROUNDED], 1).float()
+        return {"peaks": peaks.unflatten(0, (-1, self.network.crops)).amax(1)}
+
+
+def ranges_of(peaks: Tensor) -> Ranges:
+    """The range of each rounded map: the largest of its `MapPeaks` (N, R), N > 0."""
+    return dict(zip(ROUNDED, peaks.amax(0).tolist(), strict=True))
+
+
+@torch.inference_mode()
+def measure_ranges(network: RegionClassifier, crops: Tensor) -> Ranges:
+    """The ranges of the maps of `network` on crops (N, 3 K, S, S) of N > 0 regions; it stays as it is."""
+    return ranges_of(MapPeaks(copy.deepcopy(network).eval())(crops)["peaks"])
+
+
+def quantise(network: RegionClassifier, ranges: Ranges) -> None:
+    """Make `network`, in eval mode, round its weights and maps from now on; batch norm goes into the weights."""
+    trunk = network.backbone
+    for name, module in list(trunk.named_modules()):
+        if isinstance(module, Conv):
+            if isinstance(module.norm, nn.BatchNorm2d):
+                module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
+            if name != FIRST:
+                register_parametrization(module.conv, "weight", RoundedWeight(module.conv.weight))
+    for name in ROUNDED:
+        trunk.get_submodule(name).register_forward_pre_hook(_rounding(ranges[name]))
+
+
+class RoundedWeight(nn.Module):
+    """Rounds the weights of a convolution, by a step for each output channel."""
+
+    step: Tensor
+    zero: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("step", weight.detach().abs().amax((1, 2, 3)).clamp(min=SMALLEST) / WEIGHT_STEPS)
+        self.register_buffer("zero", torch.zeros(len(weight), dtype=torch.int32, device=weight.device))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight (out, in, ky, kx), rounded."""
+        steps = WEIGHT_STEPS
+        return torch.fake_quantize_per_channel_affine(weight, self.step, self.zero, 0, -steps, steps)
+
+
+def _rounding(high: float) -> Hook:
+    """What rounds a module's input to multiples of a 255th of `high`, and what is above `high` to it."""
+    step = max(high, SMALLEST) / MAP_STEPS
+
+    def rounded(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        return torch.fake_quantize_per_tensor_affine(inputs[0], step, 0, 0, MAP_STEPS)
+
+    return rounded
+
+
+def save_ranges(weights: Path, network: RegionClassifier) -> Path:
+    """Write the ranges of `network` into the file beside its `weights` that `load_ranges` reads; that path."""
+    path = weights.with_suffix(SUFFIX)
+    facts = {"network": state_hash(network.state_dict()), "ranges": network.ranges}
+    write_text(path, json.dumps(facts, indent=1) + "\n")
+    return path
+
+
+def load_ranges(weights: Path, network: RegionClassifier) -> Ranges | None:
+    """The ranges beside a file of weights; None where there are none, or those of other weights.
+
+    DataError for a file that is not as `save_ranges` writes it.
+    """
+    path = weights.with_suffix(SUFFIX)
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        ranges = {name: float(facts["ranges"][name]) for name in ROUNDED}
+        return ranges if facts["network"] == state_hash(network.state_dict()) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"ranges must be readable JSON with one for each rounded map, got {path} ({error})") from None
