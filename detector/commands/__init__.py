@@ -1,6 +1,7 @@
 """The commands: `detector NAME ...`, or `python tools/NAME.py ...`."""
 
 import argparse
+import ctypes
 import importlib
 import os
 import signal
@@ -50,6 +51,8 @@ NEED_TORCH = (
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The `detector` program: its first word names the command."""
@@ -72,6 +75,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if name in NEED_TORCH:
+            _keep_freed_memory()
             check_torchvision()
         return importlib.import_module(f"detector.commands.{name}").main(arguments)
     except (ConfigError, DataError) as error:
@@ -124,6 +128,19 @@ def check_torchvision() -> None:
             f"torch and torchvision must be a matching pair, got '{reason}'; repair: "
             "pip install --force-reinstall torch torchvision"
         ) from None
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed: a network's large maps are else fetched from the system again, page by page.
+
+    Training on a CPU spends half of its time on that: see benchmarks/freed_memory.md.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

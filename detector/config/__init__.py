@@ -14,7 +14,6 @@ from detector.config.detection import (
     MultiBoxProposals,
     PretrainSettings,
     ProposalSettings,
-    RegionSettings,
     RegionTraining,
     detection_methods,
     final_method,
@@ -24,6 +23,7 @@ from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.multibox import MultiBoxConfig, MultiBoxSettings
+from detector.config.regions import RegionSettings
 from detector.config.shared import EngineSettings, LogSettings, NetworkSettings, TrainingSettings
 
 __all__ = [

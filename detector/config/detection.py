@@ -13,6 +13,7 @@ from detector.config.context import ContextSettings
 from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import BoxSettings, SvmSettings
 from detector.config.loading import Section
+from detector.config.regions import RegionSettings
 from detector.config.shared import EngineSettings, Fraction, LogSettings, Names, NetworkSettings, TrainingSettings
 
 
@@ -105,36 +106,6 @@ class ProposalSettings(Section):
             raise ValueError(f"multibox.weights must be a file for source {self.source}, got none")
         if self.source == "given" and self.given is None:
             raise ValueError("given must be a file for source given, got none")
-        return self
-
-
-class RegionSettings(Section):
-    """How a region becomes the network's input."""
-
-    crop_size: int = Field(224, ge=32, description="pixels [1] Table 1")
-    padding: int = Field(16, ge=0, description="context on each side, pixels of the crop [2] P")
-    wide_padding: int = Field(
-        0,
-        ge=0,
-        description="as padding, of a second crop of each region, whose features join the first's "
-        "(Gidaris and Komodakis, arXiv 1505.01749); 0: no second crop",
-    )
-    fill: Literal["mean", "image"] = Field(
-        "mean", description="what a crop shows outside the image: the mean [2] P, or the image's nearest pixels"
-    )
-
-    @property
-    def paddings(self) -> tuple[int, ...]:
-        """The context of each crop of a region, the tight one first."""
-        return (self.padding, self.wide_padding) if self.wide_padding else (self.padding,)
-
-    @model_validator(mode="after")
-    def _padding_leaves_a_region(self) -> "RegionSettings":
-        for name, padding in (("padding", self.padding), ("wide_padding", self.wide_padding)):
-            if 2 * padding >= self.crop_size:
-                raise ValueError(f"{name} must be under half of crop_size {self.crop_size}, got {padding}")
-        if 0 < self.wide_padding <= self.padding:
-            raise ValueError(f"wide_padding must be 0 or above padding {self.padding}, got {self.wide_padding}")
         return self
 
 
@@ -260,10 +231,34 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _weights_are_of_probabilities(self) -> "Config":
+        if self.ensemble.fit_weights and reported_method(self).startswith("svm"):
+            raise ValueError(
+                f"ensemble.fit_weights must be () for SVMs, whose scores are no probabilities, got "
+                f"{', '.join(self.ensemble.fit_weights)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _context_has_a_network(self) -> "Config":
         wanted = self.context.is_used and "imagenet" in self.context.image
         if wanted and not (self.context.weights or self.network.weights):
             raise ValueError("context.weights must be of a network with 1,000 classes for imagenet, got none")
+        return self
+
+    @model_validator(mode="after")
+    def _images_share_a_batch(self) -> "Config":
+        if self.region.mode == "warp":
+            return self
+        images = self.region.shared_images
+        numbers = {
+            "finetune.batch_size": self.finetune.batch_size,
+            "finetune.positives": self.finetune.positives,
+            "pretrain.batch_size": self.pretrain.batch_size,
+        }
+        for name, number in numbers.items():
+            if number % images:
+                raise ValueError(f"{name} must be a multiple of region.shared_images {images}, got {number}")
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from detector.config.loading import Section
 
@@ -24,6 +24,15 @@ class EnsembleSettings(Section):
     weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="of the models, those of this run first; (): equal"
     )
+    fit_weights: tuple[str, ...] = Field(
+        (), description="splits of data that no model is trained on, on which the weights are learned; (): not"
+    )
+
+    @model_validator(mode="after")
+    def _weights_come_from_one_place(self) -> "EnsembleSettings":
+        if self.weights and self.fit_weights:
+            raise ValueError("weights must be () where fit_weights names splits, got both")
+        return self
 
     @property
     def is_used(self) -> bool:

@@ -61,10 +61,18 @@ class EngineSettings(Section):
     """How the network is run."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where it is fast")
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto",
+        description="auto: bf16 where it is fast; int8: regions by openvino on a CPU, all else (training) as auto",
+    )
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
         "auto", description="of inference; auto: torch, but openvino on a CPU where it is installed"
     )
     batch_size: int = Field(0, ge=0, description="regions a forward pass; 0: chosen for the device")
     compile: bool = Field(False, description="torch.compile the network for inference")
     workers: int = Field(-1, ge=-1, description="decoding, cropping and proposal workers; -1: one a core")
+
+    @property
+    def in_floats(self) -> "EngineSettings":
+        """The same, with floats in place of int8."""
+        return self.model_copy(update={"precision": "auto"}) if self.precision == "int8" else self

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.export import traced_onnx
+from detector.networks.quantized import quantise
 from detector.networks.region_classifier import COLOURS, RegionClassifier
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
@@ -29,6 +31,8 @@ def choose_backend(settings: EngineSettings) -> str:
     """
     device = choose_device(settings.device)
     name = settings.backend
+    if settings.precision == "int8":
+        return _integer_backend(name, device)
     if name == "auto":
         fits = device.type == "cpu" and not settings.compile
         return "openvino" if fits and _is_installed("openvino") else "torch"
@@ -36,14 +40,27 @@ def choose_backend(settings: EngineSettings) -> str:
         return name
     if device.type != "cpu":
         raise ConfigError(f"engine.backend must be torch on {device}, got {name}")
+    _check_installed(name)
+    if name == "onnxruntime" and choose_precision(settings.precision, device) != torch.float32:
+        raise ConfigError(f"engine.precision must be fp32 for onnxruntime, got {settings.precision}")
+    return name
+
+
+def _integer_backend(name: str, device: torch.device) -> str:
+    if device.type != "cpu":
+        raise ConfigError(f"engine.precision must be auto, fp32, bf16 or fp16 on {device}, got int8")
+    if name not in ("auto", "openvino"):
+        raise ConfigError(f"engine.backend must be openvino for engine.precision=int8, got {name}")
+    _check_installed("openvino")
+    return "openvino"
+
+
+def _check_installed(name: str) -> None:
     if not _is_installed(name):
         package = PACKAGES[name]
         raise ConfigError(
             f"engine.backend must be installed, got {name}; repair: pip install 'googlenet-detector[{package}]'"
         )
-    if name == "onnxruntime" and choose_precision(settings.precision, device) != torch.float32:
-        raise ConfigError(f"engine.precision must be fp32 for onnxruntime, got {settings.precision}")
-    return name
 
 
 def _is_installed(name: str) -> bool:
@@ -55,10 +72,13 @@ def make_forward(
 ) -> Forward:
     """`module` as a function of crops (batch_size, channels, S, S), S = crop_size; the module stays as it is.
 
-    Its networks compute in the precision of `settings`, whose backend runs it, heads on them in float32.
+    Its networks compute in the precision of `settings`, whose backend runs it, heads on them in float32. For int8
+    the ranges of their maps must be known; ConfigError where they are not.
     """
     precision = choose_precision(settings.precision, choose_device(settings.device))
     plain = copy.deepcopy(module).eval().requires_grad_(False)
+    if settings.precision == "int8":
+        _quantise(plain)
     shape = (batch_size, channels, crop_size, crop_size)
     match choose_backend(settings):
         case "openvino":
@@ -66,6 +86,18 @@ def make_forward(
         case "onnxruntime":
             return _onnxruntime(plain, shape)
     return _torch(plain, settings, precision)
+
+
+def _quantise(module: nn.Module) -> None:
+    """Make the networks in `module` round what is computed in integers."""
+    for part in list(module.modules()):
+        if isinstance(part, RegionClassifier):
+            if part.ranges is None:
+                raise ConfigError(
+                    "engine.precision must be auto, fp32, bf16 or fp16 for a network whose maps were not measured,"
+                    " got int8; repair: test_det RUN engine.precision=int8 measures those of a run"
+                )
+            quantise(part, part.ranges)
 
 
 def _torch(module: nn.Module, settings: EngineSettings, precision: torch.dtype) -> Forward:
@@ -98,7 +130,7 @@ def _names(module: nn.Module, crops: Tensor) -> list[str]:
 
 
 def _openvino(module: nn.Module, precision: torch.dtype, shape: tuple[int, ...]) -> Forward:
-    openvino: Any = importlib.import_module("openvino")
+    openvino = _import_openvino()
     crops = torch.zeros(shape)
     names = _names(module, crops)
     with warnings.catch_warnings():
@@ -113,6 +145,13 @@ def _openvino(module: nn.Module, precision: torch.dtype, shape: tuple[int, ...])
         return {name: torch.from_numpy(array.copy()) for name, array in zip(names, found, strict=True)}
 
     return run
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without its telemetry, which its models' conversion would send to Google Analytics unasked."""
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # as if it were not installed, which OpenVINO allows
+    return importlib.import_module("openvino")
 
 
 def _onnxruntime(module: nn.Module, shape: tuple[int, ...]) -> Forward:

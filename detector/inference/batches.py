@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from detector.config import EngineSettings
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import COLOURS
+from detector.records import Float32, Image
+
+Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class BatchRunner:
         self, module: nn.Module, crop_size: int, settings: EngineSettings, channels: int = COLOURS
     ) -> None:
         self.device = choose_device(settings.device)
-        self.batch_size = choose_batch_size(settings.batch_size, self.device, crop_size)
+        side = isqrt(channels * crop_size**2 // COLOURS)  # of a square image of as many numbers
+        self.batch_size = choose_batch_size(settings.batch_size, self.device, side)
         self.crop_size = crop_size
         self.channels = channels
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)

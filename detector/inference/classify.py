@@ -28,7 +28,8 @@ class ImageClassifier:
         self.outputs = network.classifier.out_features
         self.preprocessing = preprocessing
         self.crop_size = crop_size
-        self.runner = BatchRunner(Probabilities(network), crop_size, settings)
+        # images are few beside regions, and only of a detector's network the maps are measured
+        self.runner = BatchRunner(Probabilities(network), crop_size, settings.in_floats)
 
     def classify(self, images: Iterable[Image], crops: Sequence[int] = (1,)) -> Iterator[Float32]:
         """Probabilities (len(crops), C) f32 of each image (H, W, 3) uint8 RGB, averaged over 1, 10 or 144 crops.

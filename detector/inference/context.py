@@ -64,10 +64,17 @@ class Features:
 
     def of(self, scores: ClassScores, seen: Seen, height: int, width: int) -> ContextFeatures:
         """The features of an image of that size and of its regions."""
-        raised = scores.scores if self.by_svm else log_odds(scores.scores)
-        best = raised.max(axis=0, initial=-np.inf)
-        own = raised if self.region == "scores" else box_features(raised, scores.boxes, height, width)
-        return ContextFeatures(own, self.of_image(best, seen))
+        best = self.raised(scores.scores).max(axis=0, initial=-np.inf)
+        return ContextFeatures(self.of_regions(scores, height, width), self.of_image(best, seen))
+
+    def of_regions(self, scores: ClassScores, height: int, width: int) -> Float32:
+        """The features of regions, (N, D), or (N, C, D) where each class has its own."""
+        raised = self.raised(scores.scores)
+        return raised if self.region == "scores" else box_features(raised, scores.boxes, height, width)
+
+    def raised(self, scores: Float32) -> Float32:
+        """Scores of any shape on a scale without ends: log-odds, or an SVM's as they are."""
+        return scores if self.by_svm else log_odds(scores)
 
     def of_image(self, best: Float32, seen: Seen) -> Float32:
         """The features (K,) of an image whose classes' best scores are (C,)."""
@@ -119,7 +126,7 @@ class WholeImages:
     def __init__(self, path: Path, settings: EngineSettings) -> None:
         network, preprocessing, facts = load_model(path)
         region = RegionSettings(**facts.get("region", {})).model_copy(update={"padding": 0})
-        few = settings.model_copy(update={"batch_size": IMAGES_AHEAD})
+        few = settings.in_floats.model_copy(update={"batch_size": IMAGES_AHEAD})
         self.engine = CropEngine(Probabilities(network), preprocessing, region, few)
 
     def see(self, images: Regions) -> Iterator[Seen]:

@@ -1,7 +1,7 @@
 """The region engine: warped regions of many images, packed into batches of one size, one forward pass a batch."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
-from detector.inference.batches import BatchRunner, Job
+from detector.inference.batches import BatchRunner, Job, Regions
+from detector.inference.shared import SharedEngine
 from detector.networks.region_classifier import COLOURS, RegionClassifier
 from detector.networks.region_heads import Probabilities
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.networks.weights import load_model
 from detector.records import Array, ClassScores, Float32, Image, RegionFeatures, RegionScores
-
-Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 
 
 class ImageScorer(Protocol):
@@ -38,7 +37,6 @@ class CropEngine:
     def __init__(
         self, module: nn.Module, preprocessing: Preprocessing, region: RegionSettings, settings: EngineSettings
     ) -> None:
-        _check_crops(module, region)
         self.region = region
         self.preprocessing = preprocessing
         self.runner = BatchRunner(module, region.crop_size, settings, COLOURS * len(region.paddings))
@@ -69,8 +67,24 @@ class CropEngine:
         return Job(len(boxes), cut)
 
 
+def make_engine(
+    module: nn.Module,
+    preprocessing: Preprocessing,
+    region: RegionSettings,
+    settings: EngineSettings,
+    mirrored: bool = False,
+) -> CropEngine | SharedEngine:
+    """The engine that `region.mode` asks for; `mirrored` says that the module mirrors the crops.
+
+    ConfigError where a network of the module takes another number of crops than `region` makes.
+    """
+    _check_crops(module, region)
+    if region.mode == "warp":
+        return CropEngine(module, preprocessing, region, settings)
+    return SharedEngine(module, preprocessing, region, settings, mirrored)
+
+
 def _check_crops(module: nn.Module, region: RegionSettings) -> None:
-    """Raise ConfigError where a network of `module` takes another number of crops than `region` makes."""
     made = len(region.paddings)
     for part in module.modules():
         if isinstance(part, RegionClassifier) and part.crops != made:
@@ -93,7 +107,7 @@ class RegionEngine:
     ) -> None:
         self.outputs = network.classifier.out_features
         self.width = network.width
-        self.crops = CropEngine(Probabilities(network), preprocessing, region, settings)
+        self.crops = make_engine(Probabilities(network), preprocessing, region, settings)
 
     @staticmethod
     def load(

@@ -4,7 +4,7 @@ Each image goes to the device once, and regions are warped once for all models t
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
-from detector.inference.engine import CropEngine, Regions
+from detector.inference.engine import CropEngine, Regions, make_engine
 from detector.inference.score import refine, unrefined
+from detector.inference.shared import SharedEngine
 from detector.networks.ensemble import Ensemble, Member
 from detector.networks.warp import Preprocessing
 from detector.records import Array, ClassScores, Float32, Float64, Image, Int64
@@ -62,13 +63,8 @@ class EnsembleEngine:
         self.weights = np.array([model.weight for model in models], np.float64)
         self.moving = np.array([k for k, model in enumerate(models) if model.member.boxes is not None], np.int64)
         self.classes = models[0].member.network.classifier.out_features - 1
-        self.groups: dict[tuple[Preprocessing, RegionSettings], list[int]] = {}
-        for k, model in enumerate(models):
-            self.groups.setdefault((model.preprocessing, model.region), []).append(k)
-        self.engines = [
-            CropEngine(Ensemble([models[k].member for k in group]), *crops, settings)
-            for crops, group in self.groups.items()
-        ]
+        self.groups = _groups(models)
+        self.engines = [_engine([models[k] for k in group], settings) for group in self.groups]
 
     def score(self, images: Regions) -> Iterator[ClassScores]:
         """The scores and boxes by the weighted averages, for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs."""
@@ -97,12 +93,29 @@ class EnsembleEngine:
         scores = np.empty((len(boxes), len(self.weights), self.classes), np.float32)
         moves = np.empty((len(boxes), len(self.moving), self.classes, 4), np.float32)
         if len(boxes):
-            for group, answers in zip(self.groups.values(), found, strict=True):
+            for group, answers in zip(self.groups, found, strict=True):
                 scores[:, group] = answers["scores"]
                 rows = np.flatnonzero(np.isin(self.moving, group))
                 if len(rows):
                     moves[:, rows] = answers["moves"]
         return Views(boxes, scores, moves, self.moving)
+
+
+def _groups(models: Sequence[Model]) -> list[list[int]]:
+    """Which models can be given the same: crops of a kind, or one network's maps, mirrored or not."""
+    groups: dict[Hashable, list[int]] = {}
+    for k, model in enumerate(models):
+        network = model.member.network
+        maps = (id(network), model.member.mirrored) if model.region.mode == "shared" else None
+        groups.setdefault((model.preprocessing, model.region, maps), []).append(k)
+    return list(groups.values())
+
+
+def _engine(models: Sequence[Model], settings: EngineSettings) -> CropEngine | SharedEngine:
+    """The engine of a group."""
+    first = models[0]
+    members = Ensemble([model.member for model in models])
+    return make_engine(members, first.preprocessing, first.region, settings, first.member.mirrored)
 
 
 def average(views: Views, weights: Float64) -> Averages:

@@ -24,8 +24,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The number format called `name`; "auto" is bf16 where the hardware computes it natively, else fp32."""
-    if name != "auto":
+    """The number format called `name`; "auto" is bf16 where the hardware computes it natively, else fp32.
+
+    Of "int8" it is that of what is not computed in integers, as for "auto".
+    """
+    if name in PRECISIONS:
         return PRECISIONS[name]
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)

@@ -190,6 +190,13 @@ class GoogLeNet(nn.Module):
                 break
         return found
 
+    def resume(self, x: Tensor, name: str) -> Tensor:
+        """The feature map of 5b (B, 1024, h', w') from the map called `name` (B, CHANNELS[name], h, w)."""
+        names = list(CHANNELS)
+        for step in names[names.index(name) + 1 :]:
+            x = self._recomputed_step(step, x) if self._is_checkpointing() else self._step(step, x)
+        return x
+
     def freeze(self, stages: int) -> Self:
         """Keep the first `stages` of STAGES, 0 to 5, as they are: no gradients, batch statistics not updated."""
         self.frozen_stages = stages

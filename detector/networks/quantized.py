@@ -1,9 +1,9 @@
 """GoogLeNet with 8-bit weights and maps: quantised after training, by the ranges that maps have on real crops.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
-(arXiv 1712.05877), sections 2.1 and 3: values are rounded to multiples of a step, weights to -127..127 steps of their
-own for each output channel, maps to 0..255, for what a ReLU leaves is not negative. torch computes with the rounded
-values in floats; a runtime that knows the pattern, as OpenVINO does, computes the convolutions in integers.
+(arXiv 1712.05877), sections 2.1 and 3: values are rounded to multiples of a step, weights to -127..127 steps, of
+their own for each output channel, maps to 0..255, for what a ReLU leaves is not negative. torch computes with the
+rounded values in floats; a runtime that knows the pattern, as OpenVINO does, computes convolutions in integers.
 
 In floats stay the first convolution, local response normalisation, whose squares have a range too wide for 255
 steps, and all that follows the last map: the averages, the classifier and the heads.
@@ -41,29 +41,26 @@ ROUNDED = (
     *(f"inception.{block}{part}" for block in TABLE_1 for part in ("", ".conv3", ".conv5")),
 )
 
-Hook = Callable[[nn.Module, tuple[Tensor]], Tensor | None]
+Hook = Callable[[nn.Module, tuple[Tensor]], Tensor | None]  # before a module runs: its input, changed or not
 
 
 class MapPeaks(nn.Module):
-    """Crops of regions to `peaks` (B, R) f32: the largest value of the input of each of the R parts in `ROUNDED`."""
+    """Crops of regions to `peaks` (B, R) f32, the largest values of the inputs of the R parts in `ROUNDED`."""
 
     def __init__(self, network: RegionClassifier) -> None:
         super().__init__()
         self.network = network
-        self.seen: dict[str, Tensor] = {}
-        for name in ROUNDED:
-            network.backbone.get_submodule(name).register_forward_pre_hook(self._note(name))
-
-    def _note(self, name: str) -> Hook:
-        def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
-            self.seen[name] = inputs[0].amax((1, 2, 3))
-
-        return note
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """The peaks; of a region that is seen by several crops the largest of them."""
+        seen: dict[str, Tensor] = {}
+        trunk = self.network.backbone
+        # for this pass alone: hooks would not be copied with the module
+        hooks = [trunk.get_submodule(name).register_forward_pre_hook(_noting(seen, name)) for name in ROUNDED]
         self.network.last_map(crops)
-        peaks = torch.stack([self.seen[name] for name in ROUNDED], 1).float()
+        for hook in hooks:
+            hook.remove()
+        peaks = torch.stack([seen[name] for name in ROUNDED], 1).float()
         return {"peaks": peaks.unflatten(0, (-1, self.network.crops)).amax(1)}
 
 
@@ -91,6 +88,11 @@ def quantise(network: RegionClassifier, ranges: Ranges) -> None:
         trunk.get_submodule(name).register_forward_pre_hook(_rounding(ranges[name]))
 
 
+def round_map(x: Tensor, high: float) -> Tensor:
+    """x rounded to multiples of a 255th of `high`, what is below 0 to 0, and what is above `high` to it."""
+    return torch.fake_quantize_per_tensor_affine(x, max(high, SMALLEST) / MAP_STEPS, 0, 0, MAP_STEPS)
+
+
 class RoundedWeight(nn.Module):
     """Rounds the weights of a convolution, by a step for each output channel."""
 
@@ -108,19 +110,28 @@ class RoundedWeight(nn.Module):
         return torch.fake_quantize_per_channel_affine(weight, self.step, self.zero, 0, -steps, steps)
 
 
+def _noting(seen: dict[str, Tensor], name: str) -> Hook:
+    """What keeps the largest values (B,) of a module's input under `name`."""
+
+    def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        seen[name] = inputs[0].amax((1, 2, 3))
+
+    return note
+
+
 def _rounding(high: float) -> Hook:
-    """What rounds a module's input to multiples of a 255th of `high`, and what is above `high` to it."""
-    step = max(high, SMALLEST) / MAP_STEPS
+    """What rounds a module's input."""
+    return lambda module, inputs: round_map(inputs[0], high)
 
-    def rounded(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-        return torch.fake_quantize_per_tensor_affine(inputs[0], step, 0, 0, MAP_STEPS)
 
-    return rounded
+def ranges_path(weights: Path) -> Path:
+    """The file of ranges beside a file of weights."""
+    return weights.with_suffix(SUFFIX)
 
 
 def save_ranges(weights: Path, network: RegionClassifier) -> Path:
-    """Write the ranges of `network` into the file beside its `weights` that `load_ranges` reads; that path."""
-    path = weights.with_suffix(SUFFIX)
+    """Write the ranges of `network` beside the file of its weights, where `load_ranges` reads them; their path."""
+    path = ranges_path(weights)
     facts = {"network": state_hash(network.state_dict()), "ranges": network.ranges}
     write_text(path, json.dumps(facts, indent=1) + "\n")
     return path
@@ -131,7 +142,7 @@ def load_ranges(weights: Path, network: RegionClassifier) -> Ranges | None:
 
     DataError for a file that is not as `save_ranges` writes it.
     """
-    path = weights.with_suffix(SUFFIX)
+    path = ranges_path(weights)
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         ranges = {name: float(facts["ranges"][name]) for name in ROUNDED}
@@ -139,4 +150,6 @@ def load_ranges(weights: Path, network: RegionClassifier) -> Ranges | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"ranges must be readable JSON with one for each rounded map, got {path} ({error})") from None
+        raise DataError(
+            f"ranges must be readable JSON with one for each rounded map, got {path} ({error})"
+        ) from None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detector.networks.googlenet import FEATURES, GoogLeNet, Variant
 
 COLOURS = 3  # channels of a crop
+SHARED_MAP = "4e"  # the map that regions of an image may share: behind it a crop has 7 x 7 cells
 
 Ranges = Mapping[str, float]  # of maps, by their names in `quantized`
 
@@ -19,8 +20,8 @@ Ranges = Mapping[str, float]  # of maps, by their names in `quantized`
 class RegionClassifier(nn.Module):
     """Crops (B, 3 K, S, S), preprocessed, to logits (B, outputs); for detection outputs = C + 1, 0 is background.
 
-    K = `crops` is how many crops of each region there are; their channels come one crop after another. `ranges`, once
-    they are measured, are what it can be quantised by.
+    K = `crops` is how many crops of each region there are; their channels come one crop after another. `ranges`,
+    once they are measured, are what it can be quantised by.
     """
 
     ranges: Ranges | None = None
@@ -48,11 +49,17 @@ class RegionClassifier(nn.Module):
         return self.pool(self.last_map(crops))
 
     def last_map(self, crops: Tensor) -> Tensor:
-        """The maps (B, 1024 K, h, w) of inception 5b of crops (B, 3 K, S, S), joined in the order of the crops."""
+        """The maps (B, 1024 K, h, w) of inception 5b of crops (B, 3 K, S, S), joined in the order of the crops.
+
+        In place of crops it takes what the trunk made of them, the maps (B, 832 K, s, s) of inception 4e.
+        """
         if self.crops == 1:
-            return self.backbone(crops)
-        maps = self.backbone(crops.unflatten(1, (self.crops, COLOURS)).flatten(0, 1))  # (B K, 1024, h, w)
+            return self._finish(crops)
+        maps = self._finish(crops.unflatten(1, (self.crops, -1)).flatten(0, 1))  # (B K, 1024, h, w)
         return maps.unflatten(0, (-1, self.crops)).flatten(1, 2)
+
+    def _finish(self, x: Tensor) -> Tensor:
+        return self.backbone(x) if x.shape[1] == COLOURS else self.backbone.resume(x, SHARED_MAP)
 
     def pool(self, last_map: Tensor) -> Tensor:
         """Features (B, 1024 K), the averages of the map (B, 1024 K, h, w) of inception 5b."""

@@ -1,141 +1,148 @@
-"""What each part of an ensemble is worth: every model scores every region once, and the averages are evaluated."""
+"""What each part of an ensemble and of its context is worth, and what it costs.
+
+Every model scores every region once in every view; averages, rescorings and box voting are made of that.
+"""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
-from detector.config import Config, DetectSettings, reported_method
+from detector.config import Config, reported_method
 from detector.data.dataset import Dataset
-from detector.data.journal import Entry, Fields
 from detector.data.readers import open_dataset
-from detector.data.stores import Store, read_proposals
-from detector.evaluation.metrics import decimal
+from detector.data.stores import Store
 from detector.evaluation.protocols import evaluate
 from detector.files import write_text
-from detector.inference.ensemble import EnsembleEngine, Model, Views, average, class_scores
-from detector.inference.models import View, load_models
+from detector.inference.context import Context, Seen
+from detector.inference.ensemble import EnsembleEngine
+from detector.inference.models import ModelFiles, load_models, lowest_score
 from detector.inference.select import keep_best_of_each_class, select
+from detector.pipeline.ablation_table import Row, Way, ablation_text, ablation_ways, make_rows
+from detector.pipeline.context import (
+    Examples,
+    context_rows,
+    image_network,
+    learn_rescoring,
+    read_seen,
+    run_seen,
+    trained_context,
+)
 from detector.pipeline.distributed import Group
-from detector.pipeline.inputs import detect_inputs
 from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import ProposedRegions, load_regions
-from detector.pipeline.run import RunFolder, Stage
-from detector.pipeline.scores import FromImages, check_classes
-from detector.pipeline.stored import Make, run_stored_stage
+from detector.pipeline.run import RunFolder
+from detector.pipeline.scores import check_classes
 from detector.pipeline.train import split_slug, trained_detectors
-from detector.records import Bool, Detections, Float64, Int64, table_of_detections
+from detector.pipeline.views import StoredViews, run_views
+from detector.pipeline.weights import fitted_ensemble
+from detector.records import Detections, Float64, table_of_detections
 
 VOTING_IOU = 0.5  # arXiv 1505.01749
-
-Models = Sequence[tuple[View, Model]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: mean AP (of several choices of models the mean and its standard error), and its cost.
-
-    `passes` are the forward passes of a region, one a model and view.
-    """
-
-    name: str
-    mean_ap: float
-    standard_error: float | None
-    change: float
-    passes: int
+TIMED_REGIONS = 600  # about so many regions are scored to take the time of a row
+TIMED_ROUNDS = 3
 
 
-def run_ablation(run: RunFolder, config: Config, splits: Sequence[str], group: Group) -> list[Row]:
-    """Evaluate one model, its views, ensembles of more and more models, and box voting on the images of `splits`.
+def run_ablation(
+    run: RunFolder, config: Config, splits: Sequence[str], group: Group, timed_regions: int = TIMED_REGIONS
+) -> list[Row]:
+    """Evaluate one model, its views, more and more models, context and box voting on the images of `splits`.
 
     The table goes to `ablation_SPLIT/` in the run folder.
     """
     dataset = open_dataset(config.data, splits)
-    slug = split_slug(splits)
-    proposals = run_propose(run.stage("propose", slug), config, dataset, group)
-    detectors = [detector.by(reported_method(config)) for detector in trained_detectors(run, config)]
-    for detector in detectors:
-        check_classes(dataset, detector.network)
-    source = FromImages(detectors, config.ensemble)
-    models = load_models(detectors, config.ensemble)
-    store = _run_views(run.stage("views", slug), config, dataset, proposals, source.inputs(), models, group)
-    judge = _Judge(config, dataset, proposals, store, models)
-    rows = list(_rows(judge, [view for view, _ in models], len(detectors), config.detect))
+    detectors = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
+    for files in detectors:
+        check_classes(dataset, files.network)
+    config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
+    views = _score(run, config, dataset, splits, detectors, group)
+    rescored = _Rescored(run, config, views, splits, detectors, group) if config.context.is_used else None
+    judge = _Judge(config, views, rescored)
+    ways = list(ablation_ways(views.views, rescored is not None))
+    results = {way.name: judge.mean_aps(way) for way in tqdm(ways, "evaluate", unit="row", leave=False)}
+    seconds = time_ways(config, dataset, views.proposals, detectors, ways, timed_regions)
+    rows = make_rows(ways, results, seconds)
     if group.is_first:
-        folder = run.path / f"ablation_{slug}"
+        folder = run.path / f"ablation_{split_slug(splits)}"
         write_text(folder / "ablation.json", json.dumps([asdict(row) for row in rows], indent=1) + "\n")
         write_text(folder / "ablation.md", ablation_text(rows))
     return rows
 
 
-def ablation_text(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| | mean AP | change | forward passes a region |", "|---|---:|---:|---:|"]
-    for row in rows:
-        error = "" if row.standard_error is None else f" ± {row.standard_error:.4f}"
-        lines.append(f"| {row.name} | {decimal(row.mean_ap)}{error} | {row.change:+.4f} | {row.passes} |")
-    return "\n".join(lines) + "\n"
-
-
-def _run_views(
-    stage: Stage,
+def _score(
+    run: RunFolder,
     config: Config,
     dataset: Dataset,
-    proposals: Store,
-    source_inputs: dict[str, Any],
-    models: Models,
+    splits: Sequence[str],
+    detectors: list[ModelFiles],
     group: Group,
-) -> Store:
-    """What every model says of every region in each of its views."""
-    classes = len(dataset.classes)
-    fields: Fields = {
-        "scores": (np.dtype(np.float32), (len(models), classes)),
-        "moves": (np.dtype(np.float16), (len(_moving(models)), classes, 4)),
-    }
-
-    def prepare() -> Make:
-        engine = EnsembleEngine([model for _, model in models], config.engine)
-        boxes = ProposedRegions(proposals).boxes
-        workers = group.workers(config.engine.workers)
-
-        def make(positions: range) -> Iterator[Entry]:
-            for found in engine.views(load_regions(config, dataset, boxes, positions, workers)):
-                yield {"scores": found.scores, "moves": found.moves.astype(np.float16)}
-
-        return make
-
-    def facts(found: Store) -> dict[str, Any]:
-        return {"images": len(found), "regions": int(found.offsets[-1]), "views": len(models)}
-
-    inputs = detect_inputs(config, dataset, source_inputs)
-    return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
+) -> StoredViews:
+    slug = split_slug(splits)
+    proposals = run_propose(run.stage("propose", slug), config, dataset, group)
+    return run_views(run.stage("views", slug), config, dataset, proposals, detectors, group)
 
 
-def _moving(models: Models) -> Int64:
-    """The views (M,) that have box regressors."""
-    return np.array([k for k, (_, model) in enumerate(models) if model.member.boxes is not None], np.int64)
+class _Rescored:
+    """Rescorings of averages of views, each learned on the run's held-out data."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        config: Config,
+        tested: StoredViews,
+        splits: Sequence[str],
+        detectors: list[ModelFiles],
+        group: Group,
+    ) -> None:
+        network = image_network(run, config)
+        dataset = open_dataset(config.data, config.context.splits)
+        self.held_out = _score(run, config, dataset, config.context.splits, detectors, group)
+        slug = split_slug(config.context.splits)
+        seen_held_out = run_seen(run.stage("seen", slug), config, dataset, self.held_out.proposals, network, group)
+        self.seen = run_seen(
+            run.stage("seen", split_slug(splits)), config, tested.dataset, tested.proposals, network, group
+        )
+        features = Context.load(trained_context(run, config)).features
+        self.learn_from = partial(
+            learn_rescoring, config, features, dataset, seen=seen_held_out, device=str(group.device)
+        )
+        self.rows = partial(context_rows, features=features, config=config)
+
+    def learn(self, weights: Float64) -> Context:
+        """The rescoring of the average with these weights (K,)."""
+        sizes = self.held_out.dataset.sizes.tolist()
+        entries = [
+            self.rows(self.held_out.scores(position, weights), height=height, width=width)
+            for position, (height, width) in enumerate(sizes)
+        ]
+        return self.learn_from(examples=Examples.of_entries(entries))
+
+    def seen_of(self, position: int) -> Seen:
+        """What was seen of a tested image."""
+        return read_seen(self.seen, position)
 
 
 class _Judge:
     """Mean APs of averages over chosen views."""
 
-    def __init__(self, config: Config, dataset: Dataset, proposals: Store, store: Store, models: Models) -> None:
+    def __init__(self, config: Config, views: StoredViews, rescored: _Rescored | None) -> None:
         self.config = config
-        self.dataset = dataset
-        self.proposals = proposals
-        self.store = store
-        self.moving = _moving(models)
-        self.weights = np.array([model.weight for _, model in models], np.float64)
+        self.views = views
+        self.rescored = rescored
 
-    def mean_ap(self, chosen: Bool, settings: DetectSettings) -> float:
-        """The mean AP of the average of the views in the mask `chosen` (K,)."""
-        weights = np.where(chosen, self.weights, 0.0)
-        found = [self._detect(position, weights, settings) for position in range(len(self.dataset))]
+    def mean_aps(self, way: Way) -> list[float]:
+        """The mean AP of each choice of views."""
+        return [self._mean_ap(np.where(chosen, self.views.weights, 0.0), way) for chosen in way.choices]
+
+    def _mean_ap(self, weights: Float64, way: Way) -> float:
+        dataset, settings = self.views.dataset, self.config.detect
+        context = self.rescored.learn(weights) if self.rescored and way.in_context else None
+        found = [self._detect(position, weights, context, way.votes) for position in range(len(dataset))]
         table = keep_best_of_each_class(table_of_detections(found), settings.max_per_class)
-        dataset = self.dataset
         report = evaluate(
             self.config.evaluate.protocol,
             dataset.objects,
@@ -146,41 +153,56 @@ class _Judge:
         )
         return report.mean_ap
 
-    def _detect(self, position: int, weights: Float64, settings: DetectSettings) -> Detections:
-        boxes = np.array(read_proposals(self.proposals, position).boxes)
-        stored = self.store.read(position)
-        views = Views(boxes, stored["scores"], stored["moves"].astype(np.float32), self.moving)
-        scores = class_scores(average(views, weights), *self.dataset.sizes[position].tolist())
-        is_svm = reported_method(self.config).startswith("svm")
-        return select(scores, settings.min_svm_score if is_svm else settings.min_score, settings)
+    def _detect(self, position: int, weights: Float64, context: Context | None, votes: bool) -> Detections:
+        scores = self.views.scores(position, weights)
+        by_svm = reported_method(self.config).startswith("svm") and context is None
+        if context and self.rescored:
+            height, width = self.views.dataset.sizes[position].tolist()
+            scores = context.apply(scores, self.rescored.seen_of(position), height, width)
+        settings = self.config.detect
+        if votes:
+            settings = settings.model_copy(update={"voting_iou": VOTING_IOU})
+        return select(scores, lowest_score(self.config, by_svm), settings)
 
 
-def _rows(judge: _Judge, views: Sequence[View], models: int, settings: DetectSettings) -> Iterator[Row]:
-    number = np.array([view.detector for view in views])
-    plain = np.array([view.is_own and not view.mirrored for view in views])
-    sides = np.array([view.is_own for view in views])
-    everything = np.ones(len(views), np.bool_)
-    single = _mean_row("one model", judge, [plain & (number == k) for k in range(models)], settings, None)
-    yield single
-    if (sides != plain).any():
-        choices = [sides & (number == k) for k in range(models)]
-        yield _mean_row("one model, mirrored too", judge, choices, settings, single)
-    if (sides != everything).any():
-        yield _mean_row("one model, all views", judge, [number == k for k in range(models)], settings, single)
-    for count in range(2, models + 1):
-        yield _mean_row(f"{count} models", judge, [plain & (number < count)], settings, single)
-    if (plain != everything).any() and models > 1:
-        yield _mean_row(f"{models} models, all views", judge, [everything], settings, single)
-    voting = settings.model_copy(update={"voting_iou": VOTING_IOU})
-    yield _mean_row("one model, box voting", judge, [plain & (number == k) for k in range(models)], voting, single)
-    if len(views) > 1:
-        yield _mean_row("everything, box voting", judge, [everything], voting, single)
+def time_ways(
+    config: Config,
+    dataset: Dataset,
+    proposals: Store,
+    detectors: list[ModelFiles],
+    ways: Sequence[Way],
+    timed_regions: int,
+) -> dict[int, tuple[float, int]]:
+    """By the number of forward passes the least seconds that some images took, and how many regions they have.
+
+    Decoding and warping count. The numbers take turns, so that what else the machine does falls on all alike.
+    """
+    counts = np.cumsum(np.diff(proposals.offsets))
+    images = range(int(np.searchsorted(counts, min(timed_regions, counts[-1]))) + 1)
+    chosen = {int(way.choices[0].sum()): way.choices[0] for way in ways}
+    models = [model for _, model in load_models(detectors, config.ensemble)]
+    runs: dict[int, Callable[[], int]] = {}
+    for passes, mask in chosen.items():
+        engine = EnsembleEngine([model for model, used in zip(models, mask, strict=True) if used], config.engine)
+        runs[passes] = _timed_run(config, dataset, proposals, engine, images)
+    best: dict[int, tuple[float, int]] = {}
+    for _ in tqdm(range(TIMED_ROUNDS), "time", unit="round", leave=False):
+        for passes, score in runs.items():
+            started = time.perf_counter()
+            regions = score()
+            took = time.perf_counter() - started
+            best[passes] = min(best.get(passes, (took, regions)), (took, regions))
+    return best
 
 
-def _mean_row(
-    name: str, judge: _Judge, choices: Sequence[Bool], settings: DetectSettings, single: Row | None
-) -> Row:
-    found = [judge.mean_ap(chosen, settings) for chosen in tqdm(choices, desc=name, leave=False)]
-    mean = float(np.mean(found))
-    error = float(np.std(found, ddof=1) / len(found) ** 0.5) if len(found) > 1 else None
-    return Row(name, mean, error, mean - (single.mean_ap if single else mean), int(choices[0].sum()))
+def _timed_run(
+    config: Config, dataset: Dataset, proposals: Store, engine: EnsembleEngine, images: range
+) -> Callable[[], int]:
+    """What scores some images and says how many regions they have."""
+    boxes = ProposedRegions(proposals).boxes
+
+    def score() -> int:
+        found = engine.score(load_regions(config, dataset, boxes, images, workers=1))
+        return sum(len(each.scores) for each in found)
+
+    return score

@@ -15,7 +15,7 @@ from detector.config import FEATURE_NORM, Config
 from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
-from detector.inference.engine import CropEngine
+from detector.inference.engine import make_engine
 from detector.networks.googlenet import FEATURES
 from detector.networks.region_heads import BoxHead, Cells, save_head
 from detector.networks.weights import load_model
@@ -90,7 +90,7 @@ def _run_pairs(
 
     def prepare() -> Make:
         network, preprocessing, _ = load_model(model_path)
-        engine = CropEngine(Cells(network, config.boxes.grid), preprocessing, config.region, config.engine)
+        engine = make_engine(Cells(network, config.boxes.grid), preprocessing, config.region, config.engine)
         workers = group.workers(config.engine.workers)
 
         def load(position: int) -> tuple[Image, Entry]:

@@ -10,7 +10,7 @@ from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
-from detector.inference.engine import CropEngine
+from detector.inference.engine import make_engine
 from detector.networks.region_heads import FeaturesAndMoves, load_boxes
 from detector.networks.weights import load_model
 from detector.pipeline.distributed import Group
@@ -95,7 +95,7 @@ def _run(
 
     def prepare() -> Make:
         module = FeaturesAndMoves(network, load_boxes(boxes_path) if boxes_path else None)
-        engine = CropEngine(module, preprocessing, config.region, config.engine)
+        engine = make_engine(module, preprocessing, config.region, config.engine)
         workers = group.workers(config.engine.workers)
 
         def make(positions: range) -> Iterator[Entry]:

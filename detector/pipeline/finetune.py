@@ -12,18 +12,18 @@ from detector.config import Config, RegionTraining, dump_config
 from detector.data.dataset import Dataset
 from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.shared import SharedClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_pretrained, preprocessing_of, save_model
 from detector.pipeline.best import Best
 from detector.pipeline.board import make_board
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import finetune_inputs, label_inputs, pretrain_inputs
-from detector.pipeline.region_batches import BatchMaker, LabelledRegions, run_labels
+from detector.pipeline.region_batches import BatchMaker, LabelledBatch, LabelledRegions, run_labels
 from detector.pipeline.regions import ObjectRegions, TrainingRegions
 from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.steps import MetricsLog
 from detector.pipeline.training_stage import check_shares, run_training_stage
-from detector.training.batch import RegionBatch
 from detector.training.loop import Trainer, parameter_groups
 from detector.training.objectives import Loss, ObjectObjective, RegionObjective
 from detector.training.schedule import Schedule
@@ -31,8 +31,8 @@ from detector.training.schedule import Schedule
 MEMBER_SEED = 1_000_003  # apart from the seeds that people choose
 STEP_FACTOR = 0.1  # of the learning rate every `step_size` steps
 
-RegionTrainer = Trainer[RegionClassifier, RegionBatch]
-Objective = Callable[[nn.Module, RegionBatch], Loss]
+RegionTrainer = Trainer[RegionClassifier, LabelledBatch]
+Objective = Callable[[nn.Module, LabelledBatch], Loss]
 
 
 def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Config:
@@ -145,9 +145,10 @@ def make_trainer(
     config: Config, settings: RegionTraining, outputs: int, objective: Objective, group: Group, seed: int
 ) -> tuple[RegionTrainer, Preprocessing]:
     """A trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
+    if config.region.mode == "shared":
+        check_shares("region.shared_images", config.region.shared_images, group)
     torch.manual_seed(config.seed)
-    crops = len(config.region.paddings)
-    network = RegionClassifier(config.network.variant, outputs, config.network.dropout, crops)
+    network = _make_network(config, outputs)
     preprocessing = preprocessing_of(config.network.variant)
     if config.network.weights:
         preprocessing = load_pretrained(network, config.network.weights)
@@ -168,6 +169,14 @@ def make_trainer(
     return trainer, preprocessing
 
 
+def _make_network(config: Config, outputs: int) -> RegionClassifier:
+    """The network as `region.mode` trains it."""
+    variant, dropout = config.network.variant, config.network.dropout
+    if config.region.mode == "shared":
+        return SharedClassifier(variant, outputs, dropout, config.region, config.network.weights is not None)
+    return RegionClassifier(variant, outputs, dropout, len(config.region.paddings))
+
+
 def _best(stage: Stage, makes: BatchMaker, validation: LabelledRegions) -> Best | None:
     """What keeps the best weights by the metric that is asked for, if one is."""
     settings = makes.config.finetune
@@ -184,7 +193,7 @@ def _best(stage: Stage, makes: BatchMaker, validation: LabelledRegions) -> Best 
     return Best(settings.best, settings.validate_every, stage.folder / "best.pt", stage.run, measure)
 
 
-def _judge(network: nn.Module, batch: RegionBatch) -> tuple[float, float]:
+def _judge(network: nn.Module, batch: LabelledBatch) -> tuple[float, float]:
     """The loss and the share of right answers."""
     logits: Tensor = network(batch.crops).float()
     right = (logits.argmax(1) == batch.labels).float()

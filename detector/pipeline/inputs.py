@@ -115,15 +115,19 @@ def feature_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[st
     }
 
 
-def detect_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> dict[str, Any]:
-    """Inputs of the detections by scores that depend on `scores`."""
+def score_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of the scores of a data set's regions, which depend on `scores`."""
     return {
         "proposals": proposal_inputs(config, dataset),
         "region": _region(config.region),
         "engine": engine_name(config.engine),
         "scores": scores,
-        "detect": config.detect.model_dump(exclude={"method"}),
     }
+
+
+def detect_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of the detections by scores that depend on `scores`."""
+    return {**score_inputs(config, dataset, scores), "detect": config.detect.model_dump(exclude={"method"})}
 
 
 def evaluate_inputs(
@@ -185,7 +189,8 @@ def precision_name(engine: EngineSettings) -> str:
 
 def engine_name(engine: EngineSettings) -> str:
     """What regions are scored by: backends agree within a tolerance, not to the bit."""
-    return f"{choose_backend(engine)} {precision_name(engine)}"
+    name = "int8" if engine.precision == "int8" else precision_name(engine)
+    return f"{choose_backend(engine)} {name}"
 
 
 def _hash_arrays(*arrays: np.ndarray[Any, Any]) -> str:

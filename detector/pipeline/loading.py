@@ -14,6 +14,7 @@ from detector.networks.safetensors_files import read_tensors
 from detector.pipeline.context import image_network, trained_context
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import trained_detectors
+from detector.pipeline.weights import fitted_ensemble
 
 
 def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
@@ -40,6 +41,7 @@ def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
     config = run_config(run, overrides)
     method = reported_method(config)
     models = [files.by(method) for files in trained_detectors(run, config)]
+    config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
     if not config.context.is_used:
         return ObjectDetector.load(models, config)
     return ObjectDetector.load(models, config, trained_context(run, config), image_network(run, config))

@@ -22,7 +22,9 @@ from detector.records import Array, Float32
 from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, warp_patches
 from detector.training.loading import load_batches
 from detector.training.sample import Draw, RegionSampler
+from detector.training.shared import ImageSampler, ImageSource, SharedBatch, place_images
 
+LabelledBatch = RegionBatch | SharedBatch
 FIELDS: Fields = {"labels": (np.dtype(np.int16), ())}
 
 
@@ -76,28 +78,24 @@ class BatchMaker:
 
     def batches(
         self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
-    ) -> Iterator[RegionBatch]:
+    ) -> Iterator[LabelledBatch]:
         """The batches of steps first..last - 1: the part of each that is process `rank`'s of `world`."""
         if first >= last:
             return iter(())
-        labels = labelled.labels
+        labels, region = labelled.labels, self.config.region
         sampler = RegionSampler(labels.field("labels"), labels.offsets, self.settings, self.positives, self.seed)
         distort = PhotometricAugment(self.settings.photometric)
         distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
-        source = PatchSource(
-            partial(_draw_share, sampler, rank, world),
-            partial(read_image_at, labelled.regions.dataset, self.config.data.exif),
-            labelled.regions.boxes,
-            distort,
-            self.config.region,
-            CACHE_BYTES // max(self.workers, 1),
-        )
-        patches = load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")
-        warp = partial(
-            warp_patches, preprocessing=self.preprocessing, region=self.config.region, device=self.device
-        )
-        return map(warp, patches)
+        read = partial(read_image_at, labelled.regions.dataset, self.config.data.exif)
+        boxes, cache = labelled.regions.boxes, CACHE_BYTES // max(self.workers, 1)
+        load = partial(load_batches, first=first, last=last, workers=self.workers, pin=self.device.type != "cpu")
+        finish = {"preprocessing": self.preprocessing, "region": region, "device": self.device}
+        if region.mode == "shared":
+            draw = partial(_draw_share, ImageSampler(sampler, region.shared_images), rank, world)
+            return map(partial(place_images, **finish), load(ImageSource(draw, read, boxes, distort, cache)))
+        draw = partial(_draw_share, sampler, rank, world)
+        return map(partial(warp_patches, **finish), load(PatchSource(draw, read, boxes, distort, region, cache)))
 
 
-def _draw_share(sampler: RegionSampler, rank: int, world: int, step: int) -> Draw:
+def _draw_share(sampler: RegionSampler | ImageSampler, rank: int, world: int, step: int) -> Draw:
     return sampler.draw(step).share(rank, world)

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "model" / "boxes.safetensors"
 
     @property
+    def weights_path(self) -> Path:
+        """The learned weights of an ensemble's models."""
+        return self.path / "model" / "ensemble.json"
+
+    @property
     def context_path(self) -> Path:
         """The rescoring by context."""
         return self.path / "model" / "context.safetensors"

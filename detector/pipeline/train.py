@@ -1,7 +1,7 @@
 """The whole job, each stage skipped where it is done with the same inputs.
 
-propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> propose, seen, context_rows, context on
-held-out data -> propose, features, seen, detect and evaluate on the test split.
+propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> on held-out data propose, labels,
+weight_rows, weights, seen, context_rows, context -> on the test split propose, features, seen, detect, evaluate.
 """
 
 import re
@@ -18,10 +18,12 @@ from detector.data.readers import open_dataset
 from detector.data.stores import Store
 from detector.errors import DataError
 from detector.evaluation.metrics import decimal, summary_text
+from detector.inference.backends import choose_backend
 from detector.inference.models import ModelFiles, check_weights, lowest_score
 from detector.networks.device import choose_device
 from detector.pipeline.board import check_tensorboard
 from detector.pipeline.boxes import run_boxes
+from detector.pipeline.calibrate import calibrate_members, run_calibrate
 from detector.pipeline.context import (
     FromContext,
     SplitScores,
@@ -46,6 +48,7 @@ from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder, file_hash
 from detector.pipeline.scores import FromFeatures, FromImages, ScoreSource, check_classes, file_hashes
 from detector.pipeline.svm import run_svm
+from detector.pipeline.weights import fitted_ensemble, run_weights
 from detector.records import DetectionTable, Report
 
 
@@ -69,11 +72,15 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     training = open_dataset(config.data, config.data.train)
     validation = open_dataset(config.data, config.finetune.validation) if config.finetune.validation else None
     testing = open_dataset(config.data, config.data.test)
+    weighed = open_dataset(config.data, config.ensemble.fit_weights) if config.ensemble.fit_weights else None
     held_out = open_dataset(config.data, config.context.splits) if config.context.is_used else None
     # what is wrong is told now, not after hours of proposals
+    choose_backend(config.engine)
     check_tensorboard(config.log)
+    if weighed:
+        check_apart("ensemble.fit_weights", training, weighed)
     if held_out:
-        check_apart(training, held_out)
+        check_apart("context.splits", training, held_out)
         check_image_network(config)
     make_finetuner(config, len(training.classes), group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(_further_detectors(config)))
@@ -87,7 +94,13 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     for member in range(config.ensemble.members):
         folder = run.member(member)
         run_finetune(folder.stage("finetune"), started, labelled, judged, member, group)
+        run_calibrate(folder, config, group, training)
         _train_heads(folder, config, labelled, group)
+    if weighed:
+        splits = config.ensemble.fit_weights
+        models = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
+        rows = run.stage("weight_rows", split_slug(splits))
+        run_weights(rows, run.stage("weights"), config, models, _label(run, config, weighed, splits, group), group)
     if held_out:
         _learn_context(run, config, labelled.regions, held_out, group)
     return _run_test(run, config, testing, split_slug(config.data.test), run.path / "report", group)
@@ -99,8 +112,10 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Gr
     group = group or alone(choose_device(config.engine.device))  # a wrong one is told now
     testing = open_dataset(config.data, splits)
     check_classes(testing, detector.network)
+    choose_backend(config.engine)
     if group.is_first:
         run.log_notes(testing.notes)
+    calibrate_members(run, config, group)
     slug = split_slug(splits)
     return _run_test(run, config, testing, slug, run.path / f"report_{slug}", group)
 
@@ -176,7 +191,8 @@ def _learn_context(
         stage = run.stage("seen", split_slug(config.data.train))
         trained_on = run_seen(stage, config, trained.dataset, trained.proposals, network, group)
     method = reported_method(config)
-    source = FromImages([files.by(method) for files in trained_detectors(run, config)], config.ensemble)
+    models = [files.by(method) for files in trained_detectors(run, config)]
+    source = FromImages(models, fitted_ensemble(run, config.ensemble))
     split, by_svm = SplitScores(held_out, proposals, source), method.startswith("svm")
     rows = run_context_rows(run.stage("context_rows", slug), config, split, by_svm, group)
     run_context(run.stage("context"), config, trained.dataset, trained_on, split, rows, seen, by_svm, group)
@@ -219,7 +235,8 @@ def _sources(
     else:
         sources.update((method, FromImages([first.by(method)])) for method in methods)
     if config.ensemble.is_used:
-        sources[ENSEMBLE] = FromImages([detector.by(reported) for detector in detectors], config.ensemble)
+        models = [detector.by(reported) for detector in detectors]
+        sources[ENSEMBLE] = FromImages(models, fitted_ensemble(run, config.ensemble))
     if config.context.is_used:
         context, network = trained_context(run, config), image_network(run, config)
         seen = run_seen(run.stage("seen", slug), config, testing, proposals, network, group)

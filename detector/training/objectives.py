@@ -9,6 +9,7 @@ from torch.nn import functional
 from detector.records import BACKGROUND, FIRST_LABEL
 from detector.training.batch import RegionBatch
 from detector.training.images import ImageBatch
+from detector.training.shared import SharedBatch
 
 Loss = tuple[Tensor, dict[str, Tensor]]  # the loss, and numbers to log
 
@@ -19,7 +20,7 @@ class RegionObjective:
 
     label_smoothing: float = 0.0
 
-    def __call__(self, network: nn.Module, batch: RegionBatch) -> Loss:
+    def __call__(self, network: nn.Module, batch: RegionBatch | SharedBatch) -> Loss:
         """The loss, and the shares of object and of background regions that were right."""
         logits = network(batch.crops).float()
         loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
@@ -57,7 +58,7 @@ class ObjectObjective:
 
     label_smoothing: float = 0.0
 
-    def __call__(self, network: nn.Module, batch: RegionBatch) -> Loss:
+    def __call__(self, network: nn.Module, batch: RegionBatch | SharedBatch) -> Loss:
         """The loss of a network with C outputs, and the share of right answers."""
         logits = network(batch.crops).float()
         column = batch.labels - FIRST_LABEL

@@ -63,20 +63,24 @@ class RegionSampler:
         """The batch of `step`, positives first."""
         random = np.random.default_rng([self.seed, step])
         count = self.settings.batch_size
-        positives = self._draw_positives(random)
-        rows = np.concatenate([positives, self._draw_background(random, count - len(positives))])
-        image = np.searchsorted(self.offsets, rows, "right") - 1
+        objects = self.draw_objects(random, self.count)
+        rows = np.concatenate([objects, self.draw_background(random, count - len(objects))])
         mirror = random.random(count) < 0.5 if self.settings.mirror else np.zeros(count, np.bool_)
         seeds = np.random.default_rng([self.seed, step, 1]).integers(0, 2**31, count)
-        return Draw(image, rows - self.offsets[image], self.labels[rows].astype(np.int64), mirror, seeds)
+        return self.at(rows, mirror, seeds)
 
-    def _draw_positives(self, random: np.random.Generator) -> Int64:
+    def at(self, rows: Int64, mirror: Bool, seed: Int64) -> Draw:
+        """The regions at rows (B,) of the data set, mirrored and distorted as given."""
+        image = np.searchsorted(self.offsets, rows, "right") - 1
+        return Draw(image, rows - self.offsets[image], self.labels[rows].astype(np.int64), mirror, seed)
+
+    def draw_objects(self, random: np.random.Generator, count: int) -> Int64:
         """Rows of positives, (count,): the class first, then one of its regions."""
-        classes = random.choice(len(self.chances), self.count, p=self.chances)
+        classes = random.choice(len(self.chances), count, p=self.chances)
         starts = np.cumsum(self.per_class) - self.per_class
         return self.positives[starts[classes] + random.integers(0, self.per_class[classes])]
 
-    def _draw_background(self, random: np.random.Generator, count: int) -> Int64:
+    def draw_background(self, random: np.random.Generator, count: int) -> Int64:
         """`count` background rows: draws over all rows, of which the wrong ones are thrown back."""
         kept = np.empty(0, np.int64)
         while len(kept) < count:

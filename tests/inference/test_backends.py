@@ -1,4 +1,8 @@
+import copy
 import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,8 +13,9 @@ from random_networks import randomise
 from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.inference import backends
-from detector.inference.backends import choose_backend, make_forward
+from detector.inference.backends import Forward, choose_backend, make_forward
 from detector.networks.googlenet import Variant
+from detector.networks.quantized import measure_ranges, quantise
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.region_heads import BoxHead, FeaturesAndMoves, Probabilities
 
@@ -61,6 +66,13 @@ def test_the_backend_is_chosen_for_the_device(monkeypatch: pytest.MonkeyPatch) -
     [
         ({"backend": "openvino"}, r"got openvino; repair: pip install 'googlenet-detector\[openvino\]'"),
         ({"backend": "openvino", "device": "meta"}, "engine.backend must be torch on meta, got openvino"),
+        ({"precision": "int8", "backend": "auto"}, "got openvino; repair: pip install"),
+        ({"precision": "int8", "device": "meta"}, "precision must be auto, fp32, bf16 or fp16 on meta, got int8"),
+        ({"precision": "int8"}, "engine.backend must be openvino for engine.precision=int8, got torch"),
+        (
+            {"precision": "int8", "backend": "onnxruntime"},
+            "must be openvino for engine.precision=int8, got onnxrun",
+        ),
     ],
 )
 def test_a_backend_that_cannot_be_used_is_one_line(
@@ -86,3 +98,76 @@ def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
         wanted = make_forward(module, settings(), 2, 64)(crops)
         found = make_forward(module, settings(backend="openvino"), 2, 64)(crops)
     torch.testing.assert_close(found["moves"], wanted["moves"], rtol=1e-3, atol=1e-3)
+
+
+def test_int8_takes_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_is_installed", lambda name: True)
+    assert choose_backend(settings(backend="auto", precision="int8", compile=True)) == "openvino"
+
+
+INT8 = {"backend": "openvino", "precision": "int8"}
+
+
+@dataclass(frozen=True)
+class Integers:
+    """A network whose maps were measured on `crops`, and two int8 engines of it, as OpenVINO compiled them."""
+
+    network: RegionClassifier
+    crops: torch.Tensor
+    forwards: list[Forward]
+    compiled: list[Any]
+
+
+@pytest.fixture(scope="module")
+def integers() -> Iterator[Integers]:
+    openvino = pytest.importorskip("openvino")
+    network = make_network("paper")
+    crops = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    network.ranges = measure_ranges(network, crops)
+    compiled: list[Any] = []
+    compile_model = openvino.Core.compile_model
+
+    def kept(*arguments: Any) -> Any:
+        compiled.append(compile_model(*arguments))
+        return compiled[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino.Core, "compile_model", kept)
+        forwards = [make_forward(Probabilities(network), settings(**INT8), 4, 64) for _ in range(2)]
+    yield Integers(network, crops, forwards, compiled)
+
+
+def test_integers_give_what_torch_gives_with_rounded_values(integers: Integers) -> None:
+    network, crops = integers.network, integers.crops
+    rounded = copy.deepcopy(network)
+    quantise(rounded, measure_ranges(network, crops))
+    with torch.inference_mode():
+        exact, wanted = (each.features(crops) for each in (network, rounded))
+    found = integers.forwards[0](crops)["features"]
+    # what lies near the middle of two steps may be rounded to either
+    assert ((found - wanted).norm() / wanted.norm()).item() < 0.03
+    assert ((found - exact).norm() / exact.norm()).item() < 0.06
+
+
+def test_two_int8_engines_give_the_same_answers(integers: Integers) -> None:
+    one, two = (forward(integers.crops) for forward in integers.forwards)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_all_convolutions_are_in_integers_but_the_first_and_those_of_normalisation(integers: Integers) -> None:
+    facts = [each.get_rt_info() for each in integers.compiled[0].get_runtime_model().get_ops()]
+    layers = [tuple(each[name].astype(str) for name in ("layerType", "runtimePrecision")) for each in facts]
+    assert layers.count(("Convolution", "u8")) == 56
+    assert sum(kind == "Convolution" for kind, _ in layers) == 59
+
+
+def test_openvino_reports_its_use_to_nobody(integers: Integers) -> None:
+    assert sys.modules["openvino_telemetry"] is None
+
+
+@pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
+def test_int8_needs_ranges() -> None:
+    with pytest.raises(
+        ConfigError, match="for a network whose maps were not measured, got int8; repair: test_det"
+    ):
+        make_forward(Probabilities(make_network("paper")), settings(**INT8), 1, 64)

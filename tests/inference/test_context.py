@@ -82,7 +82,7 @@ def test_the_best_score_of_each_class_is_shared_by_all_regions() -> None:
 
 def test_probabilities_come_as_log_odds() -> None:
     scores = random_regions(1, 4, 2)
-    probs = ClassScores(scores.boxes, 1 / (1 + np.exp(-scores.scores)))
+    probs = ClassScores(scores.boxes, (1 / (1 + np.exp(-scores.scores))).astype(np.float32))
     found = Features("box", ("best",), by_svm=False).of(probs, NOTHING, 80, 100)
     np.testing.assert_allclose(found.own, CLASSIC.of(scores, NOTHING, 80, 100).own, atol=1e-5)
 

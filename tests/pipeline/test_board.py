@@ -83,14 +83,16 @@ def test_numbers_of_held_out_data_stand_beside(tmp_path: Path) -> None:
 
 def test_a_detector_s_training_is_shown_with_its_judgements(tiny_config: Config, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    words = ["log.tensorboard=true", "pretrain.steps=2", "finetune.best=loss", "finetune.validation=[val]"]
+    words = ["log.tensorboard=true", "evaluate.pictures=0", "pretrain.steps=2", "pretrain.log_every=1"]
+    words += [f"finetune.{word}" for word in ("best=loss", "validation=[val]", "validation_regions=16")]
+    words += [f"finetune.{word}" for word in ("steps=3", "log_every=1", "validate_every=2", "checkpoint_every=9")]
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(tiny_config))
-    config = load_config(Config, path, [*words, "finetune.validate_every=4", "evaluate.pictures=0"])
+    config = load_config(Config, path, words)
     run_training(RunFolder(tmp_path / "run"), config)
     shown = scalars(tmp_path / "run" / "tensorboard" / "finetune")
     assert same_numbers(shown, rows(tmp_path / "run" / "metrics.csv"))
-    assert [step for step, _ in shown["held_out_loss"]] == [4, 6]
+    assert [step for step, _ in shown["held_out_loss"]] == [2, 3]
     assert same_numbers(scalars(tmp_path / "run/tensorboard/pretrain"), rows(tmp_path / "run/pretrain.csv"))
 
 
@@ -144,6 +146,6 @@ def test_a_run_without_the_package_ends_before_it_begins(
 ) -> None:
     monkeypatch.setattr(board_module, "find_spec", lambda name: None)
     config = tiny_config.model_copy(update={"log": LogSettings(tensorboard=True)})
-    with pytest.raises(ConfigError, match="^log.tensorboard must be false"):
+    with pytest.raises(ConfigError, match=r"^log\.tensorboard must be false"):
         run_training(RunFolder(tmp_path / "run"), config)
     assert not (tmp_path / "run").exists()

@@ -12,8 +12,11 @@ from detector.config import Config, load_config
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
 from detector.errors import ConfigError, DataError
-from detector.pipeline.context import best_scores, check_apart, hits
+from detector.pipeline.ablate import run_ablation
+from detector.pipeline.context import check_apart
+from detector.pipeline.distributed import alone
 from detector.pipeline.loading import load_detector
+from detector.pipeline.rescoring import best_scores, hits
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_testing, run_training
 from detector.records import DetectionTable
@@ -116,6 +119,15 @@ def test_a_rescoring_is_not_used_on_other_scores(finished: RunFolder) -> None:
         run_testing(finished, config, ("val",))
 
 
+def test_the_ablation_of_everything_in_context_is_what_the_run_reports(finished: RunFolder) -> None:
+    config = finished.read_config(Config, [])
+    reports = run_testing(finished, config, ("val",)).reports
+    assert reports is not None
+    rows = {row.name: row for row in run_ablation(finished, config, ("val",), alone(), timed_regions=10)}
+    assert rows["everything, context"].mean_ap == pytest.approx(reports["context"].mean_ap, abs=1e-3)
+    assert {"one model, context", "everything, context, box voting"} < set(rows)
+
+
 def test_hits_are_what_the_protocol_counts_and_what_is_unknown_teaches_nothing(tiny_config: Config) -> None:
     dataset = open_dataset(tiny_config.data, ("val",))
     objects = dataset.objects
@@ -137,6 +149,6 @@ def test_best_scores_are_those_of_each_image_and_class() -> None:
 
 def test_training_and_held_out_images_are_told_apart(tiny_config: Config) -> None:
     training, testing = (open_dataset(tiny_config.data, (name,)) for name in ("train", "val"))
-    check_apart(training, testing)
-    with pytest.raises(DataError, match="got 4 of them, first"):
-        check_apart(testing, testing)
+    check_apart("context.splits", training, testing)
+    with pytest.raises(DataError, match=r"ensemble.fit_weights must hold .*, got 4 of them, first"):
+        check_apart("ensemble.fit_weights", testing, testing)

@@ -1,5 +1,6 @@
 """Ensembles as stages of a run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from detector.config import Config, load_config
 from detector.data.stores import Store
 from detector.errors import DataError
 from detector.networks.weights import load_model
-from detector.pipeline.ablate import ablation_text, run_ablation
+from detector.pipeline.ablate import run_ablation
+from detector.pipeline.ablation_table import Way, ablation_text, join_tables, make_rows
 from detector.pipeline.distributed import alone
+from detector.pipeline.loading import load_detector
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_testing, run_training
+from detector.pipeline.weights import draw_regions, model_weights
 
 HEADS = ["boxes.enabled=true", "boxes.grid=1"]
 
@@ -81,7 +85,7 @@ def test_a_missing_member_is_one_line(finished: RunFolder) -> None:
 
 def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) -> None:
     config = finished.read_config(Config, ["ensemble.mirror=true", "ensemble.paddings=[6]"])
-    rows = run_ablation(finished, config, ("val",), alone())
+    rows = run_ablation(finished, config, ("val",), alone(), timed_regions=30)
     assert [(row.name, row.passes) for row in rows] == [
         ("one model", 1),
         ("one model, mirrored too", 2),
@@ -93,8 +97,82 @@ def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) ->
     ]
     assert rows[0].change == 0
     assert [row.standard_error is None for row in rows] == [False, False, False, True, True, False, True]
+    assert rows[0].cost == 1
+    assert rows[1].cost == rows[3].cost > 1
+    assert all(row.regions_per_second > 0 for row in rows)
     text = (finished.path / "ablation_val/ablation.md").read_text()
     assert text == ablation_text(rows)
+
+
+def test_the_table_of_an_ablation() -> None:
+    one, both = np.array([[True, False], [False, True]]), np.array([[True, True]])
+    ways = [Way("one model", one), Way("2 models", both), Way("one model, box voting", one, votes=True)]
+    results = {"one model": [0.2, 0.4], "2 models": [0.5], "one model, box voting": [0.25, 0.47]}
+    rows = make_rows(ways, results, {1: (2.0, 100), 2: (3.0, 100)})
+    assert ablation_text(rows).splitlines()[2:] == [
+        "| one model | 0.3000 ± 0.1000 |  | 1 | 50 | 1.00 |",
+        "| 2 models | 0.5000 | +0.2000 | 2 | 33 | 1.50 |",
+        "| one model, box voting | 0.3600 ± 0.1100 | +0.0600 ± 0.0100 | 1 | 50 | 1.00 |",
+    ]
+    other = make_rows(
+        ways,
+        {"one model": [0.1, 0.1], "2 models": [0.2], "one model, box voting": [0.1, 0.1]},
+        {1: (1.0, 50), 2: (2.0, 50)},
+    )
+    assert ablation_text(join_tables([rows, other])).splitlines()[2:] == [
+        "| one model | 0.2000 ± 0.1000 |  | 1 | 50 | 1.00 |",
+        "| 2 models | 0.3500 ± 0.1500 | +0.1500 ± 0.0500 | 2 | 29 | 1.75 |",
+        "| one model, box voting | 0.2300 ± 0.1300 | +0.0300 ± 0.0300 | 1 | 50 | 1.00 |",
+    ]
+
+
+def test_weights_are_learned_on_held_out_regions_and_used(
+    finished: RunFolder, tiny_config_path: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    words = [*HEADS, "ensemble.members=2", "finetune.steps=3", "ensemble.fit_weights=[val]"]
+    before = detections(run, "ensemble")
+    outcome = run_training(run, load_config(Config, tiny_config_path, words))
+    assert outcome.reports is not None
+    weights = json.loads(run.weights_path.read_text())["weights"]
+    assert sum(weights) == pytest.approx(2, abs=1e-4)
+    after = detections(run, "ensemble")
+    assert not all(np.array_equal(one["scores"], two["scores"]) for one, two in zip(before, after, strict=True))
+    given = run.read_config(Config, ["ensemble.fit_weights=[]", f"ensemble.weights={weights}"])
+    run_testing(run, given, ("val",))
+    for one, two in zip(after, detections(run, "ensemble"), strict=True):
+        np.testing.assert_array_equal(one["scores"], two["scores"])
+    load_detector(run.path)
+    run.weights_path.unlink()
+    with pytest.raises(DataError, match=r"must hold learned weights of its models, got none at .*ensemble.json"):
+        load_detector(run.path)
+
+
+def test_weights_are_those_of_the_likelier_model() -> None:
+    labels = np.array([0, 1, 2, 0])
+    good = np.array([[0.1, 0.1], [0.8, 0.1], [0.1, 0.8], [0.1, 0.1]], np.float32)
+    poor = np.full((4, 2), 1 / 3, np.float32)
+    assert model_weights(np.stack([poor, good], 1), labels) == pytest.approx([0, 2], abs=1e-2)
+
+
+def test_regions_to_learn_from_are_drawn_from_objects_and_background() -> None:
+    labels = np.repeat([2, -1, 0, 1], [3, 10, 40, 20])
+    drawn = draw_regions(labels, seed=4)
+    assert np.bincount(labels[drawn] + 1, minlength=4).tolist()[:2] == [0, 24]
+    assert len(drawn) == len(set(drawn.tolist())) == 32
+    np.testing.assert_array_equal(drawn, draw_regions(labels, seed=4))
+
+
+def test_boxes_that_were_found_are_scored_again(finished: RunFolder) -> None:
+    keep_all = ["detect.nms_iou=1", "detect.max_per_image=0"]
+    again = finished.read_config(Config, [*keep_all, "detect.iterations=1", "detect.iterated=5"])
+    outcome = run_testing(finished, again, ("val",))
+    assert list(outcome.reports or ()) == ["softmax", "softmax+boxes", "ensemble"]
+    twice = detections(finished, "ensemble")
+    run_testing(finished, finished.read_config(Config, keep_all), ("val",))
+    for once, more in zip(detections(finished, "ensemble"), twice, strict=True):
+        assert 1 <= len(more["scores"]) - len(once["scores"]) <= 10  # of two classes, five boxes at most
 
 
 def test_the_row_of_all_models_is_the_ensemble_of_the_run(finished: RunFolder) -> None:
@@ -121,6 +199,7 @@ def test_an_ablation_knows_which_models_move_boxes(finished: RunFolder, tmp_path
     [
         ("ensemble.runs=[nowhere]", "run must be a folder that holds config.yaml, got nowhere"),
         ("ensemble.weights=[1, 2, 3]", "ensemble.weights must be one a model, 1 of them, got 3"),
+        ("ensemble.fit_weights=[train]", "ensemble.fit_weights must hold no image that is trained on, got 12 of"),
     ],
 )
 def test_what_is_wrong_about_an_ensemble_is_told_before_any_work(

@@ -17,12 +17,11 @@ from torch import Tensor
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
 from detector.inference.backends import PACKAGES, Forward, choose_backend
-from detector.inference.batches import BatchRunner
 from detector.networks.describe import describe, total
 from detector.networks.device import PRECISIONS, choose_device
 from detector.networks.ensemble import Ensemble, Member
 from detector.networks.googlenet import Variant
-from detector.networks.region_classifier import COLOURS
+from detector.networks.region_classifier import SHARED_MAP
 from detector.pipeline.bench.machine import seconds_each
 from detector.pipeline.bench.rounds import Candidate, Measure, Numbers, Outcome, Spread, median_ratio
 from detector.pipeline.bench.workload import Workload
@@ -74,8 +73,14 @@ class EngineTable:
 
 
 def region_flops(variant: Variant, region: RegionSettings, outputs: int) -> int:
-    """FLOP of one region: two a multiply-add of convolutions and the linear layer, as `describe` counts them."""
-    return 2 * total(describe(variant, region.crop_size, outputs)).multiply_adds * len(region.paddings)
+    """FLOP of one region: two a multiply-add of convolutions and the linear layer, as `describe` counts them.
+
+    Of regions that share their image's map the layers behind it alone.
+    """
+    rows = describe(variant, region.crop_size, outputs)
+    if region.mode == "shared":
+        rows = rows[[row.name for row in rows].index(SHARED_MAP) + 1 :]
+    return 2 * total(rows).multiply_adds * len(region.paddings)
 
 
 def engine_choices(settings: EngineSettings) -> list[EngineChoice]:
@@ -110,10 +115,12 @@ def engine_table(workload: Workload, choices: Sequence[EngineChoice], outcomes: 
     """What `engine_candidates` gave."""
     config = workload.config
     flops = region_flops(config.network.variant, config.region, workload.outputs)
+    whole = config.region.model_copy(update={"mode": "warp"})
+    flops_of_one = region_flops(config.network.variant, whole, workload.outputs)
     one, products, *engines = outcomes
     formats = products.rounds[0] if products.rounds else ()
     peaks = {name: Spread.of(products.rates(name, 1e-9)) for name in formats}
-    rows = [_row(one, one, "fp32", flops, peaks)]
+    rows = [_row(one, one, "fp32", flops_of_one, peaks)]
     rows += [
         _row(outcome, one, choice.settings.precision, flops, peaks)
         for choice, outcome in zip(choices, engines, strict=True)
@@ -129,20 +136,17 @@ def open_one_crop(workload: Workload) -> Measure:
     device = choose_device(workload.config.engine.device)
     network, preprocessing = workload.load_network()
     module = Ensemble([Member(network)]).to(device)
-    crop = workload.crops(1, preprocessing, device).contiguous()
+    crop = workload.crops(1, preprocessing, device)
     return _forward_passes(lambda: module(crop), 1, device)
 
 
 @torch.inference_mode()
 def open_engine(workload: Workload, choice: EngineChoice) -> Measure:
-    """One engine, on full batches of crops that lie on the device."""
-    network, preprocessing = workload.load_network()
-    region = workload.config.region
-    module = Ensemble([Member(network)])
-    runner = BatchRunner(module, region.crop_size, choice.settings, COLOURS * len(region.paddings))
-    crops = workload.crops(runner.batch_size, preprocessing, runner.device)
-    forward = captured(runner.forward, crops) if choice.is_graph else runner.forward
-    return _forward_passes(lambda: forward(crops), runner.batch_size, runner.device)
+    """One engine, on a full batch of regions that lies on the device."""
+    engine = workload.open_engine(choice.settings)
+    runner, batch = engine.engines[0].runner, workload.first_batch(engine)
+    forward = captured(runner.forward, batch) if choice.is_graph else runner.forward
+    return _forward_passes(lambda: forward(batch), runner.batch_size, runner.device)
 
 
 @torch.inference_mode()
@@ -161,12 +165,12 @@ def open_products(device_name: str, precisions: Sequence[str]) -> Measure:
     return measure
 
 
-def captured(forward: Forward, crops: Tensor) -> Forward:
-    """`forward` on batches of the shape of `crops` as a CUDA graph: the kernels of a pass are launched as one.
+def captured(forward: Forward, example: Tensor) -> Forward:
+    """`forward` on batches of the shape of `example` as a CUDA graph: the kernels of a pass are launched as one.
 
     The answers are overwritten by the next pass.
     """
-    given = crops.clone()
+    given = example.clone()
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):

@@ -40,7 +40,7 @@ def run_bench(workload: Workload, parts: Collection[Part], seconds: float, round
     choose_backend(workload.config.engine)
     watch = LoadWatch()
     stages, engines, peers = None, None, None
-    failures = {}
+    failures: dict[str, str] = {}
     if "stages" in parts:
         (outcome,) = run_rounds([stage_candidate(workload)], seconds, rounds, "stages")
         stages = stage_table(workload, outcome) if outcome.rounds else None

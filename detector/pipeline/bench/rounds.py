@@ -1,5 +1,6 @@
 """Candidates measured in turn, each in a process of its own: memory is its own, and none disturbs another."""
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from detector.pipeline.bench.machine import peak_memory
 
 Numbers = dict[str, float]
 Measure = Callable[[float], Numbers]  # of the seconds to spend
-PATIENCE = 5.0  # seconds for a process to end by itself
+PATIENCE = 5.0  # seconds for a process to end by itself, once it is no longer asked
 
 
 @dataclass(frozen=True)
@@ -127,15 +128,16 @@ def _worker(candidate: Candidate) -> Iterator[_Worker]:
     try:
         worker.ask()
         yield worker
+    finally:
         ours.close()
         process.join(PATIENCE)
-    finally:
         process.terminate()
         process.join()
 
 
 def _serve(open_measure: Callable[[], Measure], connection: Connection) -> None:
     """The process of a candidate: warm up, then measure whenever asked, until the parent is gone."""
+    logging.disable(logging.WARNING)  # compilers' remarks on what this machine lacks
     try:
         measure = open_measure()
         measure(0.0)

@@ -1,7 +1,7 @@
 """What each stage of detection costs an image, and how near the whole engine comes to its forward passes alone."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class StageTable:
     """
 
     engine: str
+    mode: str
     batch: int
     workers: int
     milliseconds: dict[str, Spread]
@@ -56,6 +57,7 @@ def stage_table(workload: Workload, outcome: Outcome) -> StageTable:
     regions, forward = outcome.rates("image", workload.mean_regions), outcome.rates("region")
     return StageTable(
         engine=engine_name(settings),
+        mode=workload.config.region.mode,
         batch=int(outcome.rounds[0]["batch"]),
         workers=worker_count(settings.workers),
         milliseconds={name: Spread.of([1e3 * each[name] for each in outcome.rounds]) for name in STAGES},
@@ -68,7 +70,7 @@ def stage_table(workload: Workload, outcome: Outcome) -> StageTable:
 
 def engine_name(settings: EngineSettings) -> str:
     """What the settings' choices come to, such as `openvino bf16`."""
-    precision = settings.precision
+    precision: str = settings.precision
     if precision == "auto":
         dtype = choose_precision(precision, choose_device(settings.device))
         precision = next(name for name, each in PRECISIONS.items() if each == dtype)
@@ -91,7 +93,7 @@ class _Clock:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
@@ -113,8 +115,7 @@ class _EngineBench:
         self.runner: BatchRunner = self.engine.engines[0].runner
         self.proposer = Proposer(config.proposals, config.engine, config.seed)
         self.workers = worker_count(config.engine.workers)
-        preprocessing = self.engine.engines[0].preprocessing
-        self.crops = workload.crops(self.runner.batch_size, preprocessing, self.runner.device)
+        self.batch = workload.first_batch(self.engine)
 
     @torch.inference_mode()
     def measure(self, seconds: float) -> Numbers:
@@ -129,7 +130,7 @@ class _EngineBench:
         seconds_each(one_pass, seconds, device)
         spent = {name: sum(clock.seconds[name] for clock in passes) / (len(passes) * images) for name in STAGES}
         whole = self.whole(seconds)
-        region = seconds_each(lambda: self.runner.forward(self.crops), seconds, device) / self.runner.batch_size
+        region = seconds_each(lambda: self.runner.forward(self.batch), seconds, device) / self.runner.batch_size
         return spent | {"image": whole, "region": region, "batch": self.runner.batch_size}
 
     def whole(self, seconds: float) -> float:
@@ -148,7 +149,7 @@ class _EngineBench:
                 placed.append((torch.as_tensor(image).to(self.runner.device), boxes))
         with clock.time("warp"), self._forward_timed(clock):
             found = list(self.engine.score(placed))
-        clock.seconds["warp"] -= clock.seconds["forward"]  # what is left: warping, packing, handing back
+        clock.seconds["warp"] -= clock.seconds["forward"]  # what is left: cutting, packing, handing back
         with clock.time("select"):
             for scores in found:
                 self._select(scores)
@@ -157,9 +158,9 @@ class _EngineBench:
     def _forward_timed(self, clock: _Clock) -> Iterator[None]:
         forward = self.runner.forward
 
-        def timed(crops: Tensor) -> dict[str, Tensor]:
+        def timed(batch: Tensor) -> dict[str, Tensor]:
             with clock.time("forward"):
-                return forward(crops)
+                return forward(batch)
 
         self.runner.forward = timed
         try:

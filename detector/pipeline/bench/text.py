@@ -12,7 +12,8 @@ from detector.pipeline.bench.result import BenchResult
 from detector.pipeline.bench.rounds import Spread
 from detector.pipeline.bench.stages import StageTable
 
-LABELS = {"propose": "propose, one image at a time", "warp": "warp and pack"}
+LABELS = {"warp": "warp and pack"}
+LABELS_OF_SHARED = {"warp": "maps of the image, pooling", "forward": "layers behind the maps"}
 
 
 def bench_json(result: BenchResult) -> str:
@@ -39,9 +40,10 @@ def bench_text(result: BenchResult) -> str:
 
 
 def _stages(table: StageTable) -> list[str]:
+    labels = LABELS if table.mode == "warp" else LABELS_OF_SHARED
     total = sum(spread.median for spread in table.milliseconds.values())
     rows = [
-        (LABELS.get(name, name), _spread(spread), f"{spread.median / total:.0%}")
+        (labels.get(name, name), _spread(spread), f"{spread.median / total:.0%}")
         for name, spread in table.milliseconds.items()
     ]
     whole = [

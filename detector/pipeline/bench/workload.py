@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from detector.config import Config, parse_config
+from detector.config import Config, EngineSettings, parse_config
 from detector.config.loading import apply_override
 from detector.data.folders import require_folder
 from detector.data.frames import Stills, find_sources
@@ -21,6 +21,7 @@ from detector.errors import ConfigError
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.propose import Proposer
 from detector.networks.ensemble import Member
+from detector.networks.quantized import measure_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.sources import find_weights
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
@@ -29,6 +30,7 @@ from detector.pipeline.run import RunFolder
 from detector.records import Float32
 
 SYNTHETIC_CLASSES = 200  # of scenes, and of a network without weights: as many as ILSVRC-DET has
+CALIBRATION = 8  # crops
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +63,35 @@ class Workload:
         network = RegionClassifier(settings.variant, self.outputs, crops=len(self.config.region.paddings))
         return network.eval(), preprocessing_of(settings.variant)
 
-    def open_engine(self) -> EnsembleEngine:
-        """The engine of the settings, as detectors run it."""
+    def open_engine(self, settings: EngineSettings | None = None) -> EnsembleEngine:
+        """The engine of `settings`, by default the workload's, as detectors run it."""
+        settings = settings or self.config.engine
         network, preprocessing = self.load_network()
-        return EnsembleEngine([Model(Member(network), preprocessing, self.config.region)], self.config.engine)
+        if settings.precision == "int8" and network.ranges is None:
+            # those of a few crops will do: speed does not depend on them
+            network.ranges = measure_ranges(network, self.crops(CALIBRATION, preprocessing, torch.device("cpu")))
+        return EnsembleEngine([Model(Member(network), preprocessing, self.config.region)], settings)
+
+    def first_batch(self, engine: EnsembleEngine) -> Tensor:
+        """What the network of `engine` is given first: a full batch of the first image's regions."""
+        runner = engine.engines[0].runner
+        forward, given = runner.forward, []
+
+        def record(batch: Tensor) -> dict[str, Tensor]:
+            given.append(batch.clone())
+            return forward(batch)
+
+        runner.forward = record
+        image = read_image(self.paths[0], self.config.data.exif)
+        list(engine.score([(image, _exactly(self.boxes[0], runner.batch_size))]))
+        runner.forward = forward
+        return given[0]
 
     def crops(self, count: int, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-        """What the network sees (count, 3 K, S, S) of the first image's regions, repeated where it has fewer."""
+        """Crops (count, 3 K, S, S) of the first image's regions, repeated where it has fewer."""
         image = torch.as_tensor(read_image(self.paths[0], self.config.data.exif)).to(device)
         boxes = torch.from_numpy(_exactly(self.boxes[0], count)).to(device)
-        found = crop_regions(prepare_image(image, preprocessing), boxes, self.config.region)
-        return found.contiguous(memory_format=torch.channels_last)
+        return crop_regions(prepare_image(image, preprocessing), boxes, self.config.region)
 
 
 def bench_settings(weights: Path | None, overrides: Sequence[str], download: bool = False) -> Config:

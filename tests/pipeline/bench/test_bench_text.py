@@ -12,6 +12,7 @@ from detector.pipeline.bench.text import bench_json, bench_text, number
 
 STAGE_TABLE = StageTable(
     engine="openvino bf16",
+    mode="warp",
     batch=10,
     workers=2,
     milliseconds={

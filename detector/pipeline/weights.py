@@ -1,0 +1,115 @@
+"""Stages `weight_rows` and `weights`: how much each model of an ensemble counts, learned on held-out regions.
+
+The weights are those of the mixture of the models' probabilities that makes the regions' true classes likeliest.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from detector.config import Config, EnsembleSettings
+from detector.data.journal import Entry, Fields
+from detector.data.stores import Store
+from detector.errors import DataError
+from detector.files import write_text
+from detector.inference.ensemble import EnsembleEngine
+from detector.inference.models import ModelFiles, load_models
+from detector.pipeline.distributed import Group
+from detector.pipeline.inputs import engine_name, label_inputs
+from detector.pipeline.region_batches import LabelledRegions
+from detector.pipeline.regions import LABEL, TrainingRegions, load_regions
+from detector.pipeline.run import RunFolder, Stage
+from detector.pipeline.scores import file_hashes
+from detector.pipeline.stored import Make, run_stored_stage
+from detector.records import BACKGROUND, Array, Float32, Float64
+from detector.training.ensemble import fit_weights
+
+POSITIVES, NEGATIVES = 8, 24  # regions of an image, as in a batch of R-CNN's fine-tuning
+
+Labelled = LabelledRegions[TrainingRegions]
+
+
+def fitted_ensemble(run: RunFolder, settings: EnsembleSettings) -> EnsembleSettings:
+    """The settings with the weights that the run learned, where it was asked to; DataError where it has none."""
+    if not settings.fit_weights:
+        return settings
+    try:
+        weights = json.loads(run.weights_path.read_text(encoding="utf-8"))["weights"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"run must hold learned weights of its models, got none at {run.weights_path}") from None
+    return settings.model_copy(update={"weights": tuple(weights), "fit_weights": ()})
+
+
+def run_weights(
+    rows_stage: Stage, stage: Stage, config: Config, models: Sequence[ModelFiles], held_out: Labelled, group: Group
+) -> None:
+    """Learn the weights of the models from what they say of labelled regions; they go to `model/ensemble.json`."""
+    store = _run_rows(rows_stage, config, models, held_out, group)
+    inputs = {"rows": store.key}
+    path = stage.run.weights_path
+    if group.is_first and not (stage.is_done(inputs) and path.is_file()):
+        stage.begin(inputs)
+        weights = model_weights(np.array(store.field("scores")), np.array(store.field("labels"), np.int64))
+        write_text(path, json.dumps({"weights": [round(float(weight), 6) for weight in weights]}) + "\n")
+        stage.finish(inputs, regions=int(store.offsets[-1]))
+    group.wait()
+
+
+def model_weights(scores: Float32, labels: Array) -> Float64:
+    """The weights (K,), of mean 1, of models with probabilities (M, K, C) of regions with labels (M,) in 0..C."""
+    background = np.clip(1 - scores.sum(2, keepdims=True), 0, 1)
+    probs = np.concatenate([background, scores], axis=2).transpose(1, 0, 2)
+    return fit_weights(probs, labels) * len(probs)
+
+
+def _run_rows(
+    stage: Stage, config: Config, models: Sequence[ModelFiles], held_out: Labelled, group: Group
+) -> Store:
+    """What each model says, by all its views, of some regions of every image, and their labels."""
+    dataset = held_out.regions.dataset
+    fields: Fields = {"scores": (np.dtype(np.float32), (len(models), len(dataset.classes))), "labels": (LABEL, ())}
+
+    def prepare() -> Make:
+        views = load_models(models, config.ensemble)
+        engine = EnsembleEngine([model for _, model in views], config.engine)
+        of_model = np.array([[view.detector == number for view, _ in views] for number in range(len(models))])
+        shares = (of_model / of_model.sum(1, keepdims=True)).astype(np.float32)  # (models, views)
+        workers = group.workers(config.engine.workers)
+
+        def drawn(position: int) -> Float32:
+            return held_out.regions.boxes(position)[draw_regions(labels_of(position), position)]
+
+        def labels_of(position: int) -> Array:
+            return held_out.labels.read(position)["labels"]
+
+        def make(positions: range) -> Iterator[Entry]:
+            images = load_regions(config, dataset, drawn, positions, workers)
+            for position, found in zip(positions, engine.views(images), strict=True):
+                labels = labels_of(position)
+                scores = np.einsum("mv,nvc->nmc", shares, found.scores)
+                yield {"scores": scores, "labels": labels[draw_regions(labels, position)]}
+
+        return make
+
+    def facts(found: Store) -> dict[str, Any]:
+        return {"images": len(found), "regions": int(found.offsets[-1])}
+
+    inputs = {
+        "labels": label_inputs(config, dataset),
+        "files": [file_hashes(model) for model in models],
+        "ensemble": config.ensemble.model_dump(mode="json", include={"mirror", "paddings"}),
+        "engine": engine_name(config.engine),
+    }
+    return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
+
+
+def draw_regions(labels: Array, seed: int) -> Array:
+    """Rows of `POSITIVES` regions with an object and `NEGATIVES` of the background, or as many as there are."""
+    random = np.random.default_rng(seed)
+    drawn = [
+        random.permutation(np.flatnonzero(mask))[:count]
+        for mask, count in ((labels > BACKGROUND, POSITIVES), (labels == BACKGROUND, NEGATIVES))
+    ]
+    return np.sort(np.concatenate(drawn))
