@@ -75,7 +75,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if name in NEED_TORCH:
-            _keep_freed_memory()
+            keep_freed_memory()
             check_torchvision()
         return importlib.import_module(f"detector.commands.{name}").main(arguments)
     except (ConfigError, DataError) as error:
@@ -130,7 +130,7 @@ def check_torchvision() -> None:
         ) from None
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what is freed: a network's large maps are else fetched from the system again, page by page.
 
     Training on a CPU spends half of its time on that: see benchmarks/freed_memory.md.

@@ -283,7 +283,7 @@ def _write_val_lists(out: Path, recipe: _Recipe, blacklisted: Sequence[int]) -> 
 
 
 def _write_context(out: Path, world: ThemedWorld, made: Mapping[Split, Sequence[_Labelling]]) -> None:
-    images = {
+    images: dict[str, Any] = {
         split: {image_id(split, index): done.context for index, done in enumerate(labellings)}
         for split, labellings in made.items()
     }

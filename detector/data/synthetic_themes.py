@@ -111,7 +111,7 @@ def image_facts(world: ThemedWorld, label: int, layers: Sequence[Layer], boxed: 
     return {"theme": world._theme_of(label), "blurred": np.flatnonzero(~in_focus[boxed]).tolist()}
 
 
-def world_facts(world: ThemedWorld, images: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def world_facts(world: ThemedWorld, images: Mapping[str, Any]) -> dict[str, Any]:
     """What context.json tells: the themes with their classes, the twins, and of each split's images the facts."""
     labels = np.arange(FIRST_LABEL, world.classes + FIRST_LABEL)
     themes = world.theme(labels)

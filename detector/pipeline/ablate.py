@@ -23,6 +23,7 @@ from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models, lowest_score
 from detector.inference.select import keep_best_of_each_class, select
 from detector.pipeline.ablation_table import Row, Way, ablation_text, ablation_ways, make_rows
+from detector.pipeline.calibrate import calibrate_members
 from detector.pipeline.context import (
     Examples,
     context_rows,
@@ -58,6 +59,7 @@ def run_ablation(
     detectors = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
     for files in detectors:
         check_classes(dataset, files.network)
+    calibrate_members(run, config, group)
     config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
     views = _score(run, config, dataset, splits, detectors, group)
     rescored = _Rescored(run, config, views, splits, detectors, group) if config.context.is_used else None

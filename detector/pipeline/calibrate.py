@@ -10,7 +10,7 @@ from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.errors import DataError
-from detector.inference.engine import CropEngine
+from detector.inference.engine import make_engine
 from detector.networks.quantized import MapPeaks, ranges_of, save_ranges
 from detector.networks.region_classifier import Ranges
 from detector.networks.weights import load_model
@@ -54,7 +54,7 @@ def calibrate_members(run: RunFolder, config: Config, group: Group) -> None:
 
 def _measure(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Ranges:
     network, preprocessing, _ = load_model(run.model_path)
-    engine = CropEngine(MapPeaks(network), preprocessing, config.region, config.engine.in_floats)
+    engine = make_engine(MapPeaks(network), preprocessing, config.region, config.engine.in_floats)
     drawn = _draw(config, dataset, group.workers(config.engine.workers))
     found = [torch.from_numpy(answers["peaks"]) for _, answers in engine.run(drawn) if answers]
     if not found:
@@ -74,7 +74,8 @@ def _draw(config: Config, dataset: Dataset, workers: int) -> Iterator[tuple[Imag
                 raise
             tqdm.write(f"skipped: {error}")
             return np.zeros((1, 1, 3), np.uint8), np.empty((0, 4), np.float32)
-        return image, random_regions(np.random.default_rng([config.seed, position]), *image.shape[:2], REGIONS)
+        height, width = image.shape[:2]
+        return image, random_regions(np.random.default_rng([config.seed, position]), height, width, REGIONS)
 
     return ordered_map(load, np.flatnonzero(chosen).tolist(), workers)
 

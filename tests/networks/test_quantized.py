@@ -107,7 +107,7 @@ def test_ranges_of_other_weights_do_not_count(tmp_path: Path) -> None:
     network, weights = make_network("paper_bn"), tmp_path / "region_classifier.safetensors"
     network.ranges = measure_ranges(network, noise(2, 3, 64, 64))
     save_ranges(weights, network)
-    network.classifier.bias += 1
+    network.classifier.bias.add_(1)
     assert load_ranges(weights, network) is None
 
 
