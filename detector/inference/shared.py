@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
 from detector.inference.batches import BatchRunner, Job, Regions
-from detector.networks.device import choose_precision
+from detector.networks.device import choose_batch_size, choose_device, choose_precision
 from detector.networks.googlenet import CHANNELS
 from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
 from detector.networks.roi_align import MapTable, join_maps
@@ -42,7 +42,10 @@ class SharedEngine:
         self.preprocessing = preprocessing
         self.mirrored = mirrored
         channels = CHANNELS[SHARED_MAP] * len(region.paddings)
-        self.runner = BatchRunner(module, map_side(region.crop_size), settings, channels)
+        # a pooled region takes a quarter of a crop's memory, whose first maps are the largest
+        size = choose_batch_size(settings.batch_size, choose_device(settings.device), region.crop_size // 2)
+        sized = settings.model_copy(update={"batch_size": size})
+        self.runner = BatchRunner(module, map_side(region.crop_size), sized, channels)
         self.precision = choose_precision(settings.precision, self.runner.device)
         self.network = self._place(module)
 

@@ -30,7 +30,7 @@ from detector.networks.safetensors_files import state_hash
 
 MAP_STEPS = 255  # from 0 to the range
 WEIGHT_STEPS = 127  # on either side of 0
-SMALLEST = 1e-6  # range of what is 0 all over
+SMALLEST = 1e-6  # range of weights that are all 0
 FIRST = "conv1"  # the convolution that stays in floats
 SUFFIX = ".int8.json"
 
@@ -45,7 +45,10 @@ Hook = Callable[[nn.Module, tuple[Tensor]], Tensor | None]  # before a module ru
 
 
 class MapPeaks(nn.Module):
-    """Crops of regions to `peaks` (B, R) f32, the largest values of the inputs of the R parts in `ROUNDED`."""
+    """Crops of regions to `peaks` (B, R) f32, the largest values of the inputs of the R parts in `ROUNDED`.
+
+    What is given maps in place of crops, and so does not use all parts, has 0 for the others.
+    """
 
     def __init__(self, network: RegionClassifier) -> None:
         super().__init__()
@@ -60,13 +63,14 @@ class MapPeaks(nn.Module):
         self.network.last_map(crops)
         for hook in hooks:
             hook.remove()
-        peaks = torch.stack([seen[name] for name in ROUNDED], 1).float()
+        none = torch.zeros_like(seen[ROUNDED[-1]])
+        peaks = torch.stack([seen.get(name, none) for name in ROUNDED], 1).float()
         return {"peaks": peaks.unflatten(0, (-1, self.network.crops)).amax(1)}
 
 
 def ranges_of(peaks: Tensor) -> Ranges:
-    """The range of each rounded map: the largest of its `MapPeaks` (N, R), N > 0."""
-    return dict(zip(ROUNDED, peaks.amax(0).tolist(), strict=True))
+    """The range of each rounded map: the largest of its `MapPeaks` (N, R), N > 0; none of what is 0 all over."""
+    return {name: peak for name, peak in zip(ROUNDED, peaks.amax(0).tolist(), strict=True) if peak > 0}
 
 
 @torch.inference_mode()
@@ -84,13 +88,13 @@ def quantise(network: RegionClassifier, ranges: Ranges) -> None:
                 module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
             if name != FIRST:
                 register_parametrization(module.conv, "weight", RoundedWeight(module.conv.weight))
-    for name in ROUNDED:
-        trunk.get_submodule(name).register_forward_pre_hook(_rounding(ranges[name]))
+    for name, high in ranges.items():
+        trunk.get_submodule(name).register_forward_pre_hook(_rounding(high))
 
 
 def round_map(x: Tensor, high: float) -> Tensor:
     """x rounded to multiples of a 255th of `high`, what is below 0 to 0, and what is above `high` to it."""
-    return torch.fake_quantize_per_tensor_affine(x, max(high, SMALLEST) / MAP_STEPS, 0, 0, MAP_STEPS)
+    return torch.fake_quantize_per_tensor_affine(x, high / MAP_STEPS, 0, 0, MAP_STEPS)
 
 
 class RoundedWeight(nn.Module):
@@ -145,11 +149,9 @@ def load_ranges(weights: Path, network: RegionClassifier) -> Ranges | None:
     path = ranges_path(weights)
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        ranges = {name: float(facts["ranges"][name]) for name in ROUNDED}
+        ranges = {name: float(high) for name, high in facts["ranges"].items()}
         return ranges if facts["network"] == state_hash(network.state_dict()) else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"ranges must be readable JSON with one for each rounded map, got {path} ({error})"
-        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"ranges of maps must be readable JSON, got {path} ({error})") from None

@@ -43,7 +43,16 @@ def test_a_set_for_classification_is_written_on_request(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("val/*/*.JPEG"))) == 2
 
 
-@pytest.mark.parametrize("option", ["--exhaustive", "--mean-width"])
+def test_a_themed_set_is_written_with_its_facts(tmp_path: Path) -> None:
+    words = [*SMALL, "--classes", "4", "--context", "0.5"]
+    assert main([str(tmp_path), *words]) == 0
+    assert (tmp_path / "context.json").is_file()
+    assert main([str(tmp_path), *words]) == 0  # the whole set stands
+    with pytest.raises(DataError, match=r"must hold a set with context 0\.6, got 0\.5"):
+        main([str(tmp_path), *words[:-1], "0.6"])
+
+
+@pytest.mark.parametrize("option", ["--exhaustive", "--mean-width", "--context"])
 def test_an_option_of_detection_is_refused_for_classification(tmp_path: Path, option: str) -> None:
     with pytest.raises(ConfigError) as caught:
         main([str(tmp_path / "new"), "--task", "cls", option, "64"])

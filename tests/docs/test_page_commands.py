@@ -44,10 +44,11 @@ def shown_on(page: Path) -> Iterator[Shown]:
     for tool, rest in COMMAND.findall(text):
         rest = re.sub(r"\[(-[^\]]*)\]", r"\1", rest)  # an option that may be left out
         rest = re.sub(r"\[section[^\]]*\]|\.\.\.", "", rest)
-        yield Shown(page, tool, tuple(shlex.split(rest, comments=True)))
+        if words := tuple(shlex.split(rest, comments=True)):  # else a mention of the tool
+            yield Shown(page, tool, words)
 
 
-SHOWN = [shown for page in PAGES for shown in shown_on(page) if shown.tool != "NAME"]
+SHOWN = [shown for page in PAGES for shown in shown_on(page)]
 
 
 def parsed(tool: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:

@@ -36,10 +36,6 @@ def test_a_map_is_rounded_to_255_steps_of_its_range_and_cut_there() -> None:
     torch.testing.assert_close(round_map(values, 510.0), torch.tensor([0.0, 0.0, 0.0, 2.0, 508.0, 510.0, 510.0]))
 
 
-def test_a_map_that_is_zero_all_over_stays_zero() -> None:
-    assert not round_map(torch.zeros(4), 0.0).any()
-
-
 def test_each_channel_of_weights_has_a_step_of_its_own() -> None:
     weight = torch.tensor([[127.0, 0.4, -63.6], [1.27, 0.004, -0.006], [0.0, 0.0, 0.0]])[:, :, None, None]
     wanted = torch.tensor([[127.0, 0.0, -64.0], [1.27, 0.0, -0.01], [0.0, 0.0, 0.0]])[:, :, None, None]
@@ -65,6 +61,17 @@ def test_of_two_crops_of_a_region_the_larger_peak_counts() -> None:
     one.backbone.load_state_dict(network.backbone.state_dict())
     tight, wide = (MapPeaks(one)(part)["peaks"] for part in crops.split(3, 1))
     torch.testing.assert_close(peaks, torch.maximum(tight, wide))
+
+
+def test_of_what_begins_at_a_map_the_parts_behind_it_have_ranges() -> None:
+    network, crops = make_network("paper"), noise(2, 3, 64, 64)
+    maps = network.backbone.maps(crops, ("4e",))["4e"]
+    whole, ranges = measure_ranges(network, crops), measure_ranges(network, maps)
+    assert list(ranges) == [name for name in ROUNDED if name.startswith("inception.5")]
+    assert all(ranges[name] == pytest.approx(whole[name]) for name in ranges)
+    wanted = network.features(maps)
+    quantise(network, ranges)
+    assert 0 < relative(network.features(maps) - wanted, wanted) < 0.05
 
 
 def test_measuring_leaves_the_network_as_it_is() -> None:
@@ -111,11 +118,13 @@ def test_ranges_of_other_weights_do_not_count(tmp_path: Path) -> None:
     assert load_ranges(weights, network) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"network": "", "ranges": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"network": ""}', '{"network": "", "ranges": 1}'])
 def test_a_damaged_file_of_ranges_is_one_line(tmp_path: Path, text: str) -> None:
     weights = tmp_path / "region_classifier.safetensors"
     ranges_path(weights).write_text(text)
-    with pytest.raises(DataError, match=r"ranges must be readable JSON .* got .*region_classifier.int8.json"):
+    with pytest.raises(
+        DataError, match=r"ranges of maps must be readable JSON, got .*region_classifier.int8.json"
+    ):
         load_ranges(weights, make_network("paper_bn"))
 
 

@@ -2,7 +2,7 @@
 
 The work of a region is that of Table 1's convolutions and linear layer, once for each of its crops; what an
 engine computes besides (normalisation, pooling, its own detours) is not credited. The peak is torch's product of
-two large square matrices in the same number format: the most that the machine's arithmetic is known to give.
+two large square matrices in the same number format, in its best round: the most that is known to be possible.
 """
 
 import importlib.util
@@ -243,7 +243,7 @@ def _row(outcome: Outcome, one: Outcome, precision: str, flops: int, peaks: dict
         int(outcome.rounds[0]["batch"]),
         regions,
         median_ratio(rates, one.rates("region")) if one.rounds else None,
-        regions.median * flops * 1e-9 / peak.median if peak else None,
+        regions.median * flops * 1e-9 / peak.high if peak else None,
         outcome.memory,
         outcome.failure,
     )

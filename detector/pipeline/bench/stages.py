@@ -32,12 +32,13 @@ class StageTable:
     """Milliseconds an image by stage, and rates of the whole engine beside those of its forward passes alone.
 
     `regions` and `images` a second are from files to detections, with the proposals given; `forward` are regions
-    a second, `achieved` is the first's share of it.
+    a second, `achieved` is the first's share of it. `filled` is the share of the batches' rows that hold regions.
     """
 
     engine: str
     mode: str
     batch: int
+    filled: float
     workers: int
     milliseconds: dict[str, Spread]
     regions: Spread
@@ -53,12 +54,14 @@ def stage_candidate(workload: Workload) -> Candidate:
 
 def stage_table(workload: Workload, outcome: Outcome) -> StageTable:
     """What `stage_candidate` gave in one round at least."""
-    settings = workload.config.engine
+    settings, batch = workload.config.engine, int(outcome.rounds[0]["batch"])
+    count = sum(map(len, workload.boxes))
     regions, forward = outcome.rates("image", workload.mean_regions), outcome.rates("region")
     return StageTable(
         engine=engine_name(settings),
         mode=workload.config.region.mode,
-        batch=int(outcome.rounds[0]["batch"]),
+        batch=batch,
+        filled=count / (-(-count // batch) * batch),
         workers=worker_count(settings.workers),
         milliseconds={name: Spread.of([1e3 * each[name] for each in outcome.rounds]) for name in STAGES},
         regions=Spread.of(regions),

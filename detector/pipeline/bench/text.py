@@ -53,7 +53,7 @@ def _stages(table: StageTable) -> list[str]:
     return [
         "## Stages",
         "",
-        f"{table.engine}, batches of {table.batch}; one stage at a time.",
+        f"{table.engine}, batches of {table.batch}, {table.filled:.0%} filled; one stage at a time.",
         "",
         *_table(("stage", "ms an image", "share"), [*rows, ("all", number(total), "100%")]),
         "",
@@ -125,4 +125,4 @@ def number(value: float) -> str:
         return f"{value:.1f}"
     if value >= 1:
         return f"{value:.2f}"
-    return f"{value:.3f}" if value >= 0.1 else f"{value:.2g}"
+    return f"{value:.3f}" if value >= 0.1 else f"{value:#.2g}"

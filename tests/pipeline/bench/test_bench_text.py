@@ -14,6 +14,7 @@ STAGE_TABLE = StageTable(
     engine="openvino bf16",
     mode="warp",
     batch=10,
+    filled=0.985,
     workers=2,
     milliseconds={
         name: Spread(float(ms), ms - 0.5, ms + 0.5)
@@ -54,6 +55,7 @@ def test_the_stages_have_shares_and_the_engine_stands_beside_its_forward_passes(
         "Commit: abc  ",
         "Load: 0.10 before, 2.00 after; others took 0.02 of 2 cores",
     ]
+    assert "openvino bf16, batches of 10, 98% filled; one stage at a time." in lines
     assert "| decode | 4.00 (3.50 to 4.50) | 0% |" in lines
     assert "| forward | 849 (848 to 850) | 85% |" in lines
     assert "| all | 1,000 | 100% |" in lines
@@ -88,7 +90,15 @@ def test_json_has_the_numbers_of_the_tables() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(12345.6, "12,346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.1234, "0.123"), (0.0123, "0.012")],
+    [
+        (12345.6, "12,346"),
+        (123.4, "123"),
+        (12.34, "12.3"),
+        (1.234, "1.23"),
+        (0.1234, "0.123"),
+        (0.0123, "0.012"),
+        (0.08, "0.080"),
+    ],
 )
 def test_numbers_have_about_three_digits(value: float, text: str) -> None:
     assert number(value) == text
