@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from detector.files import write_text
+from detector.pipeline.bench.machine import LoadWatch
 from detector.pipeline.bench.result import PARTS, run_bench
 from detector.pipeline.bench.text import bench_json, bench_text
 from detector.pipeline.bench.workload import bench_settings, open_workload
@@ -16,11 +17,12 @@ from detector.pipeline.bench.workload import bench_settings, open_workload
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables; write them as table.md and bench.json."""
     options = _parse(arguments)
+    watch = LoadWatch()
     config = bench_settings(options.weights, options.overrides, options.download)
     parts = [*(options.only or ("stages", "engines")), *(("peer",) if options.peer else ())]
     with TemporaryDirectory(prefix="bench-") as scratch:
         workload = open_workload(config, options.images, options.count, options.regions, Path(scratch))
-        result = run_bench(workload, parts, options.seconds, options.rounds)
+        result = run_bench(workload, parts, options.seconds, options.rounds, watch)
     text = bench_text(result)
     sys.stdout.write(text)
     write_text(options.out / "table.md", text)

@@ -76,6 +76,14 @@ def test_peers_run_on_synthetic_scenes_too(
     assert all(positive(row["images"]) for row in tree["peers"])
 
 
+def test_regions_of_a_shared_map_are_measured_too(in_this_process: None, photos: Path, tmp_path: Path) -> None:
+    words = ["region.mode=shared", "region.shared_side=64", "--images", str(photos), "--only", "stages"]
+    stages = run_bench(tmp_path / "out", *words)["stages"]
+    assert stages["mode"] == "shared"
+    assert "layers behind the maps" in (tmp_path / "out" / "table.md").read_text()
+    assert positive(stages["forward"])
+
+
 def test_a_run_is_measured_with_its_own_crops(in_this_process: None, photos: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     words = ["--weights", str(run.path), "--images", str(photos), "--only", "stages", "--out", str(tmp_path / "o")]

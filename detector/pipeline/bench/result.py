@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from detector.inference.backends import choose_backend
 from detector.pipeline.bench.engines import EngineTable, engine_candidates, engine_choices, engine_table
 from detector.pipeline.bench.machine import Load, LoadWatch
 from detector.pipeline.bench.peers import PeerRow, peer_candidates, peer_rows
@@ -32,13 +31,10 @@ class BenchResult:
     failures: dict[str, str]
 
 
-def run_bench(workload: Workload, parts: Collection[Part], seconds: float, rounds: int) -> BenchResult:
-    """Measure `parts`, each candidate for about `seconds` in each round; within a part all take turns.
-
-    ConfigError where the engine of the settings cannot be used here.
-    """
-    choose_backend(workload.config.engine)
-    watch = LoadWatch()
+def run_bench(
+    workload: Workload, parts: Collection[Part], seconds: float, rounds: int, watch: LoadWatch
+) -> BenchResult:
+    """Measure `parts`, each candidate for about `seconds` in each round; within a part all take turns."""
     stages, engines, peers = None, None, None
     failures: dict[str, str] = {}
     if "stages" in parts:

@@ -18,6 +18,7 @@ from detector.data.images import read_image
 from detector.data.synthetic import render_image
 from detector.data.synthetic_sets import write_jpeg
 from detector.errors import ConfigError
+from detector.inference.backends import choose_backend
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.propose import Proposer
 from detector.networks.ensemble import Member
@@ -136,6 +137,7 @@ def _parse(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
     config = parse_config(Config, tree, "command line")
     if config.proposals.source == "given":
         raise ConfigError("proposals.source must be selective_search, multibox or union, got given")
+    choose_backend(config.engine)
     return config
 
 
