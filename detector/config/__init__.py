@@ -1,5 +1,6 @@
 """Every setting of the project: frozen, typed, checked."""
 
+from detector.config.cascade import CascadeSettings
 from detector.config.classification import ClassificationConfig, CropSettings, ImageSettings, TrainSettings
 from detector.config.context import ContextSettings, OfImage, OfRegion
 from detector.config.detection import (
@@ -31,6 +32,7 @@ __all__ = [
     "ENSEMBLE",
     "FEATURE_NORM",
     "BoxSettings",
+    "CascadeSettings",
     "ClassificationConfig",
     "Config",
     "ContextSettings",

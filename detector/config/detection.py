@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from detector.config.cascade import CascadeSettings
 from detector.config.context import ContextSettings
 from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import BoxSettings, SvmSettings
@@ -202,6 +203,7 @@ class Config(Section):
     finetune: FinetuneSettings = FinetuneSettings()
     svm: SvmSettings = SvmSettings()
     boxes: BoxSettings = BoxSettings()
+    cascade: CascadeSettings = CascadeSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
     context: ContextSettings = ContextSettings()
     detect: DetectSettings = DetectSettings()

@@ -14,6 +14,7 @@ from detector.config import Config
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
 from detector.evaluation.class_boxes import draw_boxes
+from detector.inference.cascade import CascadeScorer, RegionFilter
 from detector.inference.context import Context, ContextScorer, WholeImages
 from detector.inference.engine import ImageScorer
 from detector.inference.models import ModelFiles, lowest_score, open_scorer, trained_classes
@@ -81,11 +82,16 @@ class ObjectDetector:
 
     @staticmethod
     def load(
-        models: Sequence[ModelFiles], config: Config, context: Path | None = None, sees_images: Path | None = None
+        models: Sequence[ModelFiles],
+        config: Config,
+        context: Path | None = None,
+        sees_images: Path | None = None,
+        cascade: Path | None = None,
     ) -> "ObjectDetector":
         """The detector of a run's models, which are averaged as `config.ensemble` says.
 
-        With `context` their scores are rescored by what the network `sees_images` makes of the whole image.
+        With `context` their scores are rescored by what the network `sees_images` makes of the whole image. With
+        `cascade` they see the regions that it keeps alone, as many as `config.cascade` says.
         DataError for other files; ConfigError where the regions of new images cannot be computed.
         """
         if config.proposals.source == "given":
@@ -93,6 +99,8 @@ class ObjectDetector:
                 "proposals.source must be selective_search, multibox or union to detect in new images, got given"
             )
         scorer = open_scorer(models, config.ensemble, config)
+        if cascade:
+            scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
         by_svm = models[0].svm is not None
         if context:
             images = WholeImages(sees_images or models[0].network, config.engine)

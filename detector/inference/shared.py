@@ -77,8 +77,9 @@ class SharedEngine:
         prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
         regions = torch.from_numpy(boxes)
         if self.mirrored:
-            prepared, regions = prepared.flip(3), mirror_boxes(regions, prepared.shape[3])
-        sizes, windows = place_regions(regions, *prepared.shape[2:], self.region)
+            prepared, regions = prepared.flip(3), mirror_boxes(regions, image.shape[1])
+        height, width = prepared.shape[2:]
+        sizes, windows = place_regions(regions, height, width, self.region)
         table = self._maps(scale_image(prepared, sizes))
         crops = len(self.region.paddings)
 

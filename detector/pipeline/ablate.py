@@ -34,7 +34,7 @@ from detector.pipeline.context import (
     trained_context,
 )
 from detector.pipeline.distributed import Group
-from detector.pipeline.propose import run_propose
+from detector.pipeline.filter import run_regions
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.run import RunFolder
 from detector.pipeline.scores import check_classes
@@ -84,7 +84,7 @@ def _score(
     group: Group,
 ) -> StoredViews:
     slug = split_slug(splits)
-    proposals = run_propose(run.stage("propose", slug), config, dataset, group)
+    proposals = run_regions(run, config, dataset, slug, group)
     return run_views(run.stage("views", slug), config, dataset, proposals, detectors, group)
 
 

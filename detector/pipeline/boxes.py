@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from detector.config import FEATURE_NORM, Config
-from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
 from detector.inference.engine import make_engine
@@ -62,14 +61,14 @@ def run_boxes(
         save_head(output, head, classes=list(regions.dataset.classes.names), model=file_hash(model_path))
         return {"pairs": len(labels), "scale": scale}
 
-    inputs = {**_inputs(config, regions.dataset, chosen, model_path), "ridge": config.boxes.ridge}
+    inputs = {**_inputs(config, regions, chosen, model_path), "ridge": config.boxes.ridge}
     return run_parts(stage, inputs, classes, group, fit, output, finish)
 
 
-def _inputs(config: Config, dataset: Dataset, chosen: Bool, model_path: Path) -> dict[str, Any]:
+def _inputs(config: Config, regions: TrainingRegions, chosen: Bool, model_path: Path) -> dict[str, Any]:
     return {
-        **feature_inputs(config, dataset, file_hash(model_path)),
-        "truth": truth_hash(dataset),
+        **feature_inputs(config, regions.dataset, regions.proposals, file_hash(model_path)),
+        "truth": truth_hash(regions.dataset),
         "chosen": np.flatnonzero(chosen).tolist(),
         "min_iou": config.boxes.min_iou,
         "grid": config.boxes.grid,
@@ -126,5 +125,5 @@ def _run_pairs(
     def facts(store: Store) -> dict[str, Any]:
         return {"images": int(chosen.sum()), "pairs": int(store.offsets[-1])}
 
-    inputs = _inputs(config, dataset, chosen, model_path)
+    inputs = _inputs(config, regions, chosen, model_path)
     return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)

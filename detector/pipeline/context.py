@@ -187,7 +187,7 @@ def run_context_rows(stage: Stage, config: Config, split: SplitScores, by_svm: b
         return {"images": len(found), "detections": int(found.offsets[-1])}
 
     settings = {"region": features.region, "detections": config.context.detections}
-    inputs = {**detect_inputs(config, dataset, split.source.inputs()), "context": settings}
+    inputs = {**detect_inputs(config, dataset, split.proposals, split.source.inputs()), "context": settings}
     return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
 
 

@@ -56,7 +56,7 @@ def run_detect(
         regions = int(proposals.offsets[-1])
         return {"images": len(dataset), "regions": regions, "detections": len(table.scores)}
 
-    inputs = {**detect_inputs(config, dataset, source.inputs()), "min_score": min_score}
+    inputs = {**detect_inputs(config, dataset, proposals, source.inputs()), "min_score": min_score}
     store = run_stored_stage(stage, inputs, FIELDS, len(dataset), group, prepare, facts)
     return read_table(store, config)
 

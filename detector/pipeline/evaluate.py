@@ -34,6 +34,7 @@ def run_evaluate(
     stage: Stage,
     config: Config,
     dataset: Dataset,
+    regions: Store,
     tables: Mapping[str, DetectionTable],
     hashes: dict[str, str],
     folder: Path,
@@ -41,6 +42,7 @@ def run_evaluate(
 ) -> Reports | None:
     """The reports of `tables` by method, that of the last one written into `folder`; None without objects.
 
+    The detections are of `regions`, whose recall the report states.
     Every process of the group evaluates, the first one writes.
     """
     if not len(dataset.objects.labels):
@@ -49,7 +51,7 @@ def run_evaluate(
         return None
     cases = {method: detection_case(dataset, table) for method, table in tables.items()}
     reports = {method: case.evaluate(config.evaluate.protocol) for method, case in cases.items()}
-    inputs = evaluate_inputs(config, dataset, hashes, tuple(tables))
+    inputs = evaluate_inputs(config, dataset, regions, hashes, tuple(tables))
     if not group.is_first or (stage.is_done(inputs) and (folder / "index.html").is_file()):
         return reports
     stage.begin(inputs)
@@ -61,7 +63,7 @@ def run_evaluate(
         ids=range(1, len(dataset.classes) + 1),
         analysis=analysis,
         methods=reports,
-        proposals=_coverage(stage, dataset),
+        proposals=_coverage(dataset, regions),
         training=training_logs(stage.run),
         pictures=draw_pictures(config, dataset, analysis),
         seconds=stage_seconds(stage.run),
@@ -104,16 +106,10 @@ def draw_position(
     return Picture(str(dataset.image_ids[position]), drawn)
 
 
-def _coverage(stage: Stage, dataset: Dataset) -> Coverage | None:
-    """How the proposals of the run for the same split cover the objects; None where there are none."""
-    folder = stage.run.stage("propose", stage.folder.name).folder / "store"
-    if not (folder / "manifest.json").is_file():
-        return None
-    store = Store.open(folder)
-    if len(store) != len(dataset):
-        return None
+def _coverage(dataset: Dataset, regions: Store) -> Coverage:
+    """How the regions cover the objects."""
     positions = tqdm(range(len(dataset)), desc="recall", unit="image", leave=False)
-    boxes = (read_proposals(store, position).boxes for position in positions)
+    boxes = (read_proposals(regions, position).boxes for position in positions)
     return measure_coverage(
         counted_objects(dataset.objects, dataset.blacklist), boxes, [*CURVE_BUDGETS, *PROPOSAL_BUDGETS]
     )
@@ -126,6 +122,12 @@ def _provenance(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, s
         "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
         "Notes on the data": "; ".join(dataset.notes) or "none",
         "Network": f"GoogLeNet {config.network.variant}, {finetune.get('steps', '?')} steps of fine-tuning",
-        "Regions": f"{config.proposals.source}, crops of {config.region.crop_size} pixels",
+        "Regions": f"{_regions_text(config)}, crops of {config.region.crop_size} pixels",
         **environment_notes(),
     }
+
+
+def _regions_text(config: Config) -> str:
+    """Where the regions come from."""
+    source, cascade = config.proposals.source, config.cascade
+    return f"{source}, the best {cascade.keep} of an image by the cascade" if cascade.is_used else source

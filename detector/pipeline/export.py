@@ -41,10 +41,11 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
 
 
 def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]:
-    """Copy the network, its heads and the MultiBox network to where `load_detector` finds them."""
+    """Copy the network, its heads, the cascade and the MultiBox network to where `load_detector` finds them."""
     pairs = [(run.model_path, target.model_path)]
     pairs += [(run.svm_path, target.svm_path)] if config.svm.enabled else []
     pairs += [(run.boxes_path, target.boxes_path)] if config.boxes.enabled else []
+    pairs += [(run.cascade_path, target.cascade_path)] if config.cascade.is_used else []
     measured = ranges_path(run.model_path)
     pairs += [(measured, ranges_path(target.model_path))] if measured.is_file() else []
     multibox = config.proposals.multibox.weights

@@ -53,7 +53,7 @@ def run_training_features(
     """The features (N, F) f16 of a training split's regions."""
     dataset = regions.regions.dataset
     inputs = {
-        **feature_inputs(config, dataset, file_hash(model_path)),
+        **feature_inputs(config, dataset, regions.regions.proposals, file_hash(model_path)),
         "truth": truth_hash(dataset),
         "mined": np.flatnonzero(regions.mined).tolist(),
     }
@@ -71,7 +71,7 @@ def run_test_features(
 ) -> Store:
     """The features (N, F) f16 of a split's proposals, and with box regressors their `moves` (N, C, 4) f16."""
     inputs = {
-        **feature_inputs(config, dataset, file_hash(model_path)),
+        **feature_inputs(config, dataset, proposals, file_hash(model_path)),
         "boxes": file_hash(boxes_path) if boxes_path else None,
     }
     regions = ProposedRegions(proposals)

@@ -15,9 +15,10 @@ from detector.config import (
 )
 from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
+from detector.data.stores import Store
 from detector.inference.backends import choose_backend
 from detector.networks.device import choose_device, choose_precision
-from detector.pipeline.run import file_hash
+from detector.pipeline.run import file_hash, key_of
 
 
 def images_hash(dataset: Dataset) -> str:
@@ -105,37 +106,45 @@ def finetune_inputs(
     }
 
 
-def feature_inputs(config: Config, dataset: Dataset, model_hash: str) -> dict[str, Any]:
+def region_inputs(config: Config, dataset: Dataset, regions: Store) -> dict[str, Any]:
+    """Inputs of a store of a data set's regions: all its proposals, or those that a cascade kept."""
+    proposals = proposal_inputs(config, dataset)
+    kept = {} if regions.key == key_of(proposals) else {"kept": regions.key}
+    return {"proposals": proposals, **kept}
+
+
+def feature_inputs(config: Config, dataset: Dataset, regions: Store, model_hash: str) -> dict[str, Any]:
     """Inputs of what the network with this file hash makes of a data set's regions."""
     return {
-        "proposals": proposal_inputs(config, dataset),
+        **region_inputs(config, dataset, regions),
         "model": model_hash,
         "region": _region(config.region),
         "engine": engine_name(config.engine),
     }
 
 
-def score_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> dict[str, Any]:
+def score_inputs(config: Config, dataset: Dataset, regions: Store, scores: dict[str, Any]) -> dict[str, Any]:
     """Inputs of the scores of a data set's regions, which depend on `scores`."""
     return {
-        "proposals": proposal_inputs(config, dataset),
+        **region_inputs(config, dataset, regions),
         "region": _region(config.region),
         "engine": engine_name(config.engine),
         "scores": scores,
     }
 
 
-def detect_inputs(config: Config, dataset: Dataset, scores: dict[str, Any]) -> dict[str, Any]:
-    """Inputs of the detections by scores that depend on `scores`."""
-    return {**score_inputs(config, dataset, scores), "detect": config.detect.model_dump(exclude={"method"})}
+def detect_inputs(config: Config, dataset: Dataset, regions: Store, scores: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of the detections by scores of regions that depend on `scores`."""
+    settings = config.detect.model_dump(exclude={"method"})
+    return {**score_inputs(config, dataset, regions, scores), "detect": settings}
 
 
 def evaluate_inputs(
-    config: Config, dataset: Dataset, hashes: dict[str, str], methods: tuple[str, ...]
+    config: Config, dataset: Dataset, regions: Store, hashes: dict[str, str], methods: tuple[str, ...]
 ) -> dict[str, Any]:
     """Inputs of the report on the last of `methods`, beside the others, with the hashes of the models' files."""
     return {
-        "detections": detect_inputs(config, dataset, hashes),
+        "detections": detect_inputs(config, dataset, regions, hashes),
         "ensemble": config.ensemble.model_dump(mode="json"),
         "methods": methods,
         "truth": truth_hash(dataset),

@@ -12,6 +12,7 @@ from detector.inference.detector import ObjectDetector
 from detector.inference.models import ModelFiles
 from detector.networks.safetensors_files import read_tensors
 from detector.pipeline.context import image_network, trained_context
+from detector.pipeline.filter import trained_cascade
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import trained_detectors
 from detector.pipeline.weights import fitted_ensemble
@@ -42,9 +43,10 @@ def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
     method = reported_method(config)
     models = [files.by(method) for files in trained_detectors(run, config)]
     config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
+    cascade = trained_cascade(run, config)
     if not config.context.is_used:
-        return ObjectDetector.load(models, config)
-    return ObjectDetector.load(models, config, trained_context(run, config), image_network(run, config))
+        return ObjectDetector.load(models, config, cascade=cascade)
+    return ObjectDetector.load(models, config, trained_context(run, config), image_network(run, config), cascade)
 
 
 def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:

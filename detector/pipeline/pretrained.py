@@ -13,7 +13,7 @@ def with_local_weights(config: AnyConfig, download: bool) -> AnyConfig:
     """`config` with the paths of its weights in place of names; missing ones are fetched with `download`."""
     sections: dict[str, Any] = {"network": config.network}
     if isinstance(config, Config):
-        sections["context"] = config.context
+        sections |= {"context": config.context, "cascade": config.cascade}
     return config.model_copy(update={name: _found(section, download) for name, section in sections.items()})
 
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset as TorchDataset
 
 from detector.config import Config, RegionTraining
 from detector.data.augment import PhotometricAugment
@@ -41,6 +42,7 @@ class Regions(Protocol):
 
 
 Kind = TypeVar("Kind", bound=Regions)
+Sent = TypeVar("Sent")
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,16 @@ class BatchMaker:
         distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
         read = partial(read_image_at, labelled.regions.dataset, self.config.data.exif)
         boxes, cache = labelled.regions.boxes, CACHE_BYTES // max(self.workers, 1)
-        load = partial(load_batches, first=first, last=last, workers=self.workers, pin=self.device.type != "cpu")
-        finish = {"preprocessing": self.preprocessing, "region": region, "device": self.device}
         if region.mode == "shared":
             draw = partial(_draw_share, ImageSampler(sampler, region.shared_images), rank, world)
-            return map(partial(place_images, **finish), load(ImageSource(draw, read, boxes, distort, cache)))
+            images = self._load(ImageSource(draw, read, boxes, distort, cache), first, last)
+            return (place_images(each, self.preprocessing, region, self.device) for each in images)
         draw = partial(_draw_share, sampler, rank, world)
-        return map(partial(warp_patches, **finish), load(PatchSource(draw, read, boxes, distort, region, cache)))
+        patches = self._load(PatchSource(draw, read, boxes, distort, region, cache), first, last)
+        return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)
+
+    def _load(self, source: TorchDataset[Sent], first: int, last: int) -> Iterator[Sent]:
+        return load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")
 
 
 def _draw_share(sampler: RegionSampler | ImageSampler, rank: int, world: int, step: int) -> Draw:

@@ -75,6 +75,11 @@ class RunFolder:
         return self.path / "model" / "image_network.safetensors"
 
     @property
+    def cascade_path(self) -> Path:
+        """The cheap classifier that drops regions first."""
+        return self.path / "model" / "cascade.safetensors"
+
+    @property
     def classifier_path(self) -> Path:
         """The trained image classifier."""
         return self.path / "model" / "classifier.safetensors"

@@ -1,7 +1,8 @@
 """The whole job, each stage skipped where it is done with the same inputs.
 
-propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> on held-out data propose, labels,
-weight_rows, weights, seen, context_rows, context -> on the test split propose, features, seen, detect, evaluate.
+propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> cascade_rows, cascade
+-> on held-out data propose, labels, weight_rows, weights, filter, seen, context_rows, context
+-> on the test split propose, filter, features, seen, detect, evaluate.
 """
 
 import re
@@ -24,6 +25,7 @@ from detector.networks.device import choose_device
 from detector.pipeline.board import check_tensorboard
 from detector.pipeline.boxes import run_boxes
 from detector.pipeline.calibrate import calibrate_members, run_calibrate
+from detector.pipeline.cascade import check_cascade, run_cascade
 from detector.pipeline.context import (
     FromContext,
     SplitScores,
@@ -40,6 +42,7 @@ from detector.pipeline.detect import run_detect
 from detector.pipeline.distributed import Group, alone
 from detector.pipeline.evaluate import Reports, run_evaluate
 from detector.pipeline.features import MinedRegions, choose_images, run_test_features, run_training_features
+from detector.pipeline.filter import Filtered, filtered, run_regions
 from detector.pipeline.finetune import make_finetuner, run_finetune, run_pretrain
 from detector.pipeline.inputs import label_inputs
 from detector.pipeline.propose import run_propose
@@ -54,11 +57,15 @@ from detector.records import DetectionTable, Report
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a test ended with: the data set, its reports by method (None without objects), the results' folder."""
+    """What a test ended with: the data set, its reports by method (None without objects), the results' folder.
+
+    `filtered` is what a cascade left of the regions, where there is one.
+    """
 
     dataset: Dataset
     reports: Reports | None
     folder: Path
+    filtered: Filtered | None = None
 
     @property
     def report(self) -> Report | None:
@@ -82,6 +89,7 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
     if held_out:
         check_apart("context.splits", training, held_out)
         check_image_network(config)
+    check_cascade(config)
     make_finetuner(config, len(training.classes), group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(_further_detectors(config)))
     if group.is_first:
@@ -96,6 +104,8 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
         run_finetune(folder.stage("finetune"), started, labelled, judged, member, group)
         run_calibrate(folder, config, group, training)
         _train_heads(folder, config, labelled, group)
+    if config.cascade.is_used:
+        run_cascade(run, config, labelled, group)
     if weighed:
         splits = config.ensemble.fit_weights
         models = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
@@ -184,7 +194,7 @@ def _learn_context(
     """Learn to rescore what the run would report without context, on images that no model was trained on."""
     keep_image_network(run, config, group)
     network, slug = image_network(run, config), split_slug(config.context.splits)
-    proposals = run_propose(run.stage("propose", slug), config, held_out, group)
+    proposals = run_regions(run, config, held_out, slug, group)
     seen = run_seen(run.stage("seen", slug), config, held_out, proposals, network, group)
     trained_on = None
     if "classes" in config.context.image:
@@ -199,20 +209,22 @@ def _learn_context(
 
 
 def _run_test(run: RunFolder, config: Config, testing: Dataset, slug: str, folder: Path, group: Group) -> Outcome:
-    proposals = run_propose(run.stage("propose", slug), config, testing, group)
+    regions = run_regions(run, config, testing, slug, group)
     detectors = trained_detectors(run, config)
-    sources = _sources(run, config, testing, slug, proposals, detectors, group)
+    sources = _sources(run, config, testing, slug, regions, detectors, group)
     tables: dict[str, DetectionTable] = {}
     for method, source in sources.items():
         by_svm = (reported_method(config) if method == ENSEMBLE else method).startswith("svm")
         stage = run.stage("detect", slug, method)
-        tables[method] = run_detect(stage, config, testing, proposals, source, lowest_score(config, by_svm), group)
+        tables[method] = run_detect(stage, config, testing, regions, source, lowest_score(config, by_svm), group)
     used = detectors if ENSEMBLE in tables else detectors[:1]
     hashes = {f"{name} {k}": digest for k, each in enumerate(used) for name, digest in file_hashes(each).items()}
     if CONTEXT in tables:
         hashes["context"] = file_hash(trained_context(run, config))
-    reports = run_evaluate(run.stage("evaluate", slug), config, testing, tables, hashes, folder, group)
-    return Outcome(testing, reports, folder if reports else stage.folder)
+    evaluation = run.stage("evaluate", slug)
+    reports = run_evaluate(evaluation, config, testing, regions, tables, hashes, folder, group)
+    kept = filtered(run, testing, slug) if config.cascade.is_used else None
+    return Outcome(testing, reports, folder if reports else stage.folder, kept)
 
 
 def _sources(
@@ -246,10 +258,11 @@ def _sources(
 
 def outcome_text(outcome: Outcome) -> str:
     """What a command prints at its end: the mAP table and where the results are."""
+    kept = f"{outcome.filtered.text()}\n" if outcome.filtered else ""
     if outcome.report is None or outcome.reports is None:
-        return f"{outcome.dataset.name} has no objects to evaluate against; detections: {outcome.folder}\n"
+        return f"{kept}{outcome.dataset.name} has no objects to evaluate against; detections: {outcome.folder}\n"
     table = summary_text(outcome.report, outcome.dataset.classes)
-    return f"{table}\n{_methods_text(outcome.reports)}report: {outcome.folder / 'index.html'}\n"
+    return f"{table}\n{_methods_text(outcome.reports)}{kept}report: {outcome.folder / 'index.html'}\n"
 
 
 def _methods_text(reports: Mapping[str, Report]) -> str:

@@ -67,7 +67,7 @@ def run_views(
     def facts(found: Store) -> dict[str, Any]:
         return {"images": len(found), "regions": int(found.offsets[-1]), "views": len(models)}
 
-    inputs = score_inputs(config, dataset, FromImages(detectors, config.ensemble).inputs())
+    inputs = score_inputs(config, dataset, proposals, FromImages(detectors, config.ensemble).inputs())
     store = run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
     weights = np.array([model.weight for model in models], np.float64)
     return StoredViews(dataset, proposals, store, [view for view, _ in loaded], weights, moving)

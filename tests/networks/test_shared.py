@@ -117,10 +117,10 @@ def test_images_are_scaled_by_their_shorter_side_up_to_the_longest() -> None:
 @pytest.mark.parametrize("keeps", [False, True])
 def test_gradients_reach_the_trunk_and_batch_norm_may_keep_its_statistics(keeps: bool) -> None:
     network = SharedClassifier("paper_bn", 3, 0.4, REGION, keeps).train()
-    before = network.backbone.conv1.norm.running_mean.clone()
+    before = network.state_dict()["backbone.conv1.norm.running_mean"].clone()
     image = noise(1, 3, 80, 90)
     network([regions_of(image, torch.tensor([[20.0, 20.0, 50.0, 60.0]]), REGION)]).sum().backward()
     gradient = network.backbone.conv1.conv.weight.grad
     assert gradient is not None
     assert gradient.abs().max() > 0
-    assert torch.equal(network.backbone.conv1.norm.running_mean, before) == keeps
+    assert torch.equal(network.state_dict()["backbone.conv1.norm.running_mean"], before) == keeps

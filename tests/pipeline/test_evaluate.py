@@ -6,6 +6,7 @@ import numpy as np
 
 from detector.config import Config
 from detector.data.readers import open_dataset
+from detector.data.stores import PROPOSAL_FIELDS, StoreWriter
 from detector.evaluation.detection_report.analysis import analyse
 from detector.pipeline.distributed import alone
 from detector.pipeline.evaluate import detection_case, draw_pictures, run_evaluate
@@ -34,7 +35,8 @@ def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Pa
     bare = replace(dataset, objects=take(dataset.objects, np.empty(0, np.int64)))
     run = RunFolder(tmp_path)
     stage, folder = run.stage("evaluate"), tmp_path / "report"
-    assert run_evaluate(stage, tiny_config, bare, {"softmax": NONE}, {}, folder, alone()) is None
+    regions = StoreWriter(tmp_path / "regions", PROPOSAL_FIELDS, 0, "none").finish()
+    assert run_evaluate(stage, tiny_config, bare, regions, {"softmax": NONE}, {}, folder, alone()) is None
     assert not (tmp_path / "report").exists()
 
 

@@ -93,3 +93,12 @@ def test_a_run_without_model_and_the_run_itself_are_refused(tmp_path: Path) -> N
     run.model_path.unlink()
     with pytest.raises(DataError, match=r"region_classifier\.safetensors"):
         export_run(run, tmp_path / "out", safetensors=True, onnx=False)
+
+
+def test_the_card_says_how_regions_are_seen(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    plain = run.read_config(Config, [])
+    assert "2 of them context on each side, by a softmax" in model_card(run, plain)
+    region = plain.region.model_copy(update={"wide_padding": 8, "mode": "shared"})
+    card = model_card(run, plain.model_copy(update={"region": region}))
+    assert "context on each side, and once more with 8, pooled from maps of the whole image, by a softmax" in card

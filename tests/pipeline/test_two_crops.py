@@ -12,7 +12,6 @@ from detector.data.stores import Store
 from detector.errors import ConfigError
 from detector.networks.region_heads import load_boxes, load_svm
 from detector.networks.weights import load_model
-from detector.pipeline.export import export_run
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import Outcome, run_testing, run_training
 
@@ -56,17 +55,6 @@ def test_views_of_an_ensemble_vary_the_tight_crop(finished: tuple[RunFolder, Out
     run, _ = finished
     config = run.read_config(Config, ["ensemble.paddings=[0]", "ensemble.mirror=true"])
     assert list(run_testing(run, config, ("val",)).reports or ())[-1] == "ensemble"
-
-
-def test_the_network_is_exported_with_both_crops_as_its_input(
-    finished: tuple[RunFolder, Outcome], tmp_path: Path
-) -> None:
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    path = export_run(finished[0], tmp_path / "out", safetensors=False, onnx=True)[0]
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {"crops": np.zeros((1, 6, 32, 32), np.float32)})
-    assert logits.shape == (1, 3)
 
 
 @pytest.mark.parametrize(
