@@ -12,7 +12,7 @@ from detector.config import EngineSettings
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import COLOURS
-from detector.records import Float32, Image
+from detector.records import Array, Float32, Image
 
 Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 
@@ -44,6 +44,20 @@ class BatchRunner:
         self.crop_size = crop_size
         self.channels = channels
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
+
+    def answer(
+        self, images: Regions, make_job: Callable[[Image | Tensor, Float32], Job]
+    ) -> Iterator[tuple[Float32, dict[str, Array]]]:
+        """The boxes of each image and the answers (N, ...) to the job that `make_job` makes of both."""
+        given: deque[Float32] = deque()
+
+        def jobs() -> Iterator[Job]:
+            for image, boxes in images:
+                given.append(boxes)
+                yield make_job(image, boxes)
+
+        for answers in self.run(jobs()):
+            yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:

@@ -1,6 +1,5 @@
 """The region engine: warped regions of many images, packed into batches of one size, one forward pass a batch."""
 
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -46,15 +45,7 @@ class CropEngine:
 
         A pair's result is yielded as soon as its last region has gone through the network.
         """
-        given: deque[Float32] = deque()
-
-        def jobs() -> Iterator[Job]:
-            for image, boxes in images:
-                given.append(boxes)
-                yield self._job(image, boxes)
-
-        for answers in self.runner.run(jobs()):
-            yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
+        return self.runner.answer(images, self._job)
 
     def _job(self, image: Image | Tensor, boxes: Float32) -> Job:
         prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)

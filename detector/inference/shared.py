@@ -5,7 +5,6 @@ follows runs on full batches of pooled regions, whatever image they come from, b
 """
 
 import copy
-from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -54,15 +53,7 @@ class SharedEngine:
 
         A pair's result is yielded as soon as its last region has gone through the network.
         """
-        given: deque[Float32] = deque()
-
-        def jobs() -> Iterator[Job]:
-            for image, boxes in images:
-                given.append(boxes)
-                yield self._job(image, boxes) if len(boxes) else Job(0, _nothing)
-
-        for answers in self.runner.run(jobs()):
-            yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
+        return self.runner.answer(images, self._job)
 
     def _place(self, module: nn.Module) -> RegionClassifier:
         """A copy of the module's network for the images, on the device."""
@@ -74,6 +65,8 @@ class SharedEngine:
         return placed.to(memory_format=torch.channels_last)
 
     def _job(self, image: Image | Tensor, boxes: Float32) -> Job:
+        if not len(boxes):
+            return Job(0, _nothing)
         prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
         regions = torch.from_numpy(boxes)
         if self.mirrored:

@@ -159,7 +159,7 @@ class Positions:
     def score(self, images: Regions) -> Iterator[ClassScores]:
         """As an engine does, an image at a time."""
         for _, boxes in images:
-            yield ClassScores(np.broadcast_to(boxes[:, None], (len(boxes), 2, 4)), boxes[:, :2] / 100)
+            yield ClassScores(np.broadcast_to(boxes[:, None], (len(boxes), 2, 4)), boxes[:, :2] / np.float32(100))
 
 
 def images() -> list[tuple[Image, Float32]]:

@@ -22,7 +22,7 @@ class Mover:
         for image, boxes in held:
             self.given.append((int(image[0, 0, 0]), boxes))
             moved = boxes + np.array([1, 0, 1, 0], np.float32)
-            yield ClassScores(moved[:, None], boxes[:, :1] / 100)
+            yield ClassScores(moved[:, None], boxes[:, :1] / np.float32(100))
 
 
 def keep_all(scores: ClassScores) -> Detections:
