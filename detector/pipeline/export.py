@@ -9,6 +9,7 @@ from detector.files import write_atomically, write_text
 from detector.networks.export import export_onnx
 from detector.networks.quantized import ranges_path
 from detector.networks.weights import load_model
+from detector.pipeline.context import image_weights
 from detector.pipeline.loading import run_config
 from detector.pipeline.model_card import model_card
 from detector.pipeline.run import RunFolder
@@ -20,7 +21,8 @@ ONNX = "region_classifier.onnx"
 def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> list[Path]:
     """Write what is asked for, with the model card and the settings, into `folder`; the files, in that order.
 
-    DataError where the run has no trained model, or `folder` is the run; ConfigError for ONNX of shared maps.
+    DataError where the run has no trained model, or `folder` is the run; ConfigError for ONNX of shared maps
+    and for an ensemble with other runs.
     """
     if folder.resolve() == run.path.resolve():
         raise DataError(f"--out must be another folder than the run, got {folder}")
@@ -28,6 +30,8 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
     if onnx and config.region.mode != "warp":
         raise ConfigError(f"region.mode must be warp for --onnx, got {config.region.mode}")
     target = RunFolder(folder)
+    if config.ensemble.runs:
+        raise ConfigError("ensemble.runs must be [] to export a run alone, got further runs: export each of them")
     card = model_card(run, config)
     files = _copy_model(run, target, config) if safetensors else []
     if onnx:
@@ -41,13 +45,15 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
 
 
 def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]:
-    """Copy the network, its heads, the cascade and the MultiBox network to where `load_detector` finds them."""
-    pairs = [(run.model_path, target.model_path)]
-    pairs += [(run.svm_path, target.svm_path)] if config.svm.enabled else []
-    pairs += [(run.boxes_path, target.boxes_path)] if config.boxes.enabled else []
-    pairs += [(run.cascade_path, target.cascade_path)] if config.cascade.is_used else []
-    measured = ranges_path(run.model_path)
-    pairs += [(measured, ranges_path(target.model_path))] if measured.is_file() else []
+    """Copy every member's network and heads, and what goes with them, to where `load_detector` finds them."""
+    pairs = [pair for number in range(config.ensemble.members) for pair in _member(run, target, number, config)]
+    wanted = {
+        (run.weights_path, target.weights_path): config.ensemble.fit_weights,
+        (run.context_path, target.context_path): config.context.is_used,
+        (run.image_network_path, target.image_network_path): config.context.is_used and image_weights(config),
+        (run.cascade_path, target.cascade_path): config.cascade.is_used,
+    }
+    pairs += [pair for pair, is_wanted in wanted.items() if is_wanted]
     multibox = config.proposals.multibox.weights
     if config.proposals.source in ("multibox", "union") and multibox is not None:
         pairs.append((multibox, target.multibox_path))
@@ -58,3 +64,13 @@ def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]
         with write_atomically(copy) as temporary:
             shutil.copyfile(source, temporary)
     return [copy for _, copy in pairs]
+
+
+def _member(run: RunFolder, target: RunFolder, number: int, config: Config) -> list[tuple[Path, Path]]:
+    """The files of one model, and where they go."""
+    source, copy = run.member(number), target.member(number)
+    pairs = [(source.model_path, copy.model_path)]
+    pairs += [(source.svm_path, copy.svm_path)] if config.svm.enabled else []
+    pairs += [(source.boxes_path, copy.boxes_path)] if config.boxes.enabled else []
+    measured = ranges_path(source.model_path)
+    return pairs + ([(measured, ranges_path(copy.model_path))] if measured.is_file() else [])

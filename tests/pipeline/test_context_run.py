@@ -15,6 +15,7 @@ from detector.errors import ConfigError, DataError
 from detector.pipeline.ablate import run_ablation
 from detector.pipeline.context import check_apart
 from detector.pipeline.distributed import alone
+from detector.pipeline.export import export_run
 from detector.pipeline.loading import load_detector
 from detector.pipeline.rescoring import best_scores, hits
 from detector.pipeline.run import RunFolder
@@ -74,6 +75,15 @@ def test_the_detector_of_a_run_with_context_finds_what_the_run_found(finished: R
         found = detector.detect(testing.record(position).path)
         np.testing.assert_array_equal(np.sort(found.labels), np.sort(wanted["labels"]))
         np.testing.assert_allclose(np.sort(found.scores), np.sort(wanted["scores"]), atol=1e-4)
+
+
+def test_an_exported_run_with_context_detects_as_the_run(finished: RunFolder, tmp_path: Path) -> None:
+    config = finished.read_config(Config, [])
+    path = open_dataset(config.data, config.data.test).record(0).path
+    export_run(finished, tmp_path / "exported", safetensors=True, onnx=False)
+    one, two = (load_detector(folder).detect(path) for folder in (finished.path, tmp_path / "exported"))
+    np.testing.assert_array_equal(one.scores, two.scores)
+    np.testing.assert_array_equal(one.boxes, two.boxes)
 
 
 def test_a_second_run_does_nothing_anew(finished: RunFolder, capfd: pytest.CaptureFixture[str]) -> None:

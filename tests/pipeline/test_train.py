@@ -60,7 +60,7 @@ def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished
     network, _, metadata = load_model(run.model_path)
     assert network.classifier.out_features == 3
     assert metadata["classes"] == list(outcome.dataset.classes.names)
-    assert metadata["region"] == tiny_config.region.model_dump()
+    assert metadata["region"] == tiny_config.region.model_dump(mode="json")
 
 
 def test_every_step_is_in_the_metrics_once(finished_run: Finished) -> None:
