@@ -48,6 +48,7 @@ NEED_TORCH = (
     "describe",
     "bench",
 )
+RESUMED = ("train_det", "test_det", "ablate", "train_cls", "eval_cls", "train_multibox", "propose")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -82,7 +83,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{name}: {error}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted; the same command goes on from here\n")
+        sys.stderr.write(f"{name}: interrupted{'; the same command goes on from here' * (name in RESUMED)}\n")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -133,7 +134,7 @@ def check_torchvision() -> None:
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed: a network's large maps are else fetched from the system again, page by page.
 
-    Training on a CPU spends half of its time on that: see benchmarks/freed_memory.md.
+    Training on a CPU spends about half of its time on that: see benchmarks/freed_memory.md.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -16,7 +16,7 @@ class CascadeSettings(Section):
     keep: int = Field(
         0, ge=0, description="best regions of an image that go on to the detector; 0: all, without a cascade"
     )
-    crop_size: int = Field(64, ge=32, description="pixels; 64 take a twelfth of the time of 224")
+    crop_size: int = Field(64, ge=32, description="pixels; 64 x 64 are a twelfth of 224 x 224")
     images: int = Field(
         1000, ge=0, description="of the training split that it is learned on, drawn at random; 0: all"
     )

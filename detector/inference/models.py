@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -84,6 +85,8 @@ def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> 
 def open_scorer(models: Sequence[ModelFiles], ensemble: EnsembleSettings, config: Config) -> ImageScorer:
     """What scores regions by the models, averaged as `ensemble` says, as often as `config.detect` says."""
     engine = EnsembleEngine([model for _, model in load_models(models, ensemble)], config.engine)
+    if not config.detect.iterations:
+        return engine
     settings = config.detect.model_copy(update={"max_per_image": config.detect.iterated, "voting_iou": 0.0})
     lowest = lowest_score(config, by_svm=models[0].svm is not None)
     return IteratedScorer(engine, settings.iterations, lambda found: select(found, lowest, settings))
@@ -106,6 +109,15 @@ def trained_classes(path: Path) -> list[str]:
     return _named_classes(network, facts.get("classes"), path)
 
 
+def trained_region(path: Path) -> RegionSettings:
+    """The regions that a region classifier's file states it was trained on, by default R-CNN's."""
+    return _region(load_model(path)[2])
+
+
+def _region(facts: dict[str, Any]) -> RegionSettings:
+    return RegionSettings(**facts.get("region", {}))
+
+
 def _load(files: ModelFiles) -> _Loaded:
     network, preprocessing, facts = load_model(files.network)
     classes = len(_named_classes(network, facts.get("classes"), files.network))
@@ -113,7 +125,7 @@ def _load(files: ModelFiles) -> _Loaded:
     boxes = load_boxes(files.boxes) if files.boxes else None
     for head, path in ((svm, files.svm), (boxes, files.boxes)):
         _check_head(head, classes, path)
-    return _Loaded(network, preprocessing, RegionSettings(**facts["region"]), svm, boxes)
+    return _Loaded(network, preprocessing, _region(facts), svm, boxes)
 
 
 def _check_head(head: nn.Module | None, classes: int, path: Path | None) -> None:

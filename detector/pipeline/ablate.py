@@ -18,26 +18,19 @@ from detector.data.readers import open_dataset
 from detector.data.stores import Store
 from detector.evaluation.protocols import evaluate
 from detector.files import write_text
-from detector.inference.context import Context, Seen
+from detector.inference.context import Context
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models, lowest_score
 from detector.inference.select import keep_best_of_each_class, select
 from detector.pipeline.ablation_table import Row, Way, ablation_text, ablation_ways, make_rows
 from detector.pipeline.calibrate import calibrate_members
-from detector.pipeline.context import (
-    Examples,
-    context_rows,
-    image_network,
-    learn_rescoring,
-    read_seen,
-    run_seen,
-    trained_context,
-)
+from detector.pipeline.context import image_network, run_seen, trained_context
 from detector.pipeline.distributed import Group
 from detector.pipeline.filter import run_regions
 from detector.pipeline.regions import ProposedRegions, load_regions
+from detector.pipeline.rescoring import Examples, apply_context, context_rows, learn_rescoring
 from detector.pipeline.run import RunFolder
-from detector.pipeline.scores import check_classes
+from detector.pipeline.scores import check_classes, check_region
 from detector.pipeline.train import split_slug, trained_detectors
 from detector.pipeline.views import StoredViews, run_views
 from detector.pipeline.weights import fitted_ensemble
@@ -59,6 +52,7 @@ def run_ablation(
     detectors = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
     for files in detectors:
         check_classes(dataset, files.network)
+    check_region(config, detectors[0].network)
     calibrate_members(run, config, group)
     config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
     views = _score(run, config, dataset, splits, detectors, group)
@@ -123,10 +117,6 @@ class _Rescored:
         ]
         return self.learn_from(examples=Examples.of_entries(entries))
 
-    def seen_of(self, position: int) -> Seen:
-        """What was seen of a tested image."""
-        return read_seen(self.seen, position)
-
 
 class _Judge:
     """Mean APs of averages over chosen views."""
@@ -159,8 +149,7 @@ class _Judge:
         scores = self.views.scores(position, weights)
         by_svm = reported_method(self.config).startswith("svm") and context is None
         if context and self.rescored:
-            height, width = self.views.dataset.sizes[position].tolist()
-            scores = context.apply(scores, self.rescored.seen_of(position), height, width)
+            scores = apply_context(context, scores, self.rescored.seen, self.views.dataset, position)
         settings = self.config.detect
         if votes:
             settings = settings.model_copy(update={"voting_iou": VOTING_IOU})

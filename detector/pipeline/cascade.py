@@ -30,9 +30,9 @@ from detector.pipeline.region_batches import LabelledRegions
 from detector.pipeline.regions import LABEL, TrainingRegions, load_regions
 from detector.pipeline.run import RunFolder, Stage, file_hash
 from detector.pipeline.stored import Make, run_stored_stage
-from detector.pipeline.weights import draw_regions
 from detector.records import BACKGROUND, Array, Float32, Int64
 from detector.training.rescoring import FittedRescoring, RescoringRows, fit_rescoring
+from detector.training.sample import draw_regions
 
 OBJECT = "object"  # the only class
 NO_ROWS = np.empty(0, np.int64)

@@ -17,7 +17,7 @@ from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_heads, load_pretrained, preprocessing_of, save_model
-from detector.pipeline.board import check_tensorboard, make_board
+from detector.pipeline.board import check_tensorboard
 from detector.pipeline.classify import ClassificationTest, open_images, run_classification_test
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import labelled_hash, training_inputs
@@ -114,14 +114,7 @@ def _train(
         group,
         trainer,
         partial(_batches, config, training, preprocessing, group),
-        MetricsLog(
-            run.path / "metrics.csv",
-            "train",
-            METRICS,
-            "image",
-            config.train.batch_size,
-            make_board(config.log, run.path, "train"),
-        ),
+        MetricsLog.of_images(run.path, config.train, METRICS, config.log),
         run.classifier_path,
         partial(_save, run.classifier_path, config, training, preprocessing),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from detector.config import Config, reported_method
 from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
-from detector.data.stores import Store, read_proposals
+from detector.data.stores import Store
 from detector.errors import DataError
 from detector.inference.context import (
     BOX_FEATURES,
@@ -25,18 +25,17 @@ from detector.inference.context import (
     WholeImages,
     context_facts,
 )
-from detector.networks.googlenet import FEATURES
 from detector.networks.rescoring import load_context, maps_of, save_context, state_of
 from detector.networks.weights import load_model, save_model
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import detect_inputs, engine_name, images_hash, proposal_inputs, truth_hash
 from detector.pipeline.parts import Tensors, run_parts
-from detector.pipeline.regions import load_regions
-from detector.pipeline.rescoring import Examples, context_rows, learn_classes, learn_rescoring, read_seen
+from detector.pipeline.regions import ProposedRegions, load_regions
+from detector.pipeline.rescoring import Examples, apply_context, context_rows, learn_classes, learn_rescoring
 from detector.pipeline.run import RunFolder, Stage, file_hash
 from detector.pipeline.scores import Scores, ScoreSource
 from detector.pipeline.stored import Make, run_stored_stage
-from detector.records import ClassScores, Float32
+from detector.records import ClassScores
 
 IMAGENET_CLASSES = 1000
 FLOAT = np.dtype(np.float32)
@@ -70,7 +69,7 @@ class FromContext:
 
         def rescored(positions: range) -> Iterator[ClassScores]:
             for position, found in zip(positions, scores(positions), strict=True):
-                yield context.apply(found, read_seen(self.seen, position), *dataset.sizes[position].tolist())
+                yield apply_context(context, found, self.seen, dataset, position)
 
         return rescored
 
@@ -113,12 +112,13 @@ def keep_image_network(run: RunFolder, config: Config, group: Group) -> None:
 
 
 def check_image_network(config: Config) -> None:
-    """Raise DataError where ImageNet's probabilities are asked of a network that does not give them."""
+    """Raise DataError for weights that cannot be read or do not give ImageNet's probabilities where asked to."""
     weights = image_weights(config)
-    if config.context.is_used and "imagenet" in config.context.image and weights:
-        outputs = load_model(weights)[0].classifier.out_features
-        if outputs != IMAGENET_CLASSES:
-            raise DataError(f"context.weights must have 1,000 classes for imagenet, got {outputs} ({weights})")
+    if not config.context.is_used or weights is None:
+        return
+    outputs = load_model(weights)[0].classifier.out_features
+    if "imagenet" in config.context.image and outputs != IMAGENET_CLASSES:
+        raise DataError(f"context.weights must have 1,000 classes for imagenet, got {outputs} ({weights})")
 
 
 def check_apart(key: str, training: Dataset, held_out: Dataset) -> None:
@@ -131,21 +131,20 @@ def check_apart(key: str, training: Dataset, held_out: Dataset) -> None:
 def run_seen(
     stage: Stage, config: Config, dataset: Dataset, proposals: Store, network_path: Path, group: Group
 ) -> Store:
-    """What the network makes of every image of a data set; nothing of those that were found unreadable."""
-    outputs = load_model(network_path)[0].classifier.out_features
-    fields: Fields = {"features": (FLOAT, (FEATURES,)), "probs": (FLOAT, (outputs,))}
-
-    def whole(position: int) -> Float32:
-        readable = len(read_proposals(proposals, position).boxes) > 0
-        return np.zeros((int(readable), 4), np.float32)
+    """What the network makes of every image of a data set; nothing of those without regions, unreadable or not."""
+    network = load_model(network_path)[0]
+    fields: Fields = {"features": (FLOAT, (network.width,)), "probs": (FLOAT, (network.classifier.out_features,))}
+    boxes = ProposedRegions(proposals).boxes
 
     def prepare() -> Make:
         images = WholeImages(network_path, config.engine)
         workers = group.workers(config.engine.workers)
 
         def make(positions: range) -> Iterator[Entry]:
-            for found in images.see(load_regions(config, dataset, whole, positions, workers)):
-                yield {"features": found.features[None], "probs": found.probs[None]}
+            loaded = load_regions(config, dataset, boxes, positions, workers)
+            for position, found in zip(positions, images.see(loaded), strict=True):
+                rows = slice(min(len(boxes(position)), 1))
+                yield {"features": found.features[None][rows], "probs": found.probs[None][rows]}
 
         return make
 
@@ -154,7 +153,7 @@ def run_seen(
         "exif": config.data.exif,
         "proposals": proposal_inputs(config, dataset),
         "network": file_hash(network_path),
-        "engine": engine_name(config.engine),
+        "engine": engine_name(config.engine.in_floats),
     }
     return run_stored_stage(
         stage, inputs, fields, len(dataset), group, prepare, lambda found: {"images": len(found)}

@@ -14,6 +14,7 @@ from detector.networks.safetensors_files import read_tensors
 from detector.pipeline.context import image_network, trained_context
 from detector.pipeline.filter import trained_cascade
 from detector.pipeline.run import RunFolder
+from detector.pipeline.scores import check_region
 from detector.pipeline.train import trained_detectors
 from detector.pipeline.weights import fitted_ensemble
 
@@ -22,7 +23,7 @@ def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
     """The detector of a run folder, as the run reports it, or of a region_classifier.safetensors.
 
     `overrides` are `section.key=value` words over the settings it was trained with. Such a file knows the softmax
-    of one model alone. DataError where `path` is neither.
+    of one model alone. DataError where `path` is neither, ConfigError for other regions than it was trained on.
     """
     return _of_run(RunFolder(path), overrides) if path.is_dir() else _of_file(path, overrides)
 
@@ -42,6 +43,7 @@ def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
     config = run_config(run, overrides)
     method = reported_method(config)
     models = [files.by(method) for files in trained_detectors(run, config)]
+    check_region(config, models[0].network)
     config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
     cascade = trained_cascade(run, config)
     if not config.context.is_used:
@@ -56,6 +58,7 @@ def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
             f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
             "the run folder has both"
         )
+    check_region(config, path)
     return ObjectDetector.load([ModelFiles(path)], config)
 
 

@@ -21,7 +21,7 @@ from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.multibox_weights import save_multibox
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import load_trunk, preprocessing_of
-from detector.pipeline.board import check_tensorboard, make_board
+from detector.pipeline.board import check_tensorboard
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import multibox_inputs
 from detector.pipeline.propose import run_propose
@@ -77,14 +77,7 @@ def run_multibox(run: RunFolder, config: MultiBoxConfig) -> MultiBoxOutcome | No
             group,
             trainer,
             partial(_batches, config, training, preprocessing, group),
-            MetricsLog(
-                run.path / "metrics.csv",
-                "train",
-                METRICS,
-                "image",
-                config.train.batch_size,
-                make_board(config.log, run.path, "train"),
-            ),
+            MetricsLog.of_images(run.path, config.train, METRICS, config.log),
             run.multibox_path,
             partial(_save, run.multibox_path, config, preprocessing),
         )

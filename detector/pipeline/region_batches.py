@@ -20,7 +20,7 @@ from detector.pipeline.regions import read_image_at
 from detector.pipeline.run import Stage
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import Array, Float32
-from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, warp_patches
+from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, RegionReader, warp_patches
 from detector.training.loading import load_batches
 from detector.training.sample import Draw, RegionSampler
 from detector.training.shared import ImageSampler, ImageSource, SharedBatch, place_images
@@ -90,12 +90,12 @@ class BatchMaker:
         distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
         read = partial(read_image_at, labelled.regions.dataset, self.config.data.exif)
         boxes, cache = labelled.regions.boxes, CACHE_BYTES // max(self.workers, 1)
+        drawer = ImageSampler(sampler, region.shared_images) if region.mode == "shared" else sampler
+        reader = RegionReader(partial(_draw_share, drawer, rank, world), read, boxes, distort, cache)
         if region.mode == "shared":
-            draw = partial(_draw_share, ImageSampler(sampler, region.shared_images), rank, world)
-            images = self._load(ImageSource(draw, read, boxes, distort, cache), first, last)
+            images = self._load(ImageSource(reader), first, last)
             return (place_images(each, self.preprocessing, region, self.device) for each in images)
-        draw = partial(_draw_share, sampler, rank, world)
-        patches = self._load(PatchSource(draw, read, boxes, distort, region, cache), first, last)
+        patches = self._load(PatchSource(reader, region), first, last)
         return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)
 
     def _load(self, source: TorchDataset[Sent], first: int, last: int) -> Iterator[Sent]:

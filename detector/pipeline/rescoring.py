@@ -10,6 +10,7 @@ from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.journal import Entry
 from detector.data.stores import Store
+from detector.errors import DataError
 from detector.evaluation.outcomes import match_ranked
 from detector.inference.context import Context, Features, Seen
 from detector.inference.select import survivors
@@ -26,8 +27,20 @@ def read_seen(store: Store, position: int) -> Seen:
     return Seen(np.array(found["features"][0]), np.array(found["probs"][0]))
 
 
+def apply_context(
+    context: Context, scores: ClassScores, seen: Store, dataset: Dataset, position: int
+) -> ClassScores:
+    """The scores of an image's regions anew, by what `seen` holds of it; without regions it holds nothing."""
+    if not len(scores.scores):
+        return scores
+    return context.apply(scores, read_seen(seen, position), *dataset.sizes[position].tolist())
+
+
 def context_rows(scores: ClassScores, features: Features, height: int, width: int, config: Config) -> Entry:
-    """Each class's best detection of an image and the best others: their regions' features, boxes and scores."""
+    """Each class's best detection of an image and the best others: their regions' features, boxes and scores.
+
+    own (M, D) f32, boxes (M, 4) f32, labels (M,) i64, scores (M,) f32, by class and then best first.
+    """
     rows, columns = survivors(scores, config.detect.nms_iou)
     found = scores.scores[rows, columns]
     is_best = np.ones(len(rows), np.bool_)
@@ -46,7 +59,7 @@ def context_rows(scores: ClassScores, features: Features, height: int, width: in
 
 
 def learn_classes(dataset: Dataset, seen: Store, device: str = "cpu") -> LinearRescoring:
-    """From an image's features to the log-odds that it holds each class, by logistic regression."""
+    """From an image's features (F,) to the log-odds (C,) that it holds each class, by logistic regression."""
     objects = dataset.objects
     targets = np.where(dataset.complete, -1, 0).astype(np.int8)
     targets[objects.image, objects.labels - FIRST_LABEL] = 1
@@ -91,8 +104,10 @@ class Examples:
 def learn_rescoring(
     config: Config, features: Features, dataset: Dataset, examples: Examples, seen: Store, device: str = "cpu"
 ) -> Context:
-    """The rescoring of the detections of a data set, of whose images `seen` tells."""
+    """The rescoring of the detections of a data set, of whose images `seen` tells; DataError where none are."""
     images, labels, scores = examples.images, examples.labels, examples.scores
+    if not len(labels):
+        raise DataError(f"{dataset.name} must have regions to learn a rescoring from, got none")
     table = DetectionTable(images, examples.boxes.astype(np.float64), labels, scores.astype(np.float64))
     classes = len(dataset.classes)
     targets = np.zeros((len(labels), classes), np.int8)

@@ -10,8 +10,8 @@ import numpy as np
 from detector.config import Config, EnsembleSettings
 from detector.data.dataset import Dataset
 from detector.data.stores import Store, read_proposals
-from detector.errors import DataError
-from detector.inference.models import ModelFiles, open_scorer, trained_classes
+from detector.errors import ConfigError, DataError
+from detector.inference.models import ModelFiles, open_scorer, trained_classes, trained_region
 from detector.inference.score import FeatureScorer, refine, unrefined
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.run import file_hash
@@ -99,3 +99,14 @@ def check_classes(dataset: Dataset, model_path: Path) -> None:
             f"classes of {dataset.name} must be those of the model in their order, got {len(names)} classes for "
             f"{len(trained)}, and {names[at]!r} for {trained[at]!r} ({model_path})"
         )
+
+
+def check_region(config: Config, model_path: Path) -> None:
+    """Raise ConfigError where regions are asked for that the network was not trained on."""
+    trained = trained_region(model_path)
+    for name, wanted in trained:
+        if getattr(config.region, name) != wanted:
+            raise ConfigError(
+                f"region.{name} must be what the network was trained on, {wanted}, got "
+                f"{getattr(config.region, name)} ({model_path})"
+            )

@@ -12,9 +12,10 @@ from typing import TypeVar
 from torch import nn
 from tqdm import tqdm
 
+from detector.config import LogSettings, TrainingSettings
 from detector.files import write_atomically
 from detector.pipeline.best import Best
-from detector.pipeline.board import Board
+from detector.pipeline.board import Board, make_board
 from detector.pipeline.distributed import Group
 from detector.pipeline.interrupt import interrupts_noted
 from detector.training.checkpoint import save_checkpoint
@@ -81,6 +82,14 @@ class MetricsLog:
     board: Board | None = None
     results: list[StepResult] = field(default_factory=list)
     started: float = 0.0
+
+    @staticmethod
+    def of_images(
+        run: Path, settings: TrainingSettings, columns: tuple[str, ...], log: LogSettings
+    ) -> "MetricsLog":
+        """The log of stage `train` of the run folder `run`, whose batches hold images."""
+        board = make_board(log, run, "train")
+        return MetricsLog(run / "metrics.csv", "train", columns, "image", settings.batch_size, board)
 
     def begin(self, step: int) -> None:
         """Make the table one up to `step`: rows that a resumed run will write again are dropped."""

@@ -49,7 +49,14 @@ from detector.pipeline.propose import run_propose
 from detector.pipeline.region_batches import LabelledRegions, run_labels
 from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder, file_hash
-from detector.pipeline.scores import FromFeatures, FromImages, ScoreSource, check_classes, file_hashes
+from detector.pipeline.scores import (
+    FromFeatures,
+    FromImages,
+    ScoreSource,
+    check_classes,
+    check_region,
+    file_hashes,
+)
 from detector.pipeline.svm import run_svm
 from detector.pipeline.weights import fitted_ensemble, run_weights
 from detector.records import DetectionTable, Report
@@ -122,6 +129,7 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Gr
     group = group or alone(choose_device(config.engine.device))  # a wrong one is told now
     testing = open_dataset(config.data, splits)
     check_classes(testing, detector.network)
+    check_region(config, detector.network)
     choose_backend(config.engine)
     if group.is_first:
         run.log_notes(testing.notes)
@@ -219,6 +227,8 @@ def _run_test(run: RunFolder, config: Config, testing: Dataset, slug: str, folde
         tables[method] = run_detect(stage, config, testing, regions, source, lowest_score(config, by_svm), group)
     used = detectors if ENSEMBLE in tables else detectors[:1]
     hashes = {f"{name} {k}": digest for k, each in enumerate(used) for name, digest in file_hashes(each).items()}
+    if config.ensemble.fit_weights:
+        hashes["weights"] = file_hash(run.weights_path)
     if CONTEXT in tables:
         hashes["context"] = file_hash(trained_context(run, config))
     evaluation = run.stage("evaluate", slug)

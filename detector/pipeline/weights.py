@@ -23,10 +23,9 @@ from detector.pipeline.regions import LABEL, TrainingRegions, load_regions
 from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.scores import file_hashes
 from detector.pipeline.stored import Make, run_stored_stage
-from detector.records import BACKGROUND, Array, Float32, Float64
+from detector.records import Array, Float32, Float64
 from detector.training.ensemble import fit_weights
-
-POSITIVES, NEGATIVES = 8, 24  # regions of an image, as in a batch of R-CNN's fine-tuning
+from detector.training.sample import draw_regions
 
 Labelled = LabelledRegions[TrainingRegions]
 
@@ -103,13 +102,3 @@ def _run_rows(
         "engine": engine_name(config.engine),
     }
     return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
-
-
-def draw_regions(labels: Array, seed: int) -> Array:
-    """Rows of `POSITIVES` regions with an object and `NEGATIVES` of the background, or as many as there are."""
-    random = np.random.default_rng(seed)
-    drawn = [
-        random.permutation(np.flatnonzero(mask))[:count]
-        for mask, count in ((labels > BACKGROUND, POSITIVES), (labels == BACKGROUND, NEGATIVES))
-    ]
-    return np.sort(np.concatenate(drawn))

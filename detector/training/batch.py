@@ -43,38 +43,40 @@ class RegionBatch:
     labels: Tensor
 
 
-class PatchSource(Dataset[Patches]):
-    """The batches by step: `source[step]` is made of what `draw(step)` drew.
+@dataclass(frozen=True)
+class RegionReader:
+    """What batches are made of, by step and by position in the data set.
 
-    read_image(position) gives an image of the data set, read_boxes(position) its regions (R, 4) f32;
-    distort(image, seed) changes colours, not geometry. Decoded images are kept up to `cache_bytes` in each worker.
+    draw(step) says which regions, read_image(position) gives an image (H, W, 3) uint8 RGB, read_boxes(position)
+    its regions (R, 4) f32; distort(image, seed) changes colours, not geometry. Each worker keeps decoded images up
+    to `cache_bytes`.
     """
 
-    def __init__(
-        self,
-        draw: Callable[[int], Draw],
-        read_image: Callable[[int], Image],
-        read_boxes: Callable[[int], Float32],
-        distort: Callable[[Image, int], Image],
-        region: RegionSettings,
-        cache_bytes: int,
-    ) -> None:
-        self.draw = draw
-        self.read_image = read_image
-        self.read_boxes = read_boxes
-        self.distort = distort
+    draw: Callable[[int], Draw]
+    read_image: Callable[[int], Image]
+    read_boxes: Callable[[int], Float32]
+    distort: Callable[[Image, int], Image]
+    cache_bytes: int
+
+
+class PatchSource(Dataset[Patches]):
+    """The batches by step: `source[step]` is made of what `reader` draws."""
+
+    def __init__(self, reader: RegionReader, region: RegionSettings) -> None:
+        self.reader = reader
         self.region = region
-        self.cache = ImageCache(cache_bytes)
+        self.cache = ImageCache(reader.cache_bytes)
 
     def __getitem__(self, step: int) -> Patches:
-        draw = self.draw(step)
+        reader = self.reader
+        draw = reader.draw(step)
         patches: list[Image] = []
         boxes: list[Float32] = []
         for image, region, seed in zip(draw.image, draw.region, draw.seed, strict=True):
             position = int(image)
-            pixels = self.cache.get(position, self.read_image)
-            patch, box = cut_patch(pixels, self.read_boxes(position)[region], self.region)
-            patches.append(self.distort(patch, int(seed)))
+            pixels = self.cache.get(position, reader.read_image)
+            patch, box = cut_patch(pixels, reader.read_boxes(position)[region], self.region)
+            patches.append(reader.distort(patch, int(seed)))
             boxes.append(box)
         return Patches(
             step,

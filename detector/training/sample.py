@@ -9,6 +9,7 @@ from detector.errors import DataError
 from detector.records import BACKGROUND, FIRST_LABEL, Array, Bool, Int64
 
 CHUNK = 1 << 24  # labels looked at in one go
+FEW_POSITIVES, FEW_NEGATIVES = 8, 24  # of one image, in the shares of the paper's batches
 
 
 class Draw(NamedTuple):
@@ -97,3 +98,16 @@ def _positive_rows(labels: Array) -> tuple[Int64, int]:
         rows.append(np.flatnonzero(chunk >= FIRST_LABEL) + start)
         backgrounds += int((chunk == BACKGROUND).sum())
     return np.concatenate(rows), backgrounds
+
+
+def draw_regions(labels: Array, seed: int) -> Int64:
+    """Of an image with region labels (R,) the rows, rising, of `FEW_POSITIVES` objects and `FEW_NEGATIVES`.
+
+    Drawn at random, always the same for a seed; as many as there are where there are fewer.
+    """
+    random = np.random.default_rng(seed)
+    drawn = [
+        random.permutation(np.flatnonzero(mask))[:count]
+        for mask, count in ((labels > BACKGROUND, FEW_POSITIVES), (labels == BACKGROUND, FEW_NEGATIVES))
+    ]
+    return np.sort(np.concatenate(drawn))

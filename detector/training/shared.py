@@ -3,7 +3,6 @@
 Regions of one image share the network's first maps, so that a batch of regions costs a pass a few images.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,8 +14,8 @@ from torch.utils.data import Dataset
 from detector.config import RegionSettings
 from detector.networks.shared import ImageRegions, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import Preprocessing, prepare_image
-from detector.records import BACKGROUND, FIRST_LABEL, Array, Float32, Image, Int64
-from detector.training.batch import ImageCache
+from detector.records import BACKGROUND, FIRST_LABEL, Array, Int64
+from detector.training.batch import ImageCache, RegionReader
 from detector.training.sample import Draw, RegionSampler
 
 
@@ -88,30 +87,21 @@ class SharedBatch:
 
 
 class ImageSource(Dataset[DrawnImages]):
-    """The batches by step: `source[step]` is made of what `draw(step)` drew; the rest as in `PatchSource`."""
+    """The batches by step: `source[step]` is made of what `reader` draws."""
 
-    def __init__(
-        self,
-        draw: Callable[[int], Draw],
-        read_image: Callable[[int], Image],
-        read_boxes: Callable[[int], Float32],
-        distort: Callable[[Image, int], Image],
-        cache_bytes: int,
-    ) -> None:
-        self.draw = draw
-        self.read_image = read_image
-        self.read_boxes = read_boxes
-        self.distort = distort
-        self.cache = ImageCache(cache_bytes)
+    def __init__(self, reader: RegionReader) -> None:
+        self.reader = reader
+        self.cache = ImageCache(reader.cache_bytes)
 
     def __getitem__(self, step: int) -> DrawnImages:
-        draw = self.draw(step)
+        reader = self.reader
+        draw = reader.draw(step)
         views, view = np.unique(np.stack([draw.image, draw.mirror, draw.seed], 1), axis=0, return_inverse=True)
         images, boxes, labels = [], [], []
         for number, (position, is_mirrored, seed) in enumerate(views.tolist()):
             rows = np.flatnonzero(view.ravel() == number)
-            pixels = self.distort(self.cache.get(position, self.read_image), seed)
-            found = torch.from_numpy(self.read_boxes(position)[draw.region[rows]])
+            pixels = reader.distort(self.cache.get(position, reader.read_image), seed)
+            found = torch.from_numpy(reader.read_boxes(position)[draw.region[rows]])
             if is_mirrored:
                 pixels, found = np.ascontiguousarray(pixels[:, ::-1]), mirror_boxes(found, pixels.shape[1])
             images.append(torch.from_numpy(pixels))

@@ -55,6 +55,20 @@ def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None
     assert "train_det" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "goes_on"), [("train_det", True), ("bench", False)])
+def test_an_interrupted_command_says_whether_it_goes_on(
+    name: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"detector.commands.{name}.main", interrupt)
+    assert commands.run(name, []) == 130
+    error = capsys.readouterr().err
+    assert error.startswith(f"{name}: interrupted")
+    assert ("goes on from here" in error) == goes_on
+
+
 def test_a_broken_torchvision_is_one_line_with_the_repair(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str) -> None:
         raise RuntimeError("operator torchvision::nms does not exist\nat some place")

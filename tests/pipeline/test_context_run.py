@@ -10,17 +10,18 @@ import pytest
 
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
-from detector.data.stores import Store
+from detector.data.stores import PROPOSAL_FIELDS, Store, StoreWriter
 from detector.errors import ConfigError, DataError
+from detector.inference.context import Context
 from detector.pipeline.ablate import run_ablation
-from detector.pipeline.context import check_apart
+from detector.pipeline.context import check_apart, run_seen
 from detector.pipeline.distributed import alone
 from detector.pipeline.export import export_run
 from detector.pipeline.loading import load_detector
-from detector.pipeline.rescoring import best_scores, hits
+from detector.pipeline.rescoring import Examples, apply_context, best_scores, context_rows, hits, learn_rescoring
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_testing, run_training
-from detector.records import DetectionTable
+from detector.records import ClassScores, DetectionTable
 
 SPLITS = ["data.train=train", "data.test=val", "context.splits=[HELD_OUT]", "finetune.steps=2"]
 EVERYTHING = [
@@ -136,6 +137,49 @@ def test_the_ablation_of_everything_in_context_is_what_the_run_reports(finished:
     rows = {row.name: row for row in run_ablation(finished, config, ("val",), alone(), timed_regions=10)}
     assert rows["everything, context"].mean_ap == pytest.approx(reports["context"].mean_ap, abs=1e-3)
     assert {"one model, context", "everything, context, box voting"} < set(rows)
+
+
+def test_two_crops_of_a_whole_image_are_seen(tiny_config_path: Path, words: list[str], tmp_path: Path) -> None:
+    wide = ["region.wide_padding=8", "context.image=[global]"]
+    run = RunFolder(tmp_path / "run")
+    outcome = run_training(run, load_config(Config, tiny_config_path, [*words, *wide]))
+    assert list(outcome.reports or ()) == ["softmax", "context"]
+    assert Store.open(run.path / "stages/seen/val/store").field("features").shape == (4, 2048)
+
+
+def test_an_image_without_regions_is_not_seen_and_stays_without(
+    finished: RunFolder, tiny_config: Config, tmp_path: Path
+) -> None:
+    dataset = open_dataset(tiny_config.data, ("val",))
+    writer = StoreWriter(tmp_path / "propose", PROPOSAL_FIELDS, 4, "key", 4)
+    box = {"boxes": np.array([[1, 1, 30, 30]], np.float32), "scores": np.ones(1, np.float32)}
+    for position in range(4):
+        writer.append(range(4), {name: rows[: position % 2] for name, rows in box.items()})
+    writer.close_shard(range(4))
+    proposals = writer.finish()
+    stage = RunFolder(tmp_path / "run").stage("seen")
+    seen = run_seen(stage, tiny_config, dataset, proposals, finished.model_path, alone())
+    assert np.diff(seen.offsets).tolist() == [0, 1, 0, 1]
+    nothing = ClassScores(np.empty((0, 2, 4), np.float32), np.empty((0, 2), np.float32))
+    context = Context.load(finished.context_path)
+    assert apply_context(context, nothing, seen, dataset, 0) is nothing
+
+
+def test_nothing_is_learned_from_no_detections(finished: RunFolder, tiny_config: Config) -> None:
+    dataset = open_dataset(tiny_config.data, ("val",))
+    context = Context.load(finished.context_path)
+    nothing = ClassScores(np.empty((0, 2, 4), np.float32), np.empty((0, 2), np.float32))
+    rows = [context_rows(nothing, context.features, 80, 100, tiny_config)] * len(dataset)
+    seen = Store.open(finished.path / "stages/seen/val/store")
+    with pytest.raises(DataError, match="val must have regions to learn a rescoring from, got none"):
+        learn_rescoring(tiny_config, context.features, dataset, Examples.of_entries(rows), seen)
+
+
+def test_weights_that_cannot_be_read_are_told_before_any_work(tiny_config_path: Path, tmp_path: Path) -> None:
+    words = ["context.splits=[val]", "context.weights=nowhere.npz"]
+    with pytest.raises(DataError, match=r"nowhere\.npz"):
+        run_training(RunFolder(tmp_path / "run"), load_config(Config, tiny_config_path, words))
+    assert not (tmp_path / "run").exists()
 
 
 def test_hits_are_what_the_protocol_counts_and_what_is_unknown_teaches_nothing(tiny_config: Config) -> None:

@@ -17,7 +17,7 @@ from detector.pipeline.distributed import alone
 from detector.pipeline.loading import load_detector
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_testing, run_training
-from detector.pipeline.weights import draw_regions, model_weights
+from detector.pipeline.weights import model_weights
 
 HEADS = ["boxes.enabled=true", "boxes.grid=1"]
 
@@ -154,14 +154,6 @@ def test_weights_are_those_of_the_likelier_model() -> None:
     good = np.array([[0.1, 0.1], [0.8, 0.1], [0.1, 0.8], [0.1, 0.1]], np.float32)
     poor = np.full((4, 2), 1 / 3, np.float32)
     assert model_weights(np.stack([poor, good], 1), labels) == pytest.approx([0, 2], abs=1e-2)
-
-
-def test_regions_to_learn_from_are_drawn_from_objects_and_background() -> None:
-    labels = np.repeat([2, -1, 0, 1], [3, 10, 40, 20])
-    drawn = draw_regions(labels, seed=4)
-    assert np.bincount(labels[drawn] + 1, minlength=4).tolist()[:2] == [0, 24]
-    assert len(drawn) == len(set(drawn.tolist())) == 32
-    np.testing.assert_array_equal(drawn, draw_regions(labels, seed=4))
 
 
 def test_boxes_that_were_found_are_scored_again(finished: RunFolder) -> None:

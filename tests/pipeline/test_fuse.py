@@ -1,22 +1,11 @@
 import numpy as np
 import pytest
+from made_reports import table
 
 from detector.errors import DataError
 from detector.inference.fusion import fuse
 from detector.pipeline.fuse import System, fuse_systems
-from detector.records import Detections, DetectionTable
-
-
-def table(*rows: tuple[int, int, float, tuple[float, ...]]) -> DetectionTable:
-    """Rows of image, label, score and box."""
-    image, labels, scores, boxes = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return DetectionTable(
-        np.array(image, np.int64),
-        np.array(boxes, np.float64).reshape(-1, 4),
-        np.array(labels, np.int64),
-        np.array(scores, np.float64),
-    )
-
+from detector.records import Detections
 
 A, NEAR_A, B = (10.0, 10.0, 50.0, 50.0), (12.0, 10.0, 52.0, 50.0), (60.0, 60.0, 90.0, 90.0)
 FIRST = table((2, 1, 0.4, A), (0, 1, 0.9, A), (0, 2, 0.5, B))

@@ -159,6 +159,12 @@ def test_wrong_paths_and_settings_are_one_line(made: RunFolder, tmp_path: Path) 
         (made.path, ["detect.min_scor=1"], "did you mean detect.min_score"),
         (made.model_path, ["detect.min_scor=1"], "did you mean detect.min_score"),
         (made.path, ["proposals.source=given", "proposals.given=x.npz"], "to detect in new images, got given"),
+        (made.path, ["region.padding=5"], "region.padding must be what the network was trained on, .*, got 5"),
+        (
+            made.model_path,
+            ["region.fill=image"],
+            "region.fill must be what .* trained on, mean, got image",
+        ),
         (made.path, ["svm.enabled=true"], r"must hold a trained model, got none at .*svm.safetensors"),
         (made.model_path, ["finetune.steps=0", "svm.enabled=true"], "whose SVMs are in another file"),
     ]
@@ -182,7 +188,7 @@ def test_a_file_without_classes_is_refused(made: RunFolder, tmp_path: Path) -> N
     save_model(path, network, preprocessing)
     with pytest.raises(DataError, match="must state the config of train_det"):
         load_detector(path)
-    save_model(path, network, preprocessing, config=facts["config"], classes=["cat"])
+    save_model(path, network, preprocessing, config=facts["config"], region=facts["region"], classes=["cat"])
     with pytest.raises(DataError, match="must name the classes"):
         load_detector(path)
 

@@ -1,14 +1,17 @@
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from drawn_pictures import boxes_of, darken, picture
 
 from detector.config import FinetuneSettings, RegionSettings
 from detector.errors import DataError
 from detector.networks.warp import IMAGENET, crop_regions, prepare_image
-from detector.records import Float32, Image
-from detector.training.batch import ImageCache, PatchSource, cut_patch, warp_patches
+from detector.records import Image
+from detector.training.batch import ImageCache, PatchSource, RegionReader, cut_patch, warp_patches
 from detector.training.loading import load_batches
 from detector.training.sample import RegionSampler
 
@@ -17,30 +20,17 @@ WIDE = RegionSettings(crop_size=32, padding=3, wide_padding=9, fill="image")
 CPU = torch.device("cpu")
 
 
-def picture(position: int) -> Image:
-    random = np.random.default_rng(position)
-    return random.integers(0, 256, (50 + position, 70, 3), dtype=np.uint8)
-
-
-def boxes_of(position: int) -> Float32:
-    random = np.random.default_rng([9, position])
-    corner = random.uniform(0, 30, (6, 2))
-    return np.concatenate([corner, corner + random.uniform(1, 20, (6, 2))], 1).astype(np.float32)
-
-
-def darken(image: Image, seed: int) -> Image:
-    return (image * np.random.default_rng(seed).uniform(0.5, 1)).astype(np.uint8)
-
-
 def untouched(image: Image, seed: int) -> Image:
     return image
 
 
-def make_source(distort: object = untouched, region: RegionSettings = REGION) -> PatchSource:
+def make_source(
+    distort: Callable[[Image, int], Image] = untouched, region: RegionSettings = REGION
+) -> PatchSource:
     labels = np.array([1, 0, 0, 2, 0, 0] * 3, np.int16)
     settings = FinetuneSettings(batch_size=10, positives=3)
     sampler = RegionSampler(labels, np.arange(4) * 6, settings, 3, seed=0)
-    return PatchSource(sampler.draw, picture, boxes_of, distort, region, cache_bytes=30_000)  # type: ignore[arg-type]
+    return PatchSource(RegionReader(sampler.draw, picture, boxes_of, distort, cache_bytes=30_000), region)
 
 
 @pytest.mark.parametrize("region", [REGION, WIDE])
@@ -60,7 +50,7 @@ def test_a_warped_patch_equals_the_warp_of_the_whole_image(box: list[float], reg
 def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so(region: RegionSettings) -> None:
     source = make_source(region=region)
     batch = warp_patches(source[4], IMAGENET, region, CPU)
-    draw = source.draw(4)
+    draw = source.reader.draw(4)
     assert draw.mirror.any()
     assert batch.labels.tolist() == draw.label.tolist()
     for crop, image, row, mirror in zip(batch.crops, draw.image, draw.region, draw.mirror, strict=True):
@@ -91,7 +81,7 @@ def test_an_unreadable_image_is_one_line_also_from_a_worker(workers: int) -> Non
         raise DataError(f"image {position} is broken")
 
     source = make_source()
-    source.read_image = fail
+    source.reader = replace(source.reader, read_image=fail)
     with pytest.raises(DataError, match=r"^image \d is broken$"):
         list(load_batches(source, 0, 1, workers, pin=False))
 

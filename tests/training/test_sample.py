@@ -4,7 +4,7 @@ import pytest
 from detector.config import FinetuneSettings
 from detector.errors import DataError
 from detector.training.assign import IGNORED
-from detector.training.sample import RegionSampler
+from detector.training.sample import RegionSampler, draw_regions
 
 LABELS = np.array([3, 0, 0, IGNORED, 0, 1, IGNORED, 0, 0, 0], np.int16)
 OFFSETS = np.array([0, 4, 4, 10])  # the second image has no regions
@@ -80,3 +80,11 @@ def test_a_set_without_objects_or_background_is_an_error() -> None:
         RegionSampler(np.zeros(4, np.int16), np.array([0, 4]), SETTINGS, 2, seed=0)
     with pytest.raises(DataError, match="no training image is labelled for every class"):
         RegionSampler(np.array([1, IGNORED], np.int16), np.array([0, 2]), SETTINGS, 2, seed=0)
+
+
+def test_regions_to_learn_from_are_drawn_from_objects_and_background() -> None:
+    labels = np.repeat([2, -1, 0, 1], [3, 10, 40, 20])
+    drawn = draw_regions(labels, seed=4)
+    assert np.bincount(labels[drawn] + 1, minlength=4).tolist()[:2] == [0, 24]
+    assert len(drawn) == len(set(drawn.tolist())) == 32
+    np.testing.assert_array_equal(drawn, draw_regions(labels, seed=4))

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from drawn_pictures import boxes_of, darken, picture
 
 from detector.config import FinetuneSettings, RegionSettings
 from detector.networks.shared import SharedClassifier, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import IMAGENET, prepare_image
-from detector.records import Array, Float32, Image
+from detector.records import Array
 from detector.training.assign import IGNORED
+from detector.training.batch import RegionReader
 from detector.training.loading import load_batches
 from detector.training.objectives import RegionObjective
 from detector.training.sample import RegionSampler
@@ -22,23 +24,8 @@ def make_sampler(images: int = 2, labels: Array = LABELS, **settings: object) ->
     return ImageSampler(RegionSampler(labels, OFFSETS, chosen, chosen.positives, seed=0), images)
 
 
-def picture(position: int) -> Image:
-    random = np.random.default_rng(position)
-    return random.integers(0, 256, (50 + position, 70, 3), dtype=np.uint8)
-
-
-def boxes_of(position: int) -> Float32:
-    random = np.random.default_rng([9, position])
-    corner = random.uniform(0, 30, (6, 2))
-    return np.concatenate([corner, corner + random.uniform(1, 20, (6, 2))], 1).astype(np.float32)
-
-
-def darken(image: Image, seed: int) -> Image:
-    return (image * np.random.default_rng(seed).uniform(0.5, 1)).astype(np.uint8)
-
-
 def make_source() -> ImageSource:
-    return ImageSource(make_sampler().draw, picture, boxes_of, darken, cache_bytes=30_000)
+    return ImageSource(RegionReader(make_sampler().draw, picture, boxes_of, darken, cache_bytes=30_000))
 
 
 def test_each_share_has_its_objects_and_background_from_one_image() -> None:
@@ -87,7 +74,7 @@ def test_batches_of_objects_alone_need_no_background() -> None:
 
 def test_a_batch_holds_the_drawn_regions_with_their_images_mirrored_where_drawn_so() -> None:
     source = make_source()
-    drawn = [(step, source.draw(step)) for step in range(4)]
+    drawn = [(step, source.reader.draw(step)) for step in range(4)]
     assert any(draw.mirror.any() for _, draw in drawn)
     for step, draw in drawn:
         batch = place_images(source[step], IMAGENET, REGION, torch.device("cpu"))
