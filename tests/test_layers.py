@@ -12,7 +12,7 @@ PACKAGE = ROOT / "detector"
 LAYERS = [
     {"errors"},
     {"records", "files", "parallel"},
-    {"boxes", "config"},
+    {"boxes", "bilinear", "config"},
     {"data", "proposals", "evaluation"},
     {"networks"},
     {"training", "inference"},

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from detector.bilinear import sample_grids
 from detector.config import RegionSettings
 
 Fill = Literal["mean", "image"]
@@ -53,8 +54,8 @@ def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def prepare_image(image: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The network's view (1, 3, H, W) f32 of an RGB image (H, W, 3) uint8, on the image's device."""
-    return normalise(image[None], preprocessing).contiguous()
+    """The network's view (1, 3, H, W) f32 of an RGB image (H, W, 3) uint8, channels last."""
+    return normalise(image[None], preprocessing)
 
 
 def crop_regions(prepared: Tensor, boxes: Tensor, region: RegionSettings) -> Tensor:
@@ -68,23 +69,33 @@ def crop_regions(prepared: Tensor, boxes: Tensor, region: RegionSettings) -> Ten
 
 def warp_regions(prepared: Tensor, boxes: Tensor, crop_size: int, padding: int, fill: Fill = "mean") -> Tensor:
     """Crops (N, 3, S, S) of a prepared image (1, 3, H, W) at boxes (N, 4) in continuous pixels, S = crop_size."""
+    x = _sample_positions(boxes[:, 0], boxes[:, 2], crop_size, padding)  # (N, S) each
+    y = _sample_positions(boxes[:, 1], boxes[:, 3], crop_size, padding)
+    if prepared.device.type == "cpu":
+        image = prepared[0].permute(1, 2, 0).numpy()
+        return torch.from_numpy(sample_grids(image, x.numpy(), y.numpy(), fill == "mean")).permute(0, 3, 1, 2)
+    return sample_on_device(prepared, x, y, fill == "mean")
+
+
+def sample_on_device(prepared: Tensor, x: Tensor, y: Tensor, fill_outside: bool) -> Tensor:
+    """As `sample_grids`, (N, 3, S, S), by torch's own operators on any device."""
     height, width = prepared.shape[2:]
-    x, inside_x = _sample_positions(boxes[:, 0], boxes[:, 2], width, crop_size, padding)  # (N, S) each
-    y, inside_y = _sample_positions(boxes[:, 1], boxes[:, 3], height, crop_size, padding)
-    size = (len(boxes), crop_size, crop_size)
-    grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], 3)  # (N, S, S, 2)
-    crops = functional.grid_sample(
-        prepared.expand(len(boxes), -1, -1, -1), grid, padding_mode="border", align_corners=False
+    size = (len(x), x.shape[1], x.shape[1])
+    grid = torch.stack(
+        [(x * (2 / width) - 1)[:, None, :].expand(size), (y * (2 / height) - 1)[:, :, None].expand(size)], 3
     )
-    return crops if fill == "image" else crops * (inside_x[:, None, :] & inside_y[:, :, None])[:, None]
+    crops = functional.grid_sample(
+        prepared.expand(len(x), -1, -1, -1), grid, padding_mode="border", align_corners=False
+    )
+    if not fill_outside:
+        return crops
+    inside_x, inside_y = (x >= 0) & (x <= width), (y >= 0) & (y <= height)
+    return crops * (inside_x[:, None, :] & inside_y[:, :, None])[:, None]
 
 
-def _sample_positions(
-    low: Tensor, high: Tensor, extent: int, crop_size: int, padding: int
-) -> tuple[Tensor, Tensor]:
-    """Where the S samples along one axis lie, in -1..1 over the image, and which lie inside it; (N, S) each."""
+def _sample_positions(low: Tensor, high: Tensor, crop_size: int, padding: int) -> Tensor:
+    """Where the S samples along one axis lie, in pixels of the image; (N, S)."""
     side = (high - low) * (crop_size / (crop_size - 2 * padding))
     start = (low + high - side) / 2
     steps = (torch.arange(crop_size, device=low.device, dtype=low.dtype) + 0.5) / crop_size
-    position = start[:, None] + side[:, None] * steps
-    return position * (2 / extent) - 1, (position >= 0) & (position <= extent)
+    return start[:, None] + side[:, None] * steps

@@ -6,8 +6,17 @@ import pytest
 import torch
 from oracles_warp import warp_one
 
+from detector.bilinear import sample_grids
 from detector.config import RegionSettings
-from detector.networks.warp import BVLC, IMAGENET, Preprocessing, crop_regions, prepare_image, warp_regions
+from detector.networks.warp import (
+    BVLC,
+    IMAGENET,
+    Preprocessing,
+    crop_regions,
+    prepare_image,
+    sample_on_device,
+    warp_regions,
+)
 
 PLAIN = Preprocessing("RGB", (0, 0, 0), (1, 1, 1))
 
@@ -69,6 +78,20 @@ def test_the_warp_equals_the_oracle_on_random_boxes(padding: int, fill: Literal[
     for crop, box in zip(crops, boxes, strict=True):
         wanted = warp_one(image.numpy().astype(float), box.astype(float), 16, padding, fill)
         np.testing.assert_allclose(crop.permute(1, 2, 0).numpy(), wanted, atol=0.05)
+
+
+@pytest.mark.parametrize("fill_outside", [True, False])
+@pytest.mark.parametrize("size", [(37, 53), (1, 40), (40, 1), (1, 1), (2, 2)])
+def test_both_ways_to_sample_agree(size: tuple[int, int], fill_outside: bool) -> None:
+    prepared = prepare_image(picture(*size), BVLC)
+    random = np.random.default_rng(2)
+    low, side = random.uniform(-60, 40, (2, 20, 1)), random.uniform(0.01, 90, (2, 20, 1))
+    x, y = torch.from_numpy((low + side * np.linspace(0, 1, 16)).astype(np.float32))  # some quite outside
+    crops = torch.from_numpy(
+        sample_grids(prepared[0].permute(1, 2, 0).numpy(), x.numpy(), y.numpy(), fill_outside)
+    )
+    wanted = sample_on_device(prepared, x, y, fill_outside)
+    torch.testing.assert_close(crops.permute(0, 3, 1, 2), wanted, rtol=0, atol=5e-3)
 
 
 def test_no_boxes_give_no_crops() -> None:
