@@ -13,6 +13,7 @@ from detector.pipeline.bench.engines import (
     EngineChoice,
     engine_choices,
     engine_table,
+    matrix_products,
     open_products,
     region_flops,
 )
@@ -90,6 +91,13 @@ def test_a_gpu_has_half_precision_and_graphs_too(monkeypatch: pytest.MonkeyPatch
     found = names(engine_choices(EngineSettings()))
     assert {"torch fp16", "torch bf16, CUDA graph", "torch fp16, CUDA graph", "torch fp32, compiled"} <= set(found)
     assert all(name.startswith("torch") for name in found)
+
+
+def test_both_products_of_matrices_are_the_same() -> None:
+    product, convolution = (step() for step in matrix_products(torch.float32, 64, torch.device("cpu")))
+    assert isinstance(product, torch.Tensor)
+    assert isinstance(convolution, torch.Tensor)
+    torch.testing.assert_close(convolution.view(64, 64), product)
 
 
 def test_products_are_measured_in_every_format(monkeypatch: pytest.MonkeyPatch) -> None:
