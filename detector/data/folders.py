@@ -58,8 +58,9 @@ class FileIndex:
 
 
 def find_list(root: Path, split: str, folders: Sequence[Path]) -> Path | None:
-    """The list file of `split`: SPLIT.txt in one of `folders`, else a path, relative to `root` or as it stands."""
-    candidates = [*(folder / f"{split}.txt" for folder in folders), root / split, Path(split)]
+    """The list file of `split`: SPLIT or SPLIT.txt in one of `folders`, else a path, below `root` or as is."""
+    named = [folder / name for folder in folders for name in (f"{split}.txt", split)]
+    candidates = [*named, root / split, Path(split)]
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -44,6 +44,7 @@ def test_list_is_looked_for_in_the_folders_then_at_the_root_then_as_it_stands(tm
     touch(tmp_path / "sets" / "val.txt", tmp_path / "mine.txt", own)
     folders = (tmp_path / "sets",)
     assert find_list(tmp_path, "val", folders) == tmp_path / "sets" / "val.txt"
+    assert find_list(tmp_path, "val.txt", folders) == tmp_path / "sets" / "val.txt"
     assert find_list(tmp_path, "mine.txt", folders) == tmp_path / "mine.txt"
     assert find_list(tmp_path / "sets", str(own), folders) == own
     assert find_list(tmp_path, "gone", folders) is None
