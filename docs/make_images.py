@@ -1,5 +1,6 @@
 """Draw the pictures of the README and docs/api.md with a finished run: `python docs/make_images.py runs/demo`."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -45,15 +46,17 @@ def api_picture(run: str) -> Image:
 
 
 def demo_picture(run: str) -> Image:
-    """Test images with objects, spread evenly over the split, with their objects and likely detections."""
+    """Test images with objects, spread evenly over the split, drawn as in the report."""
     detector = load_detector(run)
+    classes = json.loads(Path(run, "report", "metrics.json").read_text(encoding="utf-8"))["classes"]
+    least = np.array([0.0, *(each["best_f1_score"] for each in classes)])  # by label
     dataset = open_dataset(detector.config.data, detector.config.data.test)
     candidates = np.unique(dataset.objects.image)
     chosen = candidates[np.linspace(0, len(candidates) - 1, ROWS * COLUMNS).astype(np.int64)].tolist()
     images = [read_image(dataset.record(position).path) for position in chosen]
     tiles = []
     for position, image, found in zip(chosen, images, detector.detect_many(images), strict=True):
-        likely = take(found, found.scores >= detector.drawn_score)
+        likely = take(found, found.scores >= least[found.labels])
         drawn = draw_detections(image, likely, dataset.truth(position), dataset.classes.names, SIDE)
         tiles.append(fit(drawn))
     return np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
