@@ -137,11 +137,15 @@ def _openvino(module: nn.Module, precision: torch.dtype, shape: tuple[int, ...])
         warnings.simplefilter("ignore")  # the tracer's, about its own insides
         model = openvino.convert_model(_Tupled(module), example_input=crops)
     model.reshape(list(shape))
+    steps = openvino.preprocess.PrePostProcessor(model)  # for crops with their channels last
+    steps.input(0).tensor().set_layout(openvino.Layout("NHWC"))
+    steps.input(0).model().set_layout(openvino.Layout("NCHW"))
+    model = steps.build()
     properties = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(model, "CPU", properties)
 
     def run(crops: Tensor) -> dict[str, Tensor]:
-        found = compiled(crops.float().contiguous().numpy()).values()
+        found = compiled(crops.float().permute(0, 2, 3, 1).contiguous().numpy()).values()
         return {name: torch.from_numpy(array.copy()) for name, array in zip(names, found, strict=True)}
 
     return run
