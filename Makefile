@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 	$(BIN)/python tools/train_det.py configs/demo.yaml --run $(DEMO)
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

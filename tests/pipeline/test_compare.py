@@ -94,12 +94,16 @@ def test_methods_of_one_run_are_runs_of_their_own(finished_run: Finished, tmp_pa
     assert (one.name, one.method, other.name, other.method) == ("finds_2", "softmax", "finds_2:svm", "svm")
 
 
-def test_a_run_without_the_detections_is_an_error(finished_run: Finished) -> None:
+def test_a_run_without_the_detections_is_an_error(
+    finished_run: Finished, tmp_path: Path, tiny_config: Config
+) -> None:
     path = finished_run[0].path
+    untested = tmp_path / "untested.txt"
+    untested.write_text((Path(tiny_config.data.root) / "ImageSets/DET/val.txt").read_text())
     with pytest.raises(DataError, match=r"run must hold detections of val by svm, got softmax \(.*/detect/val\)$"):
         open_runs([str(path), f"{path}:svm"], (), ())
-    with pytest.raises(DataError, match=r"run must hold detections of train by softmax, got none \("):
-        open_runs([str(path)], ("train",), ())
+    with pytest.raises(DataError, match=r"run must hold detections of .*untested\.txt by softmax, got none \("):
+        open_runs([str(path)], (str(untested),), ())
     with pytest.raises(DataError, match=r"run must be a folder that holds config\.yaml, got nowhere"):
         open_runs(["nowhere"], (), ())
 

@@ -105,8 +105,11 @@ def test_threads_change_nothing_and_read_no_more_than_a_little_ahead(made: RunFo
 
 
 def write_multibox(path: Path, *priors: list[float]) -> list[str]:
-    """The settings of a MultiBox network that nobody trained."""
-    save_multibox(path, MultiBox("paper_bn", "learned", torch.tensor(priors)), preprocessing_of("paper_bn"))
+    """The settings of a MultiBox network that proposes its priors."""
+    network = MultiBox("paper_bn", "learned", torch.tensor(priors))
+    for parameter in network.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_multibox(path, network, preprocessing_of("paper_bn"))
     return [f"proposals.multibox.weights={path}", "proposals.multibox.scales=[1]", "engine.batch_size=2"]
 
 

@@ -41,7 +41,7 @@ def assert_same_store(one: Path, two: Path) -> None:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
 
-def test_a_job_killed_again_and_again_ends_with_the_same_store(config_path: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_job_killed_again_and_again_ends_with_its_store(config_path: Path, whole: Path, tmp_path: Path) -> None:
     store = tmp_path / "stages/propose/val/store"
     draw = random.Random(0)
     kills = 0

@@ -31,6 +31,7 @@ HEADS = [
     "boxes.enabled=true",
     "boxes.grid=2",
     "svm.retrain_after=50",
+    "svm.c=1",
     "detect.min_svm_score=-3",
     "context.splits=[val]",  # the tested images themselves: these tests are not about how good it is
     "context.image=[best, classes]",
@@ -142,7 +143,7 @@ def test_svms_tell_objects_from_the_background_they_were_trained_on(finished: Fi
     scores = svm(torch.from_numpy(features.field("features").astype(np.float32))).numpy()
     for label in range(1, len(dataset.classes) + 1):
         own, background = scores[labels == label, label - 1], scores[labels == 0, label - 1]
-        assert np.median(own) > np.median(background)
+        assert own.mean() > background.mean()
 
 
 def test_finished_stages_are_not_repeated(finished: Finished, config: Config) -> None:
