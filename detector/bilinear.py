@@ -7,15 +7,13 @@ are sampled at the crop's columns once and kept while the next rows of the crop 
 import numba
 import numpy as np
 
-from detector.records import Float32
-
-COLOURS = 3
+from detector.records import COLOURS, Float32
 
 
 def sample_grids(image: Float32, x: Float32, y: Float32, fill_outside: bool) -> Float32:
     """Samples (N, S, S, 3) of `image` (H, W, 3) at columns x and rows y (N, S) each, in continuous pixels, rising.
 
-    Outside the image are its nearest pixels, or with `fill_outside` zeros.
+    Pixels have their centres at halves. Outside the image are its nearest pixels, or with `fill_outside` zeros.
     """
     count, size = x.shape
     crops = np.empty((count, size, size, COLOURS), np.float32)

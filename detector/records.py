@@ -30,6 +30,7 @@ Image = NDArray[np.uint8]
 
 FIRST_LABEL = 1
 BACKGROUND = 0
+COLOURS = 3  # channels of an image
 
 
 Layout = tuple[type, tuple[int | str, ...]]  # dtype, and shape with a letter for each free length

@@ -49,7 +49,7 @@ def demo_picture(run: str) -> Image:
     """Test images with objects, spread evenly over the split, drawn as in the report."""
     detector = load_detector(run)
     classes = json.loads(Path(run, "report", "metrics.json").read_text(encoding="utf-8"))["classes"]
-    least = np.array([0.0, *(each["best_f1_score"] for each in classes)])  # by label
+    least = np.array([np.inf, *(each["best_f1_score"] for each in classes)], np.float64)  # by label
     dataset = open_dataset(detector.config.data, detector.config.data.test)
     candidates = np.unique(dataset.objects.image)
     chosen = candidates[np.linspace(0, len(candidates) - 1, ROWS * COLUMNS).astype(np.int64)].tolist()

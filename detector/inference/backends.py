@@ -16,7 +16,8 @@ from detector.errors import ConfigError
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.export import traced_onnx
 from detector.networks.quantized import quantise
-from detector.networks.region_classifier import COLOURS, RegionClassifier
+from detector.networks.region_classifier import RegionClassifier
+from detector.records import COLOURS
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from detector.config import EngineSettings
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
-from detector.networks.region_classifier import COLOURS
-from detector.records import Array, Float32, Image
+from detector.records import COLOURS, Array, Float32, Image
 
 Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from detector.networks.googlenet import FEATURES, GoogLeNet, Variant
+from detector.records import COLOURS
 
-COLOURS = 3  # channels of a crop
 SHARED_MAP = "4e"  # the map that regions of an image may share: behind it a crop has 7 x 7 cells
 
 Ranges = Mapping[str, float]  # of maps, by their names in `quantized`
