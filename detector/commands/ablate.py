@@ -6,30 +6,33 @@ from pathlib import Path
 
 from detector.commands import run_parser
 from detector.config import Config
-from detector.files import write_text
-from detector.pipeline.ablate import TIMED_REGIONS, run_ablation
-from detector.pipeline.ablation_table import ablation_text, join_tables
+from detector.evaluation.ablation_report import ablation_text, write_ablation
+from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, join_ablations, run_ablation
 from detector.pipeline.distributed import process_group
 from detector.pipeline.run import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Score every region once by every model and view; print the table of what their averages reach."""
+    """Score every region once by every model and view; print what their averages reach, and the report's path."""
     parser = run_parser("ablate", __doc__)
     parser.add_argument("--also", action="append", type=Path, default=[], help="run of another seed; means of all")
     parser.add_argument("--regions", type=int, default=TIMED_REGIONS, help="scored to take a row's time")
-    parser.add_argument("--out", type=Path, help="file for the table of all runs (Markdown)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ablate"), help="folder of the report of all runs, with --also"
+    )
     options = parser.parse_intermixed_args(arguments)
     runs = [RunFolder(path) for path in (options.run, *options.also)]
     configs = [run.read_config(Config, options.overrides) for run in runs]
+    splits = options.split or configs[0].data.test
     with process_group(configs[0].engine.device) as group:
-        tables = [
-            run_ablation(run, config, options.split or config.data.test, group, options.regions)
+        reports = [
+            run_ablation(run, config, splits, group, options.regions)
             for run, config in zip(runs, configs, strict=True)
         ]
     if group.is_first:
-        text = ablation_text(join_tables(tables) if len(tables) > 1 else tables[0])
-        sys.stdout.write(text)
-        if options.out:
-            write_text(options.out, text)
+        report, folder = reports[0], ablation_folder(runs[0], splits)
+        if options.also:
+            report, folder = join_ablations(reports), options.out
+            write_ablation(folder, report)
+        sys.stdout.write(f"{ablation_text(report.rows)}\nreport: {folder / 'index.html'}\n")
     return 0

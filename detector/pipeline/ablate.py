@@ -3,11 +3,11 @@
 Every model scores every region once in every view; averages, rescorings and box voting are made of that.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -16,20 +16,29 @@ from detector.config import Config, reported_method
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
+from detector.errors import DataError
+from detector.evaluation.ablation_report import AblationReport, write_ablation
 from detector.evaluation.protocols import evaluate
-from detector.files import write_text
 from detector.inference.context import Context
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models, lowest_score
 from detector.inference.select import keep_best_of_each_class, select
-from detector.pipeline.ablation_table import Row, Way, ablation_text, ablation_ways, make_rows
+from detector.pipeline.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.pipeline.calibrate import calibrate_members
-from detector.pipeline.context import image_network, run_seen, trained_context
+from detector.pipeline.context import (
+    check_apart,
+    check_image_network,
+    image_network,
+    keep_image_network,
+    make_features,
+    run_seen,
+)
 from detector.pipeline.distributed import Group
 from detector.pipeline.filter import run_regions
+from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.rescoring import Examples, apply_context, context_rows, learn_rescoring
-from detector.pipeline.run import RunFolder
+from detector.pipeline.run import RunFolder, environment_notes
 from detector.pipeline.scores import check_classes, check_region
 from detector.pipeline.train import split_slug, trained_detectors
 from detector.pipeline.views import StoredViews, run_views
@@ -43,30 +52,71 @@ TIMED_ROUNDS = 3
 
 def run_ablation(
     run: RunFolder, config: Config, splits: Sequence[str], group: Group, timed_regions: int = TIMED_REGIONS
-) -> list[Row]:
+) -> AblationReport:
     """Evaluate one model, its views, more and more models, context and box voting on the images of `splits`.
 
-    The table goes to `ablation_SPLIT/` in the run folder.
+    The report goes to `ablation_folder`. Context is learned anew for each average, on `context.splits`.
     """
     dataset = open_dataset(config.data, splits)
     detectors = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
     for files in detectors:
         check_classes(dataset, files.network)
     check_region(config, detectors[0].network)
+    learned = _open_context(config)
     calibrate_members(run, config, group)
     config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
     views = _score(run, config, dataset, splits, detectors, group)
-    rescored = _Rescored(run, config, views, splits, detectors, group) if config.context.is_used else None
+    rescored = _Rescored(run, config, *learned, views, splits, detectors, group) if learned else None
     judge = _Judge(config, views, rescored)
     ways = list(ablation_ways(views.views, rescored is not None))
     results = {way.name: judge.mean_aps(way) for way in tqdm(ways, "evaluate", unit="row", leave=False)}
     seconds = time_ways(config, dataset, views.proposals, detectors, ways, timed_regions)
     rows = make_rows(ways, results, seconds)
+    report = AblationReport(
+        f"Ablation: {run.path.resolve().name}",
+        config.evaluate.protocol,
+        rows,
+        f"the {len(detectors)} models",
+        {
+            "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
+            "Regions": f"{int(views.proposals.offsets[-1]):,}, scored by {reported_method(config)}",
+            **environment_notes(),
+        },
+    )
     if group.is_first:
-        folder = run.path / f"ablation_{split_slug(splits)}"
-        write_text(folder / "ablation.json", json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-        write_text(folder / "ablation.md", ablation_text(rows))
-    return rows
+        write_ablation(ablation_folder(run, splits), report)
+    return report
+
+
+def ablation_folder(run: RunFolder, splits: Sequence[str]) -> Path:
+    """Where the report of a run's ablation is."""
+    return run.path / f"ablation_{split_slug(splits)}"
+
+
+def join_ablations(reports: Sequence[AblationReport]) -> AblationReport:
+    """One report of several runs that differ in their seeds, with standard errors over the runs."""
+    first = reports[0]
+    for report in reports[1:]:
+        if [row.name for row in report.rows] != [row.name for row in first.rows]:
+            raise DataError(
+                "runs must have as many models and the same views and context to be joined, got "
+                f"{', '.join(row.name for row in report.rows)} ({report.title}) for "
+                f"{', '.join(row.name for row in first.rows)} ({first.title})"
+            )
+    titles = [report.title.removeprefix("Ablation: ") for report in reports]
+    rows = join_tables([report.rows for report in reports])
+    title = f"Ablation: {', '.join(titles)}"
+    return replace(first, title=title, rows=rows, over=f"{len(reports)} runs")
+
+
+def _open_context(config: Config) -> tuple[Dataset, Dataset] | None:
+    """The training data and those held out, on which context is learned; None without it."""
+    if not config.context.is_used:
+        return None
+    training, held_out = (open_dataset(config.data, names) for names in (config.data.train, config.context.splits))
+    check_apart("context.splits", training, held_out)
+    check_image_network(config)
+    return training, held_out
 
 
 def _score(
@@ -89,23 +139,30 @@ class _Rescored:
         self,
         run: RunFolder,
         config: Config,
+        training: Dataset,
+        held_out: Dataset,
         tested: StoredViews,
         splits: Sequence[str],
         detectors: list[ModelFiles],
         group: Group,
     ) -> None:
+        keep_image_network(run, config, group)
         network = image_network(run, config)
-        dataset = open_dataset(config.data, config.context.splits)
-        self.held_out = _score(run, config, dataset, config.context.splits, detectors, group)
-        slug = split_slug(config.context.splits)
-        seen_held_out = run_seen(run.stage("seen", slug), config, dataset, self.held_out.proposals, network, group)
-        self.seen = run_seen(
-            run.stage("seen", split_slug(splits)), config, tested.dataset, tested.proposals, network, group
-        )
-        features = Context.load(trained_context(run, config)).features
-        self.learn_from = partial(
-            learn_rescoring, config, features, dataset, seen=seen_held_out, device=str(group.device)
-        )
+
+        def see(dataset: Dataset, proposals: Store, names: Sequence[str]) -> Store:
+            return run_seen(run.stage("seen", split_slug(names)), config, dataset, proposals, network, group)
+
+        self.held_out = _score(run, config, held_out, config.context.splits, detectors, group)
+        seen_held_out = see(held_out, self.held_out.proposals, config.context.splits)
+        self.seen = see(tested.dataset, tested.proposals, splits)
+        trained_on = None
+        if "classes" in config.context.image:
+            names = config.data.train
+            proposals = run_propose(run.stage("propose", split_slug(names)), config, training, group)
+            trained_on = see(training, proposals, names)
+        by_svm, device = reported_method(config).startswith("svm"), str(group.device)
+        features = make_features(config, by_svm, training, trained_on, device)
+        self.learn_from = partial(learn_rescoring, config, features, held_out, seen=seen_held_out, device=device)
         self.rows = partial(context_rows, features=features, config=config)
 
     def learn(self, weights: Float64) -> Context:

@@ -5,7 +5,7 @@ by the rule of the run's protocol. The scores are those that the run would repor
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,16 @@ def check_image_network(config: Config) -> None:
         raise DataError(f"context.weights must have 1,000 classes for imagenet, got {outputs} ({weights})")
 
 
+def make_features(
+    config: Config, by_svm: bool, training: Dataset, trained_on: Store | None, device: str = "cpu"
+) -> Features:
+    """The features that the settings ask for; `trained_on` is what was seen of `training`, or None."""
+    features = Features(config.context.region, config.context.image, by_svm)
+    if trained_on is None:
+        return features
+    return replace(features, classes=learn_classes(training, trained_on, device))
+
+
 def check_apart(key: str, training: Dataset, held_out: Dataset) -> None:
     """Raise DataError for images of the splits at `key` that the models are trained on."""
     both = np.intersect1d(training.paths, held_out.paths)
@@ -205,10 +215,7 @@ def run_context(
     output = stage.run.context_path
 
     def learn(_: int) -> Tensors:
-        features = Features(config.context.region, config.context.image, by_svm)
-        if trained_on is not None:
-            classes = learn_classes(training, trained_on, str(group.device))
-            features = Features(features.region, features.image, by_svm, classes)
+        features = make_features(config, by_svm, training, trained_on, str(group.device))
         examples = Examples.of_store(rows)
         learned = learn_rescoring(config, features, held_out.dataset, examples, seen, str(group.device))
         return state_of({RESCORING: learned.rescoring} | ({CLASSES: features.classes} if features.classes else {}))

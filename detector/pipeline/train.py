@@ -2,7 +2,7 @@
 
 propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> cascade_rows, cascade
 -> on held-out data propose, labels, weight_rows, weights, filter, seen, context_rows, context
--> on the test split propose, filter, features, seen, detect, evaluate.
+-> on the test split propose, filter, features, seen, scores, detect, evaluate.
 """
 
 import re
@@ -57,6 +57,7 @@ from detector.pipeline.scores import (
     check_region,
     file_hashes,
 )
+from detector.pipeline.stored_scores import run_scores
 from detector.pipeline.svm import run_svm
 from detector.pipeline.weights import fitted_ensemble, run_weights
 from detector.records import DetectionTable, Report
@@ -262,7 +263,10 @@ def _sources(
     if config.context.is_used:
         context, network = trained_context(run, config), image_network(run, config)
         seen = run_seen(run.stage("seen", slug), config, testing, proposals, network, group)
-        sources[CONTEXT] = FromContext(sources[next(reversed(sources))], context, seen)
+        last, source = next(reversed(sources.items()))
+        if isinstance(source, FromImages):  # both it and its rescoring are reported
+            source = run_scores(run.stage("scores", slug), config, testing, proposals, source, group)
+        sources.update({last: source, CONTEXT: FromContext(source, context, seen)})
     return sources
 
 

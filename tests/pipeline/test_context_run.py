@@ -20,7 +20,9 @@ from detector.pipeline.export import export_run
 from detector.pipeline.loading import load_detector
 from detector.pipeline.rescoring import Examples, apply_context, best_scores, context_rows, hits, learn_rescoring
 from detector.pipeline.run import RunFolder
-from detector.pipeline.train import run_testing, run_training
+from detector.pipeline.scores import FromImages
+from detector.pipeline.stored_scores import FromStore
+from detector.pipeline.train import run_testing, run_training, trained_detectors
 from detector.records import ClassScores, DetectionTable
 
 SPLITS = ["data.train=train", "data.test=val", "context.splits=[HELD_OUT]", "finetune.steps=2"]
@@ -134,9 +136,43 @@ def test_the_ablation_of_everything_in_context_is_what_the_run_reports(finished:
     config = finished.read_config(Config, [])
     reports = run_testing(finished, config, ("val",)).reports
     assert reports is not None
-    rows = {row.name: row for row in run_ablation(finished, config, ("val",), alone(), timed_regions=10)}
+    rows = {row.name: row for row in run_ablation(finished, config, ("val",), alone(), timed_regions=10).rows}
     assert rows["everything, context"].mean_ap == pytest.approx(reports["context"].mean_ap, abs=1e-3)
     assert {"one model, context", "everything, context, box voting"} < set(rows)
+
+
+def test_an_ablation_tells_what_context_would_be_worth_to_a_run_without_it(
+    finished: RunFolder, held_out: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(finished.path / "model", run.path / "model")
+    run.context_path.unlink()
+    run.begin(finished.read_config(Config, ["context.splits=[]"]))
+    config = run.read_config(Config, [f"context.splits=[{held_out}]"])
+    wanted = run_ablation(finished, finished.read_config(Config, []), ("val",), alone(), timed_regions=10)
+    found = run_ablation(run, config, ("val",), alone(), timed_regions=10)
+    assert [(row.name, row.mean_ap) for row in found.rows] == [(row.name, row.mean_ap) for row in wanted.rows]
+
+
+def test_an_ablation_learns_no_context_from_what_the_models_know(finished: RunFolder) -> None:
+    config = finished.read_config(Config, ["context.splits=[train]"])
+    with pytest.raises(DataError, match=r"context.splits must hold no image that is trained on, got 12 of them"):
+        run_ablation(finished, config, ("val",), alone())
+
+
+def test_the_networks_score_a_split_once_for_the_average_and_its_rescoring(finished: RunFolder) -> None:
+    stored = Store.open(finished.path / "stages/scores/val/store")
+    config = finished.read_config(Config, [])
+    dataset = open_dataset(config.data, ("val",))
+    models = [files.by("softmax+boxes") for files in trained_detectors(finished, config)]
+    source = FromImages(models, config.ensemble)
+    regions = Store.open(finished.path / "stages/propose/val/store")
+    direct = list(source.open(config, dataset, regions, 0)(range(len(dataset))))
+    for position, wanted in enumerate(direct):
+        found = FromStore(stored).open(config, dataset, regions, 0)(range(position, position + 1))
+        (scores,) = found
+        np.testing.assert_array_equal(scores.scores, wanted.scores)
+        np.testing.assert_array_equal(scores.boxes, wanted.boxes)
 
 
 def test_two_crops_of_a_whole_image_are_seen(tiny_config_path: Path, words: list[str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from detector.config import Config, load_config
 from detector.data.stores import Store
 from detector.errors import DataError
+from detector.evaluation.ablation_report import AblationReport, ablation_text
+from detector.inference.models import View
 from detector.networks.weights import load_model
-from detector.pipeline.ablate import run_ablation
-from detector.pipeline.ablation_table import Way, ablation_text, join_tables, make_rows
+from detector.pipeline.ablate import ablation_folder, join_ablations, run_ablation
+from detector.pipeline.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.pipeline.distributed import alone
 from detector.pipeline.loading import load_detector
 from detector.pipeline.run import RunFolder
@@ -85,7 +88,7 @@ def test_a_missing_member_is_one_line(finished: RunFolder) -> None:
 
 def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) -> None:
     config = finished.read_config(Config, ["ensemble.mirror=true", "ensemble.paddings=[6]"])
-    rows = run_ablation(finished, config, ("val",), alone(), timed_regions=30)
+    rows = run_ablation(finished, config, ("val",), alone(), timed_regions=30).rows
     assert [(row.name, row.passes) for row in rows] == [
         ("one model", 1),
         ("one model, mirrored too", 2),
@@ -100,13 +103,15 @@ def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) ->
     assert rows[0].cost == 1
     assert rows[1].cost == rows[3].cost > 1
     assert all(row.regions_per_second > 0 for row in rows)
-    text = (finished.path / "ablation_val/ablation.md").read_text()
-    assert text == ablation_text(rows)
+    assert [row.models for row in rows] == [1, 1, 1, 2, 2, 1, 2]
+    folder = ablation_folder(finished, ("val",))
+    assert ablation_text(rows) in (folder / "report.md").read_text()
+    assert (folder / "index.html").is_file()
 
 
 def test_the_table_of_an_ablation() -> None:
     one, both = np.array([[True, False], [False, True]]), np.array([[True, True]])
-    ways = [Way("one model", one), Way("2 models", both), Way("one model, box voting", one, votes=True)]
+    ways = [Way("one model", one), Way("2 models", both, 2), Way("one model, box voting", one, votes=True)]
     results = {"one model": [0.2, 0.4], "2 models": [0.5], "one model, box voting": [0.25, 0.47]}
     rows = make_rows(ways, results, {1: (2.0, 100), 2: (3.0, 100)})
     assert ablation_text(rows).splitlines()[2:] == [
@@ -124,6 +129,32 @@ def test_the_table_of_an_ablation() -> None:
         "| 2 models | 0.3500 ± 0.1500 | +0.1500 ± 0.0500 | 2 | 29 | 1.75 |",
         "| one model, box voting | 0.2300 ± 0.1300 | +0.0300 ± 0.0300 | 1 | 50 | 1.00 |",
     ]
+
+
+def test_fewer_models_than_all_are_the_mean_over_sets_of_them() -> None:
+    views = [View(detector, True, mirrored) for detector in range(4) for mirrored in (False, True)]
+    rows = {way.name: way for way in ablation_ways(views, has_context=False)}
+    chosen = [[views[k].detector for k in np.flatnonzero(row)] for row in rows["3 models"].choices]
+    assert chosen == [[0, 1, 2], [1, 2, 3], [0, 2, 3], [0, 1, 3]]
+    assert len(rows["4 models"].choices) == 1
+    table = make_rows(
+        [rows["one model"], rows["3 models"]],
+        {"one model": [0.1, 0.2, 0.3, 0.4], "3 models": [0.3, 0.4, 0.4, 0.5]},
+        {1: (1.0, 10), 3: (2.5, 10)},
+    )
+    assert table[1].mean_ap == pytest.approx(0.4)
+    assert table[1].change == pytest.approx(0.15)
+    assert (table[1].standard_error, table[1].change_error) == (None, None)
+
+
+def test_runs_of_different_rows_are_not_joined() -> None:
+    one = Way("one model", np.array([[True]]))
+    report = AblationReport("Ablation: a", "ilsvrc", make_rows([one], {"one model": [0.2]}, {1: (1.0, 9)}), "")
+    both = join_ablations([report, replace(report, title="Ablation: b")])
+    assert (both.title, both.over, both.rows[0].standard_error) == ("Ablation: a, b", "2 runs", 0)
+    other = replace(report, rows=[replace(report.rows[0], name="one model, context")])
+    with pytest.raises(DataError, match=r"the same views and context to be joined, got one model, context \("):
+        join_ablations([report, other])
 
 
 def test_weights_are_learned_on_held_out_regions_and_used(
@@ -171,7 +202,7 @@ def test_the_row_of_all_models_is_the_ensemble_of_the_run(finished: RunFolder) -
     config = finished.read_config(Config, [])
     reports = run_testing(finished, config, ("val",)).reports
     assert reports is not None
-    rows = {row.name: row.mean_ap for row in run_ablation(finished, config, ("val",), alone())}
+    rows = {row.name: row.mean_ap for row in run_ablation(finished, config, ("val",), alone()).rows}
     assert rows["2 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)
 
 
@@ -182,7 +213,7 @@ def test_an_ablation_knows_which_models_move_boxes(finished: RunFolder, tmp_path
     mixed = finished.read_config(Config, ["ensemble.members=1", f"ensemble.runs=[{plain.path}, {plain.path}]"])
     reports = run_testing(finished, mixed, ("val",)).reports
     assert reports is not None
-    rows = {row.name: row.mean_ap for row in run_ablation(finished, mixed, ("val",), alone())}
+    rows = {row.name: row.mean_ap for row in run_ablation(finished, mixed, ("val",), alone()).rows}
     assert rows["3 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)
 
 
