@@ -132,11 +132,11 @@ def _names(module: nn.Module, crops: Tensor) -> list[str]:
 
 def _openvino(module: nn.Module, precision: torch.dtype, shape: tuple[int, ...]) -> Forward:
     openvino = _import_openvino()
-    crops = torch.zeros(shape)
-    names = _names(module, crops)
+    crop = torch.zeros(1, *shape[1:])  # tracing a whole batch, or checking the trace, would take seconds a network
+    names = _names(module, crop)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, about its own insides
-        model = openvino.convert_model(_Tupled(module), example_input=crops)
+        model = openvino.convert_model(torch.jit.trace(_Tupled(module), crop, check_trace=False))
     model.reshape(list(shape))
     steps = openvino.preprocess.PrePostProcessor(model)  # for crops with their channels last
     steps.input(0).tensor().set_layout(openvino.Layout("NHWC"))
