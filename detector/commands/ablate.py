@@ -7,7 +7,7 @@ from pathlib import Path
 from detector.commands import run_parser
 from detector.config import Config
 from detector.evaluation.ablation_report import ablation_text, write_ablation
-from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, join_ablations, run_ablation
+from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
 from detector.pipeline.distributed import process_group
 from detector.pipeline.run import RunFolder
 
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     runs = [RunFolder(path) for path in (options.run, *options.also)]
     configs = [run.read_config(Config, options.overrides) for run in runs]
+    check_alike(runs, configs)
     splits = options.split or configs[0].data.test
     with process_group(configs[0].engine.device) as group:
         reports = [

@@ -41,9 +41,9 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class AblationReport:
-    """The rows of an ablation, the first of one model, on data of that `protocol`; the means are over `over`."""
+    """The rows of a run's ablation, the first of one model, on data of that `protocol`; means are over `over`."""
 
-    title: str
+    name: str
     protocol: str
     rows: Sequence[AblationRow]
     over: str
@@ -55,7 +55,7 @@ def write_ablation(folder: Path, content: AblationReport) -> Path:
     rows = [asdict(row) for row in content.rows]
     tree = {"protocol": content.protocol, "over": content.over, "rows": rows}
     context = {
-        "title": content.title,
+        "title": f"Ablation: {content.name}",
         "protocol": PROTOCOLS[content.protocol],
         "rows": rows,
         "over": content.over,

@@ -73,7 +73,7 @@ def run_ablation(
     seconds = time_ways(config, dataset, views.proposals, detectors, ways, timed_regions)
     rows = make_rows(ways, results, seconds)
     report = AblationReport(
-        f"Ablation: {run.path.resolve().name}",
+        run.path.resolve().name,
         config.evaluate.protocol,
         rows,
         f"the {len(detectors)} models",
@@ -93,20 +93,38 @@ def ablation_folder(run: RunFolder, splits: Sequence[str]) -> Path:
     return run.path / f"ablation_{split_slug(splits)}"
 
 
+def check_alike(runs: Sequence[RunFolder], configs: Sequence[Config]) -> None:
+    """Raise DataError unless the ablations of all runs have the same rows, by the same protocol."""
+    first, *others = (_rows_text(run, config) for run, config in zip(runs, configs, strict=True))
+    for run, other in zip(runs[1:], others, strict=True):
+        if other != first:
+            raise DataError(
+                f"runs must be alike to be joined, got {other} ({run.path}) for {first} ({runs[0].path})"
+            )
+
+
+def _rows_text(run: RunFolder, config: Config) -> str:
+    """What decides the rows of a run's ablation."""
+    ensemble, region = config.ensemble, config.region
+    parts = [
+        f"{len(trained_detectors(run, config))} models",
+        f"padding {region.padding} of {region.crop_size}",
+        *(f"further padding {padding}" for padding in ensemble.paddings),
+        *(["mirrored"] if ensemble.mirror else []),
+        *(["context"] if config.context.is_used else []),
+        config.evaluate.protocol,
+    ]
+    return ", ".join(parts)
+
+
 def join_ablations(reports: Sequence[AblationReport]) -> AblationReport:
     """One report of several runs that differ in their seeds, with standard errors over the runs."""
-    first = reports[0]
-    for report in reports[1:]:
-        if [row.name for row in report.rows] != [row.name for row in first.rows]:
-            raise DataError(
-                "runs must have as many models and the same views and context to be joined, got "
-                f"{', '.join(row.name for row in report.rows)} ({report.title}) for "
-                f"{', '.join(row.name for row in first.rows)} ({first.title})"
-            )
-    titles = [report.title.removeprefix("Ablation: ") for report in reports]
-    rows = join_tables([report.rows for report in reports])
-    title = f"Ablation: {', '.join(titles)}"
-    return replace(first, title=title, rows=rows, over=f"{len(reports)} runs")
+    return replace(
+        reports[0],
+        name=", ".join(report.name for report in reports),
+        rows=join_tables([report.rows for report in reports]),
+        over=f"{len(reports)} runs",
+    )
 
 
 def _open_context(config: Config) -> tuple[Dataset, Dataset] | None:

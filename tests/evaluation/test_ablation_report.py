@@ -20,7 +20,7 @@ ROWS = [ONE, TWO, THREE, VOTED]
 
 
 def report(rows: list[AblationRow]) -> AblationReport:
-    return AblationReport("Ablation: <run>", "voc2010", rows, "the 3 models", {"Data": "a|b <c>"})
+    return AblationReport("<run>", "voc2010", rows, "the 3 models", {"Data": "a|b <c>"})
 
 
 def test_table_has_errors_where_there_are_any_and_no_change_of_the_first_row() -> None:

@@ -14,7 +14,7 @@ from detector.errors import DataError
 from detector.evaluation.ablation_report import AblationReport, ablation_text
 from detector.inference.models import View
 from detector.networks.weights import load_model
-from detector.pipeline.ablate import ablation_folder, join_ablations, run_ablation
+from detector.pipeline.ablate import ablation_folder, check_alike, join_ablations, run_ablation
 from detector.pipeline.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.pipeline.distributed import alone
 from detector.pipeline.loading import load_detector
@@ -147,14 +147,22 @@ def test_fewer_models_than_all_are_the_mean_over_sets_of_them() -> None:
     assert (table[1].standard_error, table[1].change_error) == (None, None)
 
 
-def test_runs_of_different_rows_are_not_joined() -> None:
+def test_the_ablations_of_runs_are_joined() -> None:
     one = Way("one model", np.array([[True]]))
-    report = AblationReport("Ablation: a", "ilsvrc", make_rows([one], {"one model": [0.2]}, {1: (1.0, 9)}), "")
-    both = join_ablations([report, replace(report, title="Ablation: b")])
-    assert (both.title, both.over, both.rows[0].standard_error) == ("Ablation: a, b", "2 runs", 0)
-    other = replace(report, rows=[replace(report.rows[0], name="one model, context")])
-    with pytest.raises(DataError, match=r"the same views and context to be joined, got one model, context \("):
-        join_ablations([report, other])
+    report = AblationReport("a", "ilsvrc", make_rows([one], {"one model": [0.2]}, {1: (1.0, 9)}), "the 1 models")
+    both = join_ablations([report, replace(report, name="b")])
+    assert (both.name, both.over, both.rows[0].standard_error) == ("a, b", "2 runs", 0)
+
+
+def test_runs_of_different_rows_are_not_joined(finished: RunFolder) -> None:
+    runs = [finished, finished]
+    plain, mirrored = (finished.read_config(Config, words) for words in ([], ["ensemble.mirror=true"]))
+    check_alike(runs, [plain, plain])
+    message = (
+        r"alike to be joined, got 2 models, padding 2 of 32, mirrored, ilsvrc .* for 2 models, padding 2 of 32,"
+    )
+    with pytest.raises(DataError, match=message):
+        check_alike(runs, [plain, mirrored])
 
 
 def test_weights_are_learned_on_held_out_regions_and_used(
