@@ -101,6 +101,18 @@ def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
     torch.testing.assert_close(found["moves"], wanted["moves"], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
+def test_two_crops_of_a_region_go_through_the_backend_in_batches_of_any_size() -> None:
+    network = RegionClassifier("paper_bn", 5, crops=2)
+    randomise(network)
+    module = Probabilities(network.eval())
+    crops = torch.randn(3, 6, 64, 64)
+    with torch.inference_mode():
+        wanted = make_forward(module, settings(), 3, 64, 6)(crops)
+        found = make_forward(module, settings(backend="openvino"), 3, 64, 6)(crops)
+    torch.testing.assert_close(found["features"], wanted["features"], rtol=1e-3, atol=1e-3)
+
+
 def test_int8_takes_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "_is_installed", lambda name: True)
     assert choose_backend(settings(backend="auto", precision="int8", compile=True)) == "openvino"
