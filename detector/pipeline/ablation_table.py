@@ -49,15 +49,16 @@ def ablation_ways(views: Sequence[View], has_context: bool) -> Iterator[Way]:
     if (plain != everything).any() and models > 1:
         yield Way(f"{models} models, all views", everything, models)
     many = len(number) > 1
+    all_of_it = f"{models} models" if plain.all() else "everything"
     if has_context:
         yield Way("one model, context", each(plain), in_context=True)
         if many:
-            yield Way("everything, context", everything, models, in_context=True)
+            yield Way(f"{all_of_it}, context", everything, models, in_context=True)
     yield Way("one model, box voting", each(plain), votes=True)
     if many:
-        yield Way("everything, box voting", everything, models, votes=True)
+        yield Way(f"{all_of_it}, box voting", everything, models, votes=True)
     if many and has_context:
-        yield Way("everything, context, box voting", everything, models, in_context=True, votes=True)
+        yield Way(f"{all_of_it}, context, box voting", everything, models, in_context=True, votes=True)
 
 
 def make_rows(

@@ -137,6 +137,9 @@ def test_fewer_models_than_all_are_the_mean_over_sets_of_them() -> None:
     chosen = [[views[k].detector for k in np.flatnonzero(row)] for row in rows["3 models"].choices]
     assert chosen == [[0, 1, 2], [1, 2, 3], [0, 2, 3], [0, 1, 3]]
     assert len(rows["4 models"].choices) == 1
+    assert len(rows["everything, box voting"].choices[0]) == 8
+    plain = [way.name for way in ablation_ways(views[::2], has_context=True)]
+    assert plain[-3:] == ["one model, box voting", "4 models, box voting", "4 models, context, box voting"]
     table = make_rows(
         [rows["one model"], rows["3 models"]],
         {"one model": [0.1, 0.2, 0.3, 0.4], "3 models": [0.3, 0.4, 0.4, 0.5]},
