@@ -16,7 +16,7 @@ from detector.config import Config, reported_method
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.evaluation.ablation_report import AblationReport, write_ablation
 from detector.evaluation.protocols import evaluate
 from detector.inference.context import Context
@@ -55,9 +55,14 @@ def run_ablation(
 ) -> AblationReport:
     """Evaluate one model, its views, more and more models, context and box voting on the images of `splits`.
 
-    The report goes to `ablation_folder`. Context is learned anew for each average, on `context.splits`.
+    Mean AP is that over the classes with objects. Context is learned anew for each average, on `context.splits`.
+    The report goes to `ablation_folder`.
     """
+    if timed_regions < 1:
+        raise ConfigError(f"regions to time must be at least 1, got {timed_regions}")
     dataset = open_dataset(config.data, splits)
+    if not len(dataset.objects.labels):
+        raise DataError(f"{dataset.name} must have objects to tell what a detector's parts are worth, got none")
     detectors = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
     for files in detectors:
         check_classes(dataset, files.network)
@@ -218,7 +223,7 @@ class _Judge:
             len(dataset.classes),
             dataset.blacklist,
         )
-        return report.mean_ap
+        return report.mean_ap_with_objects
 
     def _detect(self, position: int, weights: Float64, context: Context | None, votes: bool) -> Detections:
         scores = self.views.scores(position, weights)

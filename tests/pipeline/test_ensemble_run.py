@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from detector.config import Config, load_config
+from detector.data.readers import open_dataset
 from detector.data.stores import Store
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.evaluation.ablation_report import AblationReport, ablation_text
 from detector.inference.models import View
 from detector.networks.weights import load_model
+from detector.pipeline import ablate
 from detector.pipeline.ablate import ablation_folder, check_alike, join_ablations, run_ablation
 from detector.pipeline.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.pipeline.distributed import alone
@@ -21,6 +23,7 @@ from detector.pipeline.loading import load_detector
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import run_testing, run_training
 from detector.pipeline.weights import model_weights
+from detector.records import take
 
 HEADS = ["boxes.enabled=true", "boxes.grid=1"]
 
@@ -107,6 +110,17 @@ def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) ->
     folder = ablation_folder(finished, ("val",))
     assert ablation_text(rows) in (folder / "report.md").read_text()
     assert (folder / "index.html").is_file()
+
+
+def test_an_ablation_that_cannot_be_is_one_line(finished: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = finished.read_config(Config, [])
+    with pytest.raises(ConfigError, match="regions to time must be at least 1, got 0"):
+        run_ablation(finished, config, ("val",), alone(), timed_regions=0)
+    dataset = open_dataset(config.data, ("val",))
+    nothing = take(dataset.objects, np.empty(0, np.int64))
+    monkeypatch.setattr(ablate, "open_dataset", lambda *_: replace(dataset, objects=nothing))
+    with pytest.raises(DataError, match="must have objects to tell what a detector's parts are worth, got none"):
+        run_ablation(finished, config, ("val",), alone())
 
 
 def test_the_table_of_an_ablation() -> None:
