@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -15,7 +15,7 @@ from detector.errors import ConfigError, DataError
 COMMANDS = {
     "train_det": "train a detector and test it, into a run folder",
     "test_det": "test a run's detector on another split",
-    "ablate": "what views, ensembles and box voting of a run are worth",
+    "ablate": "what views, ensembles, context and box voting of a run are worth",
     "train_cls": "train a classifier of whole images and test it, into a run folder",
     "eval_cls": "test classifiers of whole images with many crops: top-1 and top-5 errors",
     "train_multibox": "train a MultiBox proposal network, into a run folder",
@@ -117,6 +117,17 @@ def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the run's")
     parser.add_argument("--split", action="append", help="split to test; several are joined (default: the run's)")
     return parser
+
+
+def whole_number(lowest: int) -> Callable[[str], int]:
+    """The `type` of an option that takes a whole number from `lowest`, which is not negative."""
+
+    def read(word: str) -> int:
+        if not (word.isascii() and word.isdecimal() and int(word) >= lowest):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest}, got {word}")
+        return int(word)
+
+    return read
 
 
 def check_torchvision() -> None:

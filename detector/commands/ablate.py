@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import run_parser
+from detector.commands import run_parser, whole_number
 from detector.config import Config
 from detector.evaluation.ablation_report import ablation_text, write_ablation
 from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score every region once by every model and view; print what their averages reach, and the report's path."""
     parser = run_parser("ablate", __doc__)
     parser.add_argument("--also", action="append", type=Path, default=[], help="run of another seed; means of all")
-    parser.add_argument("--regions", type=int, default=TIMED_REGIONS, help="scored to take a row's time")
+    parser.add_argument(
+        "--regions", type=whole_number(1), default=TIMED_REGIONS, help="scored to take a row's time"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/ablate"), help="folder of the report of all runs, with --also"
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from detector.commands import whole_number
 from detector.files import write_text
 from detector.pipeline.bench.machine import LoadWatch
 from detector.pipeline.bench.result import PARTS, run_bench
@@ -38,22 +39,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the published")
     parser.add_argument("--images", type=Path, help="folder of photographs (default: synthetic scenes)")
-    parser.add_argument("--count", type=_whole, default=4, help="images (%(default)s)")
-    parser.add_argument("--regions", type=_whole, default=0, help="regions of an image (as many as are proposed)")
+    parser.add_argument("--count", type=whole_number(1), default=4, help="images (%(default)s)")
+    parser.add_argument(
+        "--regions", type=whole_number(1), default=0, help="regions of an image (as many as are proposed)"
+    )
     parser.add_argument("--weights", type=Path, help="run folder, weight file, or bvlc, torchvision (random)")
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
     parser.add_argument("--seconds", type=_time, default=1.0, help="of a candidate in each round (%(default)s)")
-    parser.add_argument("--rounds", type=_whole, default=5, help="turns of each candidate (%(default)s)")
+    parser.add_argument("--rounds", type=whole_number(1), default=5, help="turns of each candidate (%(default)s)")
     parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated (stages, engines)")
     parser.add_argument("--peer", action="store_true", help="what others run, too")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the tables (%(default)s)")
     return parser.parse_intermixed_args(arguments)
-
-
-def _whole(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and int(word)):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {word}")
-    return int(word)
 
 
 def _time(word: str) -> float:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.commands import whole_number
 from detector.config import Config, load_config
 from detector.data.check import check_data
 from detector.data.check_text import check_text
@@ -30,7 +31,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="YAML file, such as configs/ilsvrc_det.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
     parser.add_argument("--decode", action="store_true", help="decode every image, not its header and end alone")
-    parser.add_argument("--cases", type=int, default=5, help="to print of each finding; 0: all (%(default)s)")
-    parser.add_argument("--samples", type=int, default=6, help="images of each split on the page (%(default)s)")
+    parser.add_argument(
+        "--cases", type=whole_number(0), default=5, help="to print of each finding; 0: all (%(default)s)"
+    )
+    parser.add_argument(
+        "--samples", type=whole_number(0), default=6, help="images of each split on the page (%(default)s)"
+    )
     parser.add_argument("--html", type=Path, help="file of the page (runs/NAME/data.html)")
     return parser.parse_intermixed_args(arguments)

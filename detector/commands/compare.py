@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.commands import whole_number
 from detector.evaluation.bootstrap import RESAMPLES
 from detector.evaluation.comparison_report import comparison_text, write_comparison
 from detector.evaluation.detection_report.analysis import PROTOCOLS
@@ -32,8 +33,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("others", nargs="+", metavar="RUN", help="runs to compare with the first")
     parser.add_argument("--split", action="append", help="split they were tested on; several are joined (theirs)")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="of the evaluation (the first run's)")
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap (%(default)s)")
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="changed images to draw (%(default)s)")
+    parser.add_argument(
+        "--resamples", type=whole_number(1), default=RESAMPLES, help="of the bootstrap (%(default)s)"
+    )
+    parser.add_argument(
+        "--pictures", type=whole_number(0), default=PICTURES, help="changed images to draw (%(default)s)"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/compare"), help="folder of the report (%(default)s)"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from detector.commands import whole_number
 from detector.data.detection_files import DetectionWriter, count_from_one, numbering_of, open_detection_files
 from detector.data.frames import Frame, Source, count_frames, find_sources, is_live
 from detector.errors import DataError
@@ -110,18 +111,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--min-score", type=float, help="least score to keep and draw (kept: the run's; drawn: 0.5)"
     )
-    parser.add_argument("--top", type=_whole, default=0, help="best detections of an image (the run's)")
+    parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")
     parser.add_argument("--annotations", type=Path, help="COCO JSON whose ids of images and classes to write")
-    parser.add_argument("--every", type=_whole, default=1, help="of a video every so many pictures (%(default)s)")
-    parser.add_argument("--frames", type=_whole, default=0, help="at most so many of each video or camera")
+    parser.add_argument(
+        "--every", type=whole_number(1), default=1, help="of a video every so many pictures (%(default)s)"
+    )
+    parser.add_argument(
+        "--frames", type=whole_number(1), default=0, help="at most so many of each video or camera"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value", help="setting over the run's"
     )
     return parser.parse_args(arguments)
-
-
-def _whole(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and int(word)):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {word}")
-    return int(word)

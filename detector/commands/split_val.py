@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.commands import whole_number
 from detector.config import Config, load_config
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
@@ -48,15 +49,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--second", type=Path, metavar="FILE", help="list of the second half, such as R-CNN's val2.txt; no search"
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of the search (%(default)s)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the search (%(default)s)")
     parser.add_argument("--force", action="store_true", help="replace other lists of these names")
     return parser.parse_intermixed_args(arguments)
-
-
-def _seed(word: str) -> int:
-    if not (word.isascii() and word.isdecimal()):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0, got {word}")
-    return int(word)
 
 
 def _listed(dataset: Dataset, path: Path) -> Bool:

@@ -16,7 +16,7 @@ from detector.config import Config, reported_method
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
-from detector.errors import ConfigError, DataError
+from detector.errors import DataError
 from detector.evaluation.ablation_report import AblationReport, write_ablation
 from detector.evaluation.protocols import evaluate
 from detector.inference.context import Context
@@ -58,8 +58,6 @@ def run_ablation(
     Mean AP is that over the classes with objects. Context is learned anew for each average, on `context.splits`.
     The report goes to `ablation_folder`.
     """
-    if timed_regions < 1:
-        raise ConfigError(f"regions to time must be at least 1, got {timed_regions}")
     dataset = open_dataset(config.data, splits)
     if not len(dataset.objects.labels):
         raise DataError(f"{dataset.name} must have objects to tell what a detector's parts are worth, got none")

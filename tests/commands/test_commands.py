@@ -40,6 +40,27 @@ def test_the_user_s_mistakes_are_one_line_and_status_2(capsys: pytest.CaptureFix
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("ablate RUN --regions 0", "--regions: must be a whole number from 1, got 0"),
+        ("bench --rounds x", "--rounds: must be a whole number from 1, got x"),
+        ("check_data FILE --samples 1.5", "--samples: must be a whole number from 0, got 1.5"),
+        ("compare RUN RUN --pictures=-1", "--pictures: must be a whole number from 0, got -1"),
+        ("compare RUN RUN --resamples 0", "--resamples: must be a whole number from 1, got 0"),
+        ("detect RUN IMAGE --every \N{SUPERSCRIPT TWO}", "--every: must be a whole number from 1, got"),
+        ("split_val FILE --seed=-1", "--seed: must be a whole number from 0, got -1"),
+    ],
+)
+def test_a_number_that_an_option_cannot_be_is_named(
+    words: str, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        commands.main(words.split())
+    assert ended.value.code == 2
+    assert wanted in capsys.readouterr().err
+
+
 def test_a_missing_data_set_is_one_line_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
