@@ -97,7 +97,7 @@ def ablation_folder(run: RunFolder, splits: Sequence[str]) -> Path:
 
 
 def check_alike(runs: Sequence[RunFolder], configs: Sequence[Config]) -> None:
-    """Raise DataError unless the ablations of all runs have the same rows, by the same protocol."""
+    """Raise DataError unless all runs' ablations have the same rows, of the same data, by the same protocol."""
     first, *others = (_rows_text(run, config) for run, config in zip(runs, configs, strict=True))
     for run, other in zip(runs[1:], others, strict=True):
         if other != first:
@@ -107,10 +107,11 @@ def check_alike(runs: Sequence[RunFolder], configs: Sequence[Config]) -> None:
 
 
 def _rows_text(run: RunFolder, config: Config) -> str:
-    """What decides the rows of a run's ablation."""
+    """What decides the rows of a run's ablation, and what they are of."""
     ensemble, region = config.ensemble, config.region
     parts = [
         f"{len(trained_detectors(run, config))} models",
+        f"data of {config.data.root}",
         f"padding {region.padding} of {region.crop_size}",
         *(f"further padding {padding}" for padding in ensemble.paddings),
         *(["mirrored"] if ensemble.mirror else []),

@@ -174,10 +174,13 @@ def test_runs_of_different_rows_are_not_joined(finished: RunFolder) -> None:
     plain, mirrored = (finished.read_config(Config, words) for words in ([], ["ensemble.mirror=true"]))
     check_alike(runs, [plain, plain])
     message = (
-        r"alike to be joined, got 2 models, padding 2 of 32, mirrored, ilsvrc .* for 2 models, padding 2 of 32,"
+        r"alike to be joined, got 2 models, .*, padding 2 of 32, mirrored, ilsvrc .* for 2 models, .*, ilsvrc "
     )
     with pytest.raises(DataError, match=message):
         check_alike(runs, [plain, mirrored])
+    other = finished.read_config(Config, ["data.root=elsewhere"])
+    with pytest.raises(DataError, match=r"alike to be joined, got 2 models, data of elsewhere, padding"):
+        check_alike(runs, [plain, other])
 
 
 def test_weights_are_learned_on_held_out_regions_and_used(
