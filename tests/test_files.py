@@ -1,10 +1,20 @@
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from detector.errors import DataError
-from detector.files import write_atomically, write_text
+from detector.files import (
+    append_text,
+    parse_json,
+    read_json,
+    read_text,
+    remove_leftovers,
+    require_file,
+    write_atomically,
+    write_text,
+)
 
 
 def test_the_file_appears_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -35,3 +45,67 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/a\.txt must be writable"):
         write_text(tmp_path / "file" / "a.txt", "text")
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".txt")
+    write_text(path, "text")
+    assert path.read_text() == "text"
+
+
+def test_text_that_utf8_cannot_hold_is_written_as_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "caf\udce9.jpg é\n")
+    append_text(tmp_path / "a.txt", "\udce9\n")
+    assert (tmp_path / "a.txt").read_text() == "caf\\udce9.jpg é\n\\udce9\n"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
+    assert read_text(tmp_path / "a.json", "list") == '{"a": 1}\n'
+    assert read_json(tmp_path / "a.json", "list") == {"a": 1}
+
+
+def test_what_is_no_regular_file_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    wanted = {
+        "none": "No such file or directory",
+        ".": "it is a folder",
+        "pipe": "it is no regular file",
+        "/dev/zero": "it is no regular file",
+        "a\0b": "no file can be called so",
+        "x" * 300: "File name too long",
+    }
+    for name, reason in wanted.items():
+        with pytest.raises(DataError) as caught:
+            require_file(tmp_path / name, "list")
+        assert str(caught.value).startswith("list must be a readable file, got ")
+        assert str(caught.value).endswith(f"({reason})")
+
+
+def test_text_in_another_encoding_names_the_byte(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"ab\xe9")
+    with pytest.raises(DataError, match=r"got .*a\.txt \(it is not UTF-8 at byte 2\)"):
+        read_text(tmp_path / "a.txt", "list")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "it nests too deeply"),
+        ("9" * 5_000, "a number has too many digits"),
+        ('[{"a": 1, "b": 2, "a": 3}]', "key 'a' comes twice in an object"),
+    ],
+)
+def test_what_is_no_json_is_one_line(text: str, reason: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse_json(text, "results", "a.json")
+    assert str(caught.value).startswith("results must be valid JSON, got a.json (")
+    assert reason in str(caught.value)
+
+
+def test_only_temporary_files_are_leftovers(tmp_path: Path) -> None:
+    for name in (".a.txt.x1y2.tmp", ".tmpAbC123", "a.txt", ".hidden", "b.tmp"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "a.txt", "b.tmp"]

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "detector"
 # a module imports only from lines above its own, or from its own package
 LAYERS = [
+    {"text"},
     {"errors"},
     {"records", "files", "parallel"},
     {"boxes", "bilinear", "config"},
