@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from detector.networks.googlenet import Variant
-from detector.networks.layer_names import BVLC_LAYERS
+from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
+from detector.networks.preprocessing import Preprocessing
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import Preprocessing
 from detector.networks.weights import save_model
 
 
@@ -33,6 +34,17 @@ def write_bvlc_like(path: Path, seed: int = 0) -> Path:
         if f"{ours}.{kind}" in state
     }
     np.savez(path, **arrays)
+    return path
+
+
+def write_torchvision_like(path: Path, seed: int = 0) -> Path:
+    """Random weights under the names of torchvision's layers, without the auxiliary heads."""
+    state = random_network("torchvision", seed=seed).state_dict()
+    named: dict[str, Tensor] = {}
+    for theirs, ours in TORCHVISION_LAYERS.items():
+        own = {key: value for key, value in state.items() if key.rpartition(".")[0] == ours}
+        named |= {f"{theirs}.{key.rpartition('.')[2]}": value for key, value in own.items()}
+    torch.save(named, path)
     return path
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from detector.errors import ConfigError
 from detector.files import write_atomically
+from detector.networks.preprocessing import Preprocessing
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import METADATA
-from detector.networks.warp import Preprocessing
 from detector.records import COLOURS
 
 PACKAGES = ("onnx", "onnxscript")

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from detector.errors import ConfigError
 from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet, Variant
+from detector.networks.preprocessing import IMAGENET, Preprocessing
 from detector.networks.sources import find_weights
-from detector.networks.warp import IMAGENET, Preprocessing
 from detector.networks.weights import TRUNK, load_trunk
 
 LAST_MAPS = tuple(names[-1] for names in STAGES)  # of each stride

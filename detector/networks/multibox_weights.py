@@ -7,7 +7,7 @@ import torch
 
 from detector.errors import DataError
 from detector.networks.multibox import MultiBox
-from detector.networks.warp import Preprocessing
+from detector.networks.preprocessing import Preprocessing
 from detector.networks.weights import load_state, read_weights, save_network
 
 KIND = "multibox"

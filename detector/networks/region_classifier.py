@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from detector.networks.googlenet import FEATURES, GoogLeNet, Variant
-from detector.records import COLOURS
 
 SHARED_MAP = "4e"  # the map that regions of an image may share: behind it a crop has 7 x 7 cells
 
@@ -59,7 +58,8 @@ class RegionClassifier(nn.Module):
         return maps.unflatten(0, (-1, self.crops)).flatten(1, 2)
 
     def _finish(self, x: Tensor) -> Tensor:
-        return self.backbone(x) if x.shape[1] == COLOURS else self.backbone.resume(x, SHARED_MAP)
+        is_image = x.shape[1] == self.backbone.conv1.conv.in_channels
+        return self.backbone(x) if is_image else self.backbone.resume(x, SHARED_MAP)
 
     def pool(self, last_map: Tensor) -> Tensor:
         """Features (B, 1024 K), the averages of the map (B, 1024 K, h, w) of inception 5b."""

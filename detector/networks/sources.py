@@ -9,7 +9,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import torch.hub
-from tqdm import tqdm
+from torch.hub import tqdm  # a plain count of its own where the package is absent
 
 from detector.errors import DataError
 from detector.files import write_atomically

@@ -9,8 +9,7 @@ A region may be seen twice, the second time with more of what is around it.
 Differs from it: sample positions are exact, where the original rounds boxes to whole pixels before resizing.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,44 +17,29 @@ from torch.nn import functional
 
 from detector.bilinear import sample_grids
 from detector.config import RegionSettings
+from detector.networks.preprocessing import (
+    BVLC,
+    IMAGENET,
+    TORCHVISION,
+    Preprocessing,
+    normalise,
+    prepare_image,
+)
+
+__all__ = [
+    "BVLC",
+    "IMAGENET",
+    "TORCHVISION",
+    "Fill",
+    "Preprocessing",
+    "crop_regions",
+    "normalise",
+    "prepare_image",
+    "sample_on_device",
+    "warp_regions",
+]  # the names of `preprocessing` are found here, too
 
 Fill = Literal["mean", "image"]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The network's input: per channel, in `channel_order`, (value in 0..255 - mean) / scale."""
-
-    channel_order: Literal["RGB", "BGR"]
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values, which `from_dict` reads back."""
-        return {"channel_order": self.channel_order, "mean": list(self.mean), "scale": list(self.scale)}
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> "Preprocessing":
-        """What `to_dict` wrote."""
-        return Preprocessing(values["channel_order"], tuple(values["mean"]), tuple(values["scale"]))
-
-
-BVLC = Preprocessing("BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))
-IMAGENET = Preprocessing("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-TORCHVISION = Preprocessing("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-
-
-def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The network's view (B, 3, H, W) f32 of RGB images (B, H, W, 3) uint8, on their device."""
-    channels = images if preprocessing.channel_order == "RGB" else images.flip(3)
-    mean = torch.tensor(preprocessing.mean, device=images.device)
-    scale = torch.tensor(preprocessing.scale, device=images.device)
-    return ((channels.float() - mean) / scale).permute(0, 3, 1, 2)
-
-
-def prepare_image(image: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The network's view (1, 3, H, W) f32 of an RGB image (H, W, 3) uint8, channels last."""
-    return normalise(image[None], preprocessing)
 
 
 def crop_regions(prepared: Tensor, boxes: Tensor, region: RegionSettings) -> Tensor:

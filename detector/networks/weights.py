@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.caffemodel import read_caffemodel
 from detector.networks.googlenet import DESIGNS, FEATURES, GoogLeNet, Variant
 from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
+from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
 from detector.networks.quantized import load_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import read_tensors, write_tensors
-from detector.networks.warp import BVLC, IMAGENET, TORCHVISION, Preprocessing
 
 TRUNK = "backbone."  # what its layers are called in a whole network
 HEADS = "heads."
@@ -193,6 +192,8 @@ def _renamed(given: Mapping[str, Tensor], layers: Mapping[str, str], family: str
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
+    import numpy as np  # here: weights of other families are read without it
+
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
@@ -222,7 +223,7 @@ def _read_safetensors(path: Path) -> Weights:
         )
     try:
         preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ConfigError):
         got = metadata["preprocessing"]
         raise DataError(f"weights must state channel_order, mean and scale, got {got} ({path})") from None
     return Weights(state, metadata["variant"], preprocessing, path, metadata)

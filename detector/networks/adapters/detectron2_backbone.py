@@ -18,7 +18,7 @@ from torch import Tensor
 from detector.errors import ConfigError
 from detector.networks.features import LAST_MAPS, GoogLeNetFeatures
 from detector.networks.googlenet import CHANNELS, REDUCTION
-from detector.networks.warp import Preprocessing
+from detector.networks.preprocessing import Preprocessing
 
 
 class GoogLeNetBackbone(Backbone):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from detector.networks.features import GoogLeNetFeatures
 from detector.networks.googlenet import Variant
-from detector.networks.warp import IMAGENET, Preprocessing
+from detector.networks.preprocessing import IMAGENET, Preprocessing
 
 
 @MODELS.register_module(name=["GoogLeNet", "GoogLeNetBackbone"])

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from detector.errors import DataError
 from detector.networks.features import LAST_MAPS, describe_maps, end_after
 from detector.networks.googlenet import FEATURES, TABLE_1, GoogLeNet, Variant, initialise
+from detector.networks.preprocessing import Preprocessing
 from detector.networks.sources import SOURCES, find_weights
-from detector.networks.warp import Preprocessing
 from detector.networks.weights import FIRST_CONVOLUTION, load_state, preprocessing_of, read_weights
 
 try:

@@ -16,7 +16,7 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxP
 from detector.errors import ConfigError
 from detector.networks.features import GoogLeNetFeatures
 from detector.networks.googlenet import STAGES, Variant
-from detector.networks.warp import IMAGENET, Preprocessing
+from detector.networks.preprocessing import IMAGENET, Preprocessing
 
 FINE_TUNED = 3  # strides of a pretrained network that are trained, as torchvision's own detectors do
 
