@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from detector.data.classes import HEADER, ClassList, read_classes
-from detector.data.folders import IMAGE_SUFFIXES
+from detector.data.folders import IMAGE_SUFFIXES, class_folders, walk_files
 from detector.data.lists import read_lines, read_text
 from detector.errors import DataError
 from detector.records import FIRST_LABEL, Array, Int64
+from detector.text import parse_int, shown
 
 WNID = re.compile(r"n\d{8}")
 MAX_CLASSES = 1_000_000  # of a list: a greater index is no class but something else
@@ -108,12 +108,9 @@ def _all_different(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], 
 
 
 def _class_folders(place: Path) -> tuple[list[Path], int]:
-    """The folders in `place` by name, and the number of images beside them; hidden ones left out."""
-    with os.scandir(place) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-        folders = sorted(entry.name for entry in visible if entry.is_dir())
-        loose = sum(_is_image(entry.name) and entry.is_file() for entry in visible)
-    return [place / name for name in folders], loose
+    """The folders in `place` by name, and the number of images beside them."""
+    folders, names = class_folders(place)
+    return [place / name for name in folders], sum(map(_is_image, names))
 
 
 def _read_folders(folders: Sequence[Path], classes: ClassList | None) -> tuple[list[str], Int64, ClassList]:
@@ -136,20 +133,14 @@ def _label(folder: Path, classes: ClassList) -> int:
 
 
 def _find_images(folder: Path) -> list[str]:
-    """The image files at any depth under `folder`, sorted; hidden ones left out."""
-    paths: list[str] = []
-    for where, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [f"{where}{os.sep}{name}" for name in names if _is_image(name)]
-    return sorted(paths)
+    """The image files at any depth under `folder`, sorted."""
+    return sorted(
+        f"{where}{os.sep}{name}" for where, names in walk_files(folder) for name in names if _is_image(name)
+    )
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-
-
-def _refuse(error: OSError) -> NoReturn:
-    raise DataError(f"class folder must be readable, got {error.filename} ({error.strerror})")
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _read_list(path: Path, base: Path, classes: ClassList | None) -> tuple[list[str], Int64, ClassList]:
@@ -172,9 +163,10 @@ def _read_list(path: Path, base: Path, classes: ClassList | None) -> tuple[list[
 
 
 def _class_index(word: str, count: int, where: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < count):
-        raise DataError(f"{where} must have a class index in 0..{count - 1}, got {word!r}")
-    return int(word)
+    index = parse_int(word)
+    if index is None or not 0 <= index < count:
+        raise DataError(f"{where} must have a class index in 0..{count - 1}, got {shown(word)}")
+    return index
 
 
 def _empty(place: Path) -> DataError:

@@ -9,6 +9,7 @@ from detector.data.classes import ClassList, write_classes
 from detector.data.images import read_image
 from detector.data.labelled_images import LabelledImages, read_class_names, read_labelled_images
 from detector.errors import DataError
+from detector.text import shown
 
 CLASSES = ClassList(("tench", "goldfish", "crane"), ("n01440764", "n01443537", "n02012849"))
 
@@ -125,7 +126,7 @@ def test_class_folders_count_before_a_list_of_the_same_name(tmp_path: Path) -> N
 def test_an_index_out_of_range_is_refused_with_its_line(tmp_path: Path, word: str) -> None:
     touch(tmp_path, "a.jpg")
     path = write_lines(tmp_path / "val.txt", "a.jpg 0", f"a.jpg {word}")
-    wanted = f"{path}:2 must have a class index in 0..2, got {word!r}"
+    wanted = f"{path}:2 must have a class index in 0..2, got {shown(word)}"
     assert message(tmp_path, "val", CLASSES) == wanted
 
 
@@ -171,7 +172,7 @@ def test_a_class_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "train/cat/a.jpg")
     (tmp_path / "train/cat").chmod(0)
     try:
-        wanted = f"class folder must be readable, got {tmp_path / 'train/cat'} (Permission denied)"
+        wanted = f"folder must be readable, got {tmp_path / 'train/cat'} (Permission denied)"
         assert message(tmp_path, "train") == wanted
     finally:
         (tmp_path / "train/cat").chmod(0o755)
