@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.networks.device import choose_device, choose_precision
-from detector.networks.export import traced_onnx
+from detector.networks.export import fit_pools, traced_onnx
 from detector.networks.quantized import quantise
 from detector.networks.region_classifier import RegionClassifier
 from detector.records import COLOURS
@@ -133,6 +133,7 @@ def _names(module: nn.Module, crops: Tensor) -> list[str]:
 def _openvino(module: nn.Module, precision: torch.dtype, shape: tuple[int, ...]) -> Forward:
     openvino = _import_openvino()
     crop = torch.zeros(1, *shape[1:])  # tracing a whole batch, or checking the trace, would take seconds a network
+    fit_pools(module)
     names = _names(module, crop)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, about its own insides

@@ -5,7 +5,7 @@ import importlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,26 @@ def traced_onnx(module: nn.Module, crops: Tensor, names: Sequence[str]) -> bytes
     return _without_traces(program.model_proto).SerializeToString()
 
 
+def fit_pools(module: nn.Module) -> None:
+    """Make pools no larger than the maps they are given, which some runtimes ask for; their answers stay the same.
+
+    The last pool, 3x3 in ceil mode, has a map of 2x2 where crops have less than 47 pixels.
+    """
+    for pool in module.modules():
+        if isinstance(pool, nn.MaxPool2d) and not pool.padding:
+            pool.register_forward_pre_hook(_fitting(pool))
+
+
+def _fitting(pool: nn.MaxPool2d) -> Callable[[nn.Module, tuple[Tensor]], None]:
+    """What makes a square pool fit the map that it is about to be given."""
+    size: Any = pool.kernel_size
+
+    def fit(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        pool.kernel_size = min(size, *inputs[0].shape[2:])
+
+    return fit
+
+
 def _packages() -> list[Any]:
     """The optional packages, imported."""
     try:
@@ -79,6 +99,7 @@ def _packages() -> list[Any]:
 def _exported(network: RegionClassifier, crop_size: int) -> Any:
     """The onnx.ModelProto of `network` in eval mode, in fp32."""
     plain = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
+    fit_pools(plain)
     crops = torch.zeros(EXAMPLE_BATCH, COLOURS * network.crops, crop_size, crop_size)
     with _quiet():
         program = torch.onnx.export(

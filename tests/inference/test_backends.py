@@ -113,6 +113,21 @@ def test_two_crops_of_a_region_go_through_the_backend_in_batches_of_any_size() -
     torch.testing.assert_close(found["features"], wanted["features"], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-4), ("int8", 0.06)])
+def test_the_smallest_crops_have_maps_smaller_than_the_last_pool(precision: str, close: float) -> None:
+    network = make_network("paper_bn")
+    crops = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps = network.backbone.maps(crops, ("4e",))["4e"].detach()  # 2x2, of which the pool sees 3x3
+    network.ranges = measure_ranges(network, maps)
+    module = Probabilities(network)
+    with torch.inference_mode():
+        wanted = module(maps)["features"]
+        forward = make_forward(module, settings(backend="openvino", precision=precision), 4, 2, maps.shape[1])
+        found = forward(maps)["features"]
+    assert ((found - wanted).norm() / wanted.norm()).item() < close
+
+
 def test_int8_takes_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "_is_installed", lambda name: True)
     assert choose_backend(settings(backend="auto", precision="int8", compile=True)) == "openvino"

@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 import torch
 from random_networks import noise, randomise
+from torch import Tensor, nn
 
 from detector.errors import ConfigError
-from detector.networks.export import export_onnx
-from detector.networks.googlenet import Variant
-from detector.networks.region_classifier import RegionClassifier
+from detector.networks.export import export_onnx, fit_pools
+from detector.networks.googlenet import CHANNELS, DESIGNS, Variant
+from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
 from detector.networks.safetensors_files import state_hash
+from detector.networks.shared import map_side
 from detector.networks.warp import Preprocessing
 from detector.networks.weights import preprocessing_of
 
 CLASSES = ["cat", "chat botté", "犬"]
-CASES: list[tuple[Variant, int, int]] = [("paper", 64, 1), ("paper_bn", 64, 2), ("torchvision", 224, 1)]
+CASES: list[tuple[Variant, int, int]] = [("paper", 64, 1), ("paper_bn", 32, 2), ("torchvision", 224, 1)]
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,36 @@ def test_a_missing_package_is_one_line_with_the_repair(
     assert package in str(caught.value).split("got")[1]
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variant", DESIGNS)
+def test_pools_that_fit_their_maps_give_the_same(variant: Variant) -> None:
+    network, fitting = (RegionClassifier(variant, 3).eval() for _ in range(2))
+    fitting.load_state_dict(network.state_dict())
+    fit_pools(fitting)
+    sides = sorted({map_side(size) for size in range(32, 81)})
+    assert sides == [2, 3, 4, 5]
+    with torch.inference_mode():
+        for side in sides:
+            maps = noise(2, CHANNELS[SHARED_MAP], side, side)
+            assert torch.equal(fitting.features(maps), network.features(maps))
+
+
+@pytest.mark.parametrize("size", [32, 46, 47, 80])
+def test_no_fitted_pool_is_larger_than_its_map(size: int) -> None:
+    with torch.device("meta"):
+        network = RegionClassifier("paper_bn", 3).eval()
+    fit_pools(network)
+    kinds = []
+
+    def check(pool: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        side = min(inputs[0].shape[2:]) + 2 * pool.padding
+        kinds.append((pool.kernel_size, pool.kernel_size <= side))
+
+    for module in network.modules():
+        if isinstance(module, nn.MaxPool2d):
+            module.register_forward_hook(check)
+    network(torch.empty(1, 3, size, size, device="meta"))
+    assert len(kinds) == 4 + 9
+    assert all(fits for _, fits in kinds)
+    assert {kernel for kernel, _ in kinds} == ({2, 3} if size < 47 else {3})
