@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.data.classes import ClassList, ilsvrc_det_classes, read_classes
-from detector.data.coco import read_coco_json
-from detector.data.ilsvrc import read_blacklist, read_ground_truth, read_image_list
+from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
+from detector.data.coco_tree import read_coco_json, sorted_categories
+from detector.data.folders import is_file, require_file_name, require_folder
+from detector.data.ilsvrc import annotated_names, read_blacklist, read_ground_truth, read_image_list
 from detector.data.images import read_image
 from detector.data.submission import read_coco_results, read_submission
 from detector.errors import DataError
@@ -82,9 +83,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Files, Report]:
     classes = read_classes(options.classes) if options.classes else ilsvrc_det_classes()
-    names, indices = read_image_list(options.list)
-    if not options.annotations.is_dir():
-        raise DataError(f"--annotations must be a folder of XML files, got {options.annotations}")
+    require_folder(options.annotations, "--annotations")
+    names, indices = read_image_list(options.list, annotated_names(options.annotations), outside=False)
     blacklist = np.empty((0, 2), np.int64)
     if options.blacklist:
         blacklist = read_blacklist(options.blacklist, indices, classes)
@@ -98,10 +98,9 @@ def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Files, Report]:
     annotations = read_coco_json(options.annotations)
     results = read_coco_results(options.detections, annotations)
     ids = category_ids(annotations)
-    by_id = {category["id"]: category["name"] for category in annotations["categories"]}
     names = [image["file_name"] for image in annotations["images"]]
     objects, detections = coco_tables(annotations, results)
-    classes = ClassList(tuple(by_id[number] for number in ids))
+    classes = class_list(sorted_categories(annotations).values(), (), str(options.annotations))
     case = Case(classes, len(names), objects, detections, np.empty((0, 2), np.int64))
     if options.protocol == "coco":  # the file's own numbers of images and annotations count
         return Files(case, ids, names), evaluate_coco_json(annotations, results)
@@ -127,6 +126,9 @@ def _origin(options: argparse.Namespace, files: Files) -> dict[str, str]:
 
 def _find_images(files: Files, folder: Path) -> dict[int, Path]:
     """The files in `folder` of the images, by position; at least one with objects must be there."""
+    require_folder(folder, "--images")
+    for name in files.image_names:
+        require_file_name(name, False, "name of an image", "under --images")
     found = {i: path for i, name in enumerate(files.image_names) if (path := _find(folder, name))}
     with_objects = np.unique(files.case.objects.image).tolist()
     if with_objects and not found.keys() & set(with_objects):
@@ -138,7 +140,7 @@ def _find_images(files: Files, folder: Path) -> dict[int, Path]:
 def _find(folder: Path, name: str) -> Path | None:
     """The file of an image whose `name` may lack its suffix."""
     candidates = [folder / name, *(folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def _pictures(files: Files, analysis: Analysis, found: dict[int, Path]) -> dict[str, list[Picture]]:

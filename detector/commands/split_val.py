@@ -12,12 +12,14 @@ from detector.config import Config, load_config
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.ilsvrc import list_folder
-from detector.data.lists import read_image_list, read_text
+from detector.data.lists import read_image_list
+from detector.data.names import KnownIds
 from detector.data.readers import open_dataset
 from detector.data.val_split import class_counts, imbalance, split_balanced
 from detector.errors import ConfigError, DataError
-from detector.files import write_text
+from detector.files import read_text, write_text
 from detector.records import FIRST_LABEL, Bool, Int64
+from detector.text import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,11 +58,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _listed(dataset: Dataset, path: Path) -> Bool:
     """Mask (n,) of the images of `dataset` in the list `path`; DataError names one that it lacks."""
-    ids, _ = read_image_list(path)
-    known = set(dataset.image_ids.tolist())
+    known = frozenset(dataset.image_ids.tolist())
+    ids, _ = read_image_list(path, KnownIds(known))
     for image_id in ids:
         if image_id not in known:
-            raise DataError(f"images of the second half must be in {dataset.name}, got {image_id} ({path})")
+            raise DataError(f"images of the second half must be in {dataset.name}, got {shown(image_id)} ({path})")
     return np.isin(dataset.image_ids, np.array(ids, np.str_))
 
 
@@ -74,7 +76,7 @@ def _write_lists(dataset: Dataset, halves: dict[Path, Bool], second: Path | None
     if second and second.resolve() == second_path.resolve():
         del texts[second_path]  # it is there already, in an order of its own
     for path, text in texts.items():
-        if path.is_file() and not force and read_text(path).split() != text.split():
+        if path.exists() and not force and read_text(path, "list").split() != text.split():
             raise DataError(
                 f"list must be new or the same as before, got another one at {path}; --force replaces it"
             )

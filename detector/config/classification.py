@@ -21,6 +21,9 @@ class ImageSettings(Section):
     test: str = Field("val", description="as `train`")
     images: Path = Field(Path(), description="folder of a list's files, relative to root")
     classes: Path | None = Field(None, description="file of one <wnid> <name> a line, relative to root, for lists")
+    outside_root: Literal["refuse", "allow"] = Field(
+        "refuse", description="files that a list names by an absolute path or by .."
+    )
     exif: Literal["ignore", "apply"] = Field("ignore", description="orientation tag")
 
 

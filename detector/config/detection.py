@@ -31,6 +31,9 @@ class DataSettings(Section):
         "default: ILSVRC-DET's 200, or the names found in the training annotations",
     )
     blacklist: Path | None = Field(None, description="file of <image index> <wnid> lines, relative to root")
+    outside_root: Literal["refuse", "allow"] = Field(
+        "refuse", description="images that a list or JSON of the data names by an absolute path or by .."
+    )
     bad_images: Literal["stop", "skip"] = Field("stop", description="unreadable or truncated image")
     bad_boxes: Literal["repair", "stop"] = Field(
         "repair", description="inverted, empty or outside boxes: clip, drop and report, or stop"

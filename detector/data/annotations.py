@@ -1,10 +1,10 @@
 """VOC-like XML annotations: one file an image, as ILSVRC and VOC write them.
 
 Corners are kept as the file states them; each format's reader converts them to continuous pixels. Document
-types and entities are refused, so that no file can grow beyond its size.
+types and entities are refused, so that no file can grow beyond its size. What stands twice must say the same: of
+an object with two boxes neither is chosen. `difficult` is 0, 1, false or true, and 0 where it is missing or empty.
 """
 
-import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.data.classes import ClassList
+from detector.data.classes import ClassList, class_name
 from detector.data.index_cache import cached
 from detector.data.progress import map_chunks
+from detector.data.values import COORDINATE, LARGEST, PIXELS, whole_pixels
 from detector.errors import DataError
+from detector.files import read_bytes
 from detector.records import Array, Bool, Float64, Int64
+from detector.text import parse_float, shown
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
+WHAT = "annotation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class AnnotationTable:
 
 def read_annotation(path: Path) -> Annotation:
     """The annotation in `path`; DataError names the file that is missing, no such XML, or has bad numbers."""
-    return _parse(_read_bytes(str(path)), str(path))
+    return _parse(read_bytes(path, WHAT), str(path))
 
 
 def read_annotations(paths: Sequence[str]) -> AnnotationTable:
@@ -93,17 +98,9 @@ class _PlainTree(ET.TreeBuilder):
         raise ValueError("a document type, which is refused")
 
 
-def _read_bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a third of the time of Path.read_bytes
-            return file.read()
-    except OSError as error:
-        raise DataError(f"annotation must be a readable XML file, got {path} ({error.strerror})") from None
-
-
 def _read_chunk(paths: Sequence[str]) -> AnnotationTable:
     # All reading before all parsing: threads then wait for the disk together.
-    contents = [_read_bytes(str(path)) if path else b"" for path in paths]
+    contents = [read_bytes(Path(path), WHAT) if path else b"" for path in paths]
     nothing = Annotation(0, 0, (), np.empty((0, 4)), np.empty(0, np.bool_))
     return _flatten([_parse(c, str(p)) if p else nothing for c, p in zip(contents, paths, strict=True)])
 
@@ -122,13 +119,15 @@ def _flatten(annotations: Sequence[Annotation]) -> AnnotationTable:
 def _parse(content: bytes, path: str) -> Annotation:
     root = _root(content, path)
     objects = root.findall("object")
-    corners = [_corners(item, number, path) for number, item in enumerate(objects, 1)]
+    if len(objects) < sum(1 for _ in root.iter("object")):
+        raise DataError(f"objects must stand in <annotation> itself, got one further in ({path})")
+    found = [_object(item, f"object {number}", path) for number, item in enumerate(objects, 1)]
     return Annotation(
         width=_side(root, "width", path),
         height=_side(root, "height", path),
-        names=tuple(_name(item, number, path) for number, item in enumerate(objects, 1)),
-        corners=np.array(corners, np.float64).reshape(-1, 4),
-        difficult=np.array([_is_set(item, "difficult") for item in objects], np.bool_),
+        names=tuple(name for name, _, _ in found),
+        corners=np.array([corners for _, corners, _ in found], np.float64).reshape(-1, 4),
+        difficult=np.array([difficult for _, _, difficult in found], np.bool_),
     )
 
 
@@ -139,45 +138,62 @@ def _root(content: bytes, path: str) -> ET.Element:
         root = parser.close()
     except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings that Python lacks
         raise DataError(f"annotation must be well-formed XML, got {error} ({path})") from None
+    if any(element.tag.startswith("{") for element in (root, *root)):
+        _forget_namespaces(root)
     if root.tag != "annotation":
         raise DataError(f"annotation must have the root <annotation>, got <{root.tag}> ({path})")
     return root
 
 
-def _name(item: ET.Element, number: int, path: str) -> str:
-    name = (item.findtext("name") or "").strip()
-    if not name:
-        raise DataError(f"name of object {number} must be a class name, got nothing ({path})")
-    return name
+def _forget_namespaces(root: ET.Element) -> None:
+    """Rename what stands in a namespace as if there were none: it is an annotation all the same."""
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
 
 
-def _corners(item: ET.Element, number: int, path: str) -> list[float]:
-    box = item.find("bndbox")
-    if box is None:
-        raise DataError(f"object {number} must have a <bndbox>, got none ({path})")
-    return [_number(box.findtext(tag), f"{tag} of object", number, path) for tag in CORNERS]
+def _object(item: ET.Element, which: str, path: str) -> tuple[str, tuple[float, ...], bool]:
+    """The name, the corners and the flag of an <object>."""
+    name = class_name(_text(item, "name", which, path), f"name of {which}", path)
+    boxes = item.findall("bndbox")
+    if not boxes:
+        raise DataError(f"{which} must have a <bndbox>, got none ({path})")
+    corners = {tuple(_corner(box, tag, which, path) for tag in CORNERS) for box in boxes}
+    if len(corners) > 1:
+        raise DataError(f"{which} must have one <bndbox>, got {len(corners)} that differ ({path})")
+    flag = _text(item, "difficult", which, path)
+    if flag.lower() not in FLAGS:
+        raise DataError(f"difficult of {which} must be 0 or 1, got {shown(flag)} ({path})")
+    return name, corners.pop(), FLAGS[flag.lower()]
 
 
-def _number(text: str | None, name: str, number: int, path: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{name} {number} must be a finite number, got {text!r} ({path})")
+def _text(parent: ET.Element, tag: str, which: str, path: str) -> str:
+    """The text of the one `tag` in `parent`, without blanks around it; empty where there is none."""
+    found = parent.findall(tag)
+    texts = {(element.text or "").strip() for element in found}
+    if len(texts) > 1:
+        raise DataError(f"{which} must have one <{tag}>, got {len(texts)} that differ ({path})")
+    if any(map(len, found)):
+        raise DataError(f"<{tag}> of {which} must hold text alone, got <{found[0][0].tag}> in it ({path})")
+    return texts.pop() if texts else ""
+
+
+def _corner(box: ET.Element, tag: str, which: str, path: str) -> float:
+    text = _text(box, tag, which, path)
+    value = parse_float(text)
+    if value is None or abs(value) > LARGEST:
+        raise DataError(
+            f"{tag} of {which} must be {COORDINATE}, got {shown(text) if text else 'nothing'} ({path})"
+        )
     return value
 
 
 def _side(root: ET.Element, tag: str, path: str) -> int:
-    text = (root.findtext(f"size/{tag}") or "0").strip()
-    try:
-        side = int(float(text))
-    except (ValueError, OverflowError):
-        side = -1
-    if side < 0:
-        raise DataError(f"{tag} must be a number of pixels, got {text!r} ({path})")
-    return side
-
-
-def _is_set(item: ET.Element, tag: str) -> bool:
-    return (item.findtext(tag) or "").strip() in ("1", "true", "True")
+    """The number of pixels that all <size> elements state, 0 where none does."""
+    texts = [_text(size, tag, "<size>", path) for size in root.findall("size")]
+    sides = {whole_pixels(parse_float(text)) if text else 0 for text in texts}
+    if None in sides:
+        bad = next(text for text in texts if text and whole_pixels(parse_float(text)) is None)
+        raise DataError(f"{tag} must be {PIXELS}, got {shown(bad)} ({path})")
+    if len(sides) > 1:
+        raise DataError(f"{tag} must be stated once, got {len(sides)} that differ ({path})")
+    return sides.pop() or 0 if sides else 0

@@ -3,15 +3,18 @@
 import csv
 import difflib
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 from detector.errors import DataError
-from detector.files import write_text
+from detector.files import read_text, write_text
 from detector.records import FIRST_LABEL
+from detector.text import UNPRINTABLE, shown
 
 HEADER = ("id", "wnid", "name")
+LONGEST_NAME = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class ClassList:
         labels: dict[str, int] = {}
         for words in (self.names, self.wnids):
             for label, word in enumerate(words, FIRST_LABEL):
+                class_name(word, "class name", f"class {label}")
                 if labels.setdefault(word, label) != label:
-                    raise DataError(f"class names must differ, got {word!r} twice")
+                    raise DataError(f"class names must differ, got {shown(word)} twice")
         object.__setattr__(self, "_labels", labels)
 
     def __len__(self) -> int:
@@ -48,23 +52,29 @@ class ClassList:
     def unknown(self, word: str, where: str) -> str:
         """The message about a class, in the file `where`, that the list lacks; it offers the nearest name."""
         near = difflib.get_close_matches(word, list(self._labels), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"class name must be in the class list, got {word!r} ({where}){hint}"
+        hint = f"; did you mean {shown(near[0])}?" if near else ""
+        return f"class name must be in the class list, got {shown(word)} ({where}){hint}"
 
     def name(self, label: int) -> str:
         """The name of `label` in 1..C."""
         return self.names[label - FIRST_LABEL]
 
 
+def class_name(value: object, what: str, where: str) -> str:
+    """`value` without the blanks around it, which must be text in one printable line, as all names of classes are.
+
+    Names go into tables, pages and files of one line each. DataError calls it `what` and names `where` it stands.
+    """
+    name = value.strip() if isinstance(value, str) else ""
+    if not name or len(name) > LONGEST_NAME or UNPRINTABLE.search(name):
+        wanted = f"1 to {LONGEST_NAME} printable characters in one line"
+        raise DataError(f"{what} must be {wanted}, got {shown(value)} ({where})")
+    return name
+
+
 def read_classes(path: Path) -> ClassList:
     """The classes of a CSV with the header id,wnid,name and ids 1..C in order; DataError names file and line."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return _parse(list(csv.reader(file)), str(path))
-    except OSError as error:
-        raise DataError(f"class list must be a readable CSV, got {path} ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"class list must be a UTF-8 CSV, got {path} ({error})") from None
+    return _parse(read_text(path, "class list"), str(path))
 
 
 def write_classes(path: Path, classes: ClassList) -> None:
@@ -80,22 +90,60 @@ def write_classes(path: Path, classes: ClassList) -> None:
 def ilsvrc_det_classes() -> ClassList:
     """The 200 classes of ILSVRC-DET in the order of the devkit's ids."""
     text = files("detector.data").joinpath("ilsvrc_det_classes.csv").read_text(encoding="utf-8")
-    return _parse(list(csv.reader(text.splitlines())), "ilsvrc_det_classes.csv")
+    return _parse(text, "ilsvrc_det_classes.csv")
 
 
-def _parse(rows: list[list[str]], source: str) -> ClassList:
-    if not rows or [cell.strip() for cell in rows[0]] != list(HEADER):
-        raise DataError(
-            f"{source}:1 must be the header id,wnid,name, got {','.join(rows[0]) if rows else 'nothing'}"
-        )
-    names: list[str] = []
-    wnids: list[str] = []
-    for line, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        if len(row) != 3 or row[0].strip() != str(len(names) + FIRST_LABEL):
-            wanted = f"{len(names) + FIRST_LABEL},wnid,name"
-            raise DataError(f"{source}:{line} must read {wanted}, got {','.join(row)}")
-        wnids.append(row[1].strip())
-        names.append(row[2].strip())
-    return ClassList(tuple(names), tuple(wnids) if any(wnids) else ())
+def class_list(names: Iterable[str], wnids: Iterable[str], where: str) -> ClassList:
+    """A ClassList; DataError names `where` the names stand."""
+    try:
+        return ClassList(tuple(names), tuple(wnids))
+    except DataError as error:
+        raise DataError(f"{error} ({where})") from None
+
+
+def all_different(words: Iterable[tuple[int, str]], source: str) -> None:
+    """DataError names the line of the first word that comes twice, among (line, word)."""
+    lines: dict[str, int] = {}
+    for line, word in words:
+        if lines.setdefault(word, line) != line:
+            raise DataError(
+                f"{source}:{line} must differ from the lines before, got {shown(word)} as in line {lines[word]}"
+            )
+
+
+def _parse(text: str, source: str) -> ClassList:
+    rows = _rows(text, source)
+    if not rows or [cell.strip() for cell in rows[0][1]] != list(HEADER):
+        got = shown(",".join(rows[0][1])) if rows else "nothing"
+        raise DataError(f"{source}:1 must be the header id,wnid,name, got {got}")
+    found: list[tuple[int, str, str]] = []
+    for line, row in rows[1:]:
+        number = str(len(found) + FIRST_LABEL)
+        if len(row) != len(HEADER) or row[0].strip() != number:
+            raise DataError(f"{source}:{line} must read {number},wnid,name, got {shown(','.join(row))}")
+        found.append((line, row[1].strip(), class_name(row[2], "class name", f"{source}:{line}")))
+    if not found:
+        raise DataError(f"class list must name at least one class, got none ({source})")
+    return ClassList(_names(found, source), _wnids(found, source))
+
+
+def _rows(text: str, source: str) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV that hold anything, with the line (from 1) that each ends in."""
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{source}:{reader.line_num} must be a line of CSV, got {error}") from None
+
+
+def _names(found: Sequence[tuple[int, str, str]], source: str) -> tuple[str, ...]:
+    """The names of (line, wnid, name); DataError where one comes twice, or is the WNID of another."""
+    all_different(((line, word) for line, *words in found for word in dict.fromkeys(words) if word), source)
+    return tuple(name for _, _, name in found)
+
+
+def _wnids(found: Sequence[tuple[int, str, str]], source: str) -> tuple[str, ...]:
+    """The WNIDs of (line, wnid, name), of all lines or of none."""
+    if not any(wnid for _, wnid, _ in found):
+        return ()
+    return tuple(class_name(wnid, "WNID", f"{source}:{line}") for line, wnid, _ in found)

@@ -5,74 +5,102 @@ Boxes are [x, y, width, height] in continuous pixels. Labels 1..C follow the ris
 """
 
 import json
-import re
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from detector.config import DataSettings
 from detector.data.assembly import settle
-from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, all_complete
-from detector.data.folders import require_folder
+from detector.data.classes import ClassList, class_list
+from detector.data.coco_tree import COCO_ID, Tree, area_of, sorted_categories
+from detector.data.coco_tree import read_coco_json as read_coco_json
+from detector.data.dataset import Dataset, all_complete, split_name
+from detector.data.folders import is_file, is_folder, require_file_name, require_folder
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64, ObjectTable, object_table
+from detector.text import shown
 
 UNKNOWN_CATEGORY = -1  # in `category_ids`, for a class that the JSON does not have
-COCO_ID = re.compile(r"0|-?[1-9]\d{0,17}")
-Tree = dict[str, Any]
+BESIDE_IMAGES = "_annotations.coco.json"  # Roboflow's name for the JSON in the folder of a split's images
+LOOKED_FOR = 200  # images of a split, to find the folder that holds them
+
+
+@dataclass(frozen=True)
+class CocoSplit:
+    """A split's JSON, its checked content, and of each image the path and where it stands, for messages."""
+
+    source: Path
+    tree: Tree
+    folder: Path
+    paths: list[str]
+    origins: list[str]
 
 
 def read_coco(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
-    """The images of ROOT/annotations/instances_SPLIT.json or ROOT/instances_SPLIT.json, in its order.
+    """The images of the JSON that `find_coco_json` finds, in its order.
 
     Images without annotations are kept. image_ids are the JSON's as text.
     """
-    source = find_coco_json(settings.root, split)
-    tree = read_coco_json(source)
-    images = tree["images"]
-    folder = find_images(settings.root, split, images)
+    files = find_split(settings, split)
+    images = files.tree["images"]
     count = len(images)
     found = Dataset(
-        name=Path(split).stem,
-        classes=replace(classes, category_ids=_category_ids(tree, classes)),
+        name=split_name(split),
+        classes=replace(classes, category_ids=_category_ids(files.tree, classes)),
         image_ids=np.array([str(image["id"]) for image in images], np.str_),
-        paths=np.array([str(folder / image["file_name"]) for image in images], np.str_),
+        paths=np.array(files.paths, np.str_),
         sizes=stated_sizes(images),
-        objects=_objects(tree, classes, source),
+        objects=_objects(files, classes),
         complete=all_complete(count, classes),
         indices=np.arange(1, count + 1),
         blacklist=np.empty((0, 2), np.int64),
-        notes=(f"{split}: COCO JSON {source}, images in {folder}",),
+        notes=(f"{split}: COCO JSON {files.source}, images in {files.folder}",),
     )
-    return settle(found, [f"{source}, image {image['file_name']}" for image in images], settings)
+    return settle(found, files.origins, settings)
+
+
+def find_split(settings: DataSettings, split: str) -> CocoSplit:
+    """The files of `split`; DataError names an image that is listed twice, or lies where it may not."""
+    source = find_coco_json(settings.root, split)
+    tree = read_coco_json(source)
+    names = [image["file_name"] for image in tree["images"]]
+    _check_file_names(names, settings.outside_root == "allow", source)
+    folder = _find_folder(settings.root, split, source, names)
+    paths = [str(folder / name) for name in names]
+    return CocoSplit(source, tree, folder, paths, [f"{source}, image {name}" for name in names])
 
 
 def find_coco_json(root: Path, split: str) -> Path:
-    """The instances file of `split`; `split` may also be the path of one."""
+    """The instances file of `split`; `split` may also be the path of one.
+
+    It is ROOT/annotations/instances_SPLIT.json, ROOT/instances_SPLIT.json or ROOT/SPLIT/_annotations.coco.json.
+    """
     require_folder(root, "data.root")
-    names = [root / "annotations" / f"instances_{split}.json", root / f"instances_{split}.json"]
+    name = f"instances_{split}.json"
+    paths = [root / "annotations" / name, root / name, root / split / BESIDE_IMAGES]
     if split.endswith(".json"):
-        names = [root / split, Path(split)]
-    for path in names:
-        if path.is_file():
+        paths = [root / split, Path(split)]
+    for path in paths:
+        if is_file(path):
             return path
-    raise DataError(f"split must have a COCO JSON file, got {split!r} (looked for {names[0]} and {names[1]})")
+    looked = f"{', '.join(map(str, paths[:-1]))} and {paths[-1]}"
+    raise DataError(f"split must have a COCO JSON file, got {shown(split)} (looked for {looked})")
 
 
 def coco_class_names(settings: DataSettings, splits: Sequence[str]) -> tuple[str, ...]:
     """The names of the categories in the order of their ids; all `splits` must have the same."""
     files = [find_coco_json(settings.root, split) for split in splits]
-    categories = [_sorted_categories(read_coco_json(file)) for file in files]
+    categories = [sorted_categories(read_coco_json(file)) for file in files]
     for file, other in zip(files, categories, strict=True):
         if other != categories[0]:
             raise DataError(f"categories must be those of {files[0]}, got others in {file}")
-    return tuple(categories[0].values())
+    if not categories[0]:
+        raise DataError(f"categories must be at least one class, got none ({files[0]})")
+    return class_list(categories[0].values(), (), str(files[0])).names
 
 
 def write_coco_results(path: Path, table: DetectionTable, dataset: Dataset) -> None:
@@ -155,86 +183,8 @@ def coco_image_ids(dataset: Dataset) -> Int64:
     return np.arange(1, len(ids) + 1)
 
 
-def read_coco_json(path: Path) -> Tree:
-    """The instances tree in `path`, checked; DataError names the file and the first entry that is wrong."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"COCO JSON must be a readable file, got {path} ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"COCO JSON must be valid JSON, got {path} ({error})") from None
-    if not isinstance(tree, dict):
-        raise DataError(f"COCO JSON must be an object, got {type(tree).__name__} ({path})")
-    images = _unique_ids(tree, "images", path)
-    categories = _unique_ids(tree, "categories", path)
-    for entry in tree["images"]:
-        _require(isinstance(entry.get("file_name"), str), "file_name", "text", entry, path)
-        for side in ("height", "width"):
-            _require(_is_side(entry.get(side, 0)), side, "a number of pixels", entry, path)
-    for entry in tree["categories"]:
-        _require(isinstance(entry.get("name"), str), "name", "text", entry, path)
-    for entry in _entries(tree, "annotations", path):
-        _check_annotation(entry, images, categories, path)
-    _unique_ids(tree, "annotations", path)
-    return tree
-
-
-def _entries(tree: Tree, name: str, path: Path) -> list[Tree]:
-    entries = tree.get(name)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        got = type(entries).__name__ if name in tree else "nothing"
-        raise DataError(f"{name} must be a list of objects, got {got} ({path})")
-    return entries
-
-
-def _unique_ids(tree: Tree, name: str, path: Path) -> set[int]:
-    known: set[int] = set()
-    for position, entry in enumerate(_entries(tree, name, path)):
-        number = entry.get("id")
-        if type(number) is not int or number in known:
-            raise DataError(f"{name}[{position}].id must be a whole number of its own, got {number!r} ({path})")
-        known.add(number)
-    return known
-
-
-def _check_annotation(entry: Tree, images: set[int], categories: set[int], path: Path) -> None:
-    box = entry.get("bbox")
-    right = isinstance(box, list) and len(box) == 4 and all(_is_finite(side) for side in box)
-    _require(right, "bbox", "4 finite numbers", entry, path)
-    _require(_is_in(entry.get("image_id"), images), "image_id", "the id of an image", entry, path)
-    _require(_is_in(entry.get("category_id"), categories), "category_id", "the id of a category", entry, path)
-    _require(entry.get("iscrowd", 0) in (0, 1), "iscrowd", "0 or 1", entry, path)
-    _require(_is_finite(entry.get("area", 0)), "area", "a finite number", entry, path)
-
-
-def _area(entry: Tree) -> float:
-    """The area that an annotation states, of its outline, or its box's."""
-    return entry.get("area", entry["bbox"][2] * entry["bbox"][3])
-
-
-def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
-
-
-def _is_side(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_in(value: object, ids: set[int]) -> bool:
-    return type(value) is int and value in ids
-
-
-def _require(right: bool, name: str, wanted: str, entry: Mapping[str, Any], path: Path) -> None:
-    if not right:
-        raise DataError(f"{name} of entry {entry.get('id')!r} must be {wanted}, got {entry.get(name)!r} ({path})")
-
-
-def _sorted_categories(tree: Tree) -> dict[int, str]:
-    return dict(sorted((category["id"], category["name"]) for category in tree["categories"]))
-
-
 def _category_ids(tree: Tree, classes: ClassList) -> tuple[int, ...]:
-    ids = {name: number for number, name in _sorted_categories(tree).items()}
+    ids = {name: number for number, name in sorted_categories(tree).items()}
     return tuple(ids.get(name, UNKNOWN_CATEGORY) for name in classes.names)
 
 
@@ -242,40 +192,62 @@ def _ids_of_labels(classes: ClassList) -> Sequence[int]:
     return classes.category_ids or range(FIRST_LABEL, len(classes) + FIRST_LABEL)
 
 
-def find_images(root: Path, split: str, images: Sequence[Tree]) -> Path:
-    """The folder that holds the images of a split; DataError where none does."""
+def _check_file_names(names: Sequence[str], outside: bool, source: Path) -> None:
+    known: dict[str, int] = {}
+    for position, name in enumerate(names):
+        what = f"images[{position}].file_name"
+        require_file_name(name, outside, what, str(source))
+        first = known.setdefault(os.path.normpath(name), position)
+        if first != position:
+            raise DataError(f"{what} must be another file than images[{first}]'s, got {shown(name)} ({source})")
+
+
+def _find_folder(root: Path, split: str, source: Path, names: Sequence[str]) -> Path:
+    """The folder that holds the most of a split's images, the first of equals; DataError where none holds any."""
     name = Path(split).stem.removeprefix("instances_")
-    folders = [root / name, root / "images" / name, root / "images", root]
-    for folder in folders:
-        if not images or any((folder / image["file_name"]).is_file() for image in images):
-            return folder
-    raise DataError(f"images of {split} must be in a folder, got none (looked for {', '.join(map(str, folders))})")
+    beside = source.parent
+    places = [root / name, root / "images" / name, beside, beside / "images", root / "images", root]
+    folders = [folder for folder in dict.fromkeys(places) if is_folder(folder)]
+    step = -(-len(names) // LOOKED_FOR) or 1
+    for some in (names[::step], names):  # all only where those looked for are nowhere
+        held = [sum(is_file(folder / name) for name in some) for folder in folders]
+        if folders and (max(held) or not names):
+            return folders[held.index(max(held))]
+    looked = f"{shown(names[0])} looked for in {', '.join(map(str, dict.fromkeys(places)))}"
+    raise DataError(f"images of {split} must be in a folder, got none ({looked})")
 
 
 def stated_sizes(images: Sequence[Tree]) -> Int64:
     """Heights and widths (n, 2) that the annotations state, 0 where they do not."""
-    sides = [(image.get("height", 0), image.get("width", 0)) for image in images]
+    sides = [(image["height"], image["width"]) for image in images]
     return np.array(sides, np.int64).reshape(-1, 2)
 
 
-def _objects(tree: Tree, classes: ClassList, source: Path) -> ObjectTable:
-    labels = _labels_by_category(tree, classes, source)
+def entries_by_image(tree: Tree) -> tuple[list[Tree], Int64, Float64]:
+    """The annotations in the order of their images, the positions (G,) of these, and the boxes (G, 4)."""
     position = {image["id"]: place for place, image in enumerate(tree["images"])}
     entries = sorted(tree["annotations"], key=lambda entry: position[entry["image_id"]])
+    image = np.array([position[entry["image_id"]] for entry in entries], np.int64)
     sides = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+    return entries, image, np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
+
+
+def _objects(files: CocoSplit, classes: ClassList) -> ObjectTable:
+    labels = _labels_by_category(files.tree, classes, files.source)
+    entries, image, boxes = entries_by_image(files.tree)
     return object_table(
-        image=np.array([position[entry["image_id"]] for entry in entries], np.int64),
-        boxes=np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1),
+        image=image,
+        boxes=boxes,
         labels=np.array([labels[entry["category_id"]] for entry in entries], np.int64),
         difficult=np.zeros(len(entries), np.bool_),
         crowd=np.array([entry.get("iscrowd", 0) == 1 for entry in entries], np.bool_),
-        areas=np.array([_area(entry) for entry in entries], np.float64),
+        areas=np.array([area_of(entry) for entry in entries], np.float64),
     )
 
 
 def _labels_by_category(tree: Tree, classes: ClassList, source: Path) -> dict[int, int]:
     """The label of each category that has annotations; DataError names one that `classes` lacks."""
-    names = _sorted_categories(tree)
+    names = sorted_categories(tree)
     labels: dict[int, int] = {}
     for number in sorted({entry["category_id"] for entry in tree["annotations"]}):
         label = classes.label(names[number])

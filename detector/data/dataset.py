@@ -65,6 +65,15 @@ class Dataset:
         return take(truth, has_area(boxes))
 
 
+def split_name(split: str) -> str:
+    """What `split` is called: its name, or of the path of a file that without folder and suffix.
+
+    A name that says nothing, such as Roboflow's train/_annotations.coco.json, is that of its folder.
+    """
+    path = Path(split)
+    return path.parent.name if path.stem.startswith("_annotations") and path.parent.name else path.stem
+
+
 def all_complete(images: int, classes: ClassList) -> Bool:
     """`Dataset.complete` of images whose every object is boxed; it takes no memory and cannot be written to."""
     return np.broadcast_to(np.True_, (images, len(classes)))

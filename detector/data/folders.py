@@ -27,7 +27,7 @@ class FileIndex:
         self.suffixes = tuple(suffixes)
         self._paths: dict[str, str] = {}
         self._others: dict[str, list[str]] = {}  # paths in the shadow of one in `_paths`
-        self._keys_by_name: dict[str, str | None] | None = None
+        self._keys_by_name: dict[str, list[str]] | None = None
         for folder in folders:
             self._add(folder, {suffix: rank for rank, suffix in enumerate(suffixes)})
 
@@ -39,9 +39,19 @@ class FileIndex:
         return sorted(self._paths)
 
     def find(self, image_id: str) -> str | None:
-        """The path of the file called `image_id` below its folder, or by name alone where only one has it."""
+        """The path of the file called `image_id` below its folder, or by its name alone where only one has that.
+
+        DataError where several have it, and none is called so below its folder.
+        """
         key = self._key(image_id)
         return None if key is None else self._paths[key]
+
+    def find_one(self, image_id: str) -> str | None:
+        """As `find`; DataError where there are others of that name, which differ in suffix alone."""
+        rivals = self.rivals(image_id)
+        if rivals:
+            raise DataError(f"{shown(image_id)} must be one file, got {' and '.join(rivals)}")
+        return self.find(image_id)
 
     def find_named(self, name: str) -> tuple[str, str] | None:
         """The id and the path of the file that is called `name` with its suffix; found as by `find`."""
@@ -65,7 +75,11 @@ class FileIndex:
     def _key(self, image_id: str) -> str | None:
         if image_id in self._paths:
             return image_id
-        return self._by_name().get(image_id.rpartition("/")[2])
+        keys = self._by_name().get(image_id.rpartition("/")[2], [])
+        if len(keys) > 1:
+            first, second = (self._paths[key] for key in keys[:2])
+            raise DataError(f"{shown(image_id)} must be one file, got {len(keys)}, such as {first} and {second}")
+        return keys[0] if keys else None
 
     def _add(self, folder: Path, ranks: dict[str, int]) -> None:
         start = len(os.path.join(folder, ""))  # noqa: PTH118
@@ -81,12 +95,11 @@ class FileIndex:
                 if self._paths.setdefault(prefix + stem, path) != path:
                     self._others.setdefault(prefix + stem, []).append(path)
 
-    def _by_name(self) -> dict[str, str | None]:
+    def _by_name(self) -> dict[str, list[str]]:
         if self._keys_by_name is None:
             self._keys_by_name = {}
             for key in self._paths:
-                name = key.rpartition("/")[2]
-                self._keys_by_name[name] = None if name in self._keys_by_name else key
+                self._keys_by_name.setdefault(key.rpartition("/")[2], []).append(key)
         return self._keys_by_name
 
 

@@ -12,10 +12,6 @@ An image id is the data set's own: the number in COCO's JSON; elsewhere the name
 without its suffix. One file may hold the images of several splits.
 """
 
-import json
-import sys
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +21,14 @@ import numpy as np
 
 from detector.boxes import clip_boxes
 from detector.data.dataset import Dataset
+from detector.data.values import BOX, HIGHEST_SCORE, LARGEST, SCORE, is_box, is_score
 from detector.errors import DataError
+from detector.files import read_json, require_file
 from detector.records import Array, Float32, Int64, Proposals
+from detector.text import shown
 
 KINDS = {"image_ids": "Uiu", "offsets": "iu", "boxes": "fiu", "scores": "fiu"}  # of numpy's dtypes
+LONGEST_ID = 1000  # characters
 WANTED = {"U": "text", "i": "whole numbers", "f": "numbers"}
 
 
@@ -106,11 +106,11 @@ def _match(image_ids: Array, known: Array, path: Path) -> Int64:
     entry_of = {image_id: entry for entry, image_id in enumerate(entries)}
     if len(entry_of) < len(entries):
         twice = next(image_id for entry, image_id in enumerate(entries) if entry_of[image_id] != entry)
-        raise DataError(f"image_ids must differ, got {twice!r} twice ({path})")
+        raise DataError(f"image_ids must differ, got {shown(twice)} twice ({path})")
     places = np.array([entry_of.get(image_id, -1) for image_id in known.tolist()], np.int64)
     if len(entries) and (places < 0).all():
         example = f"such as {known[0]!s}" if len(known) else "which is empty"
-        raise DataError(f"image_id must be an image of the data set, {example}, got {entries[0]!r} ({path})")
+        raise DataError(f"image_id must be an image of the data set, {example}, got {shown(entries[0])} ({path})")
     return places
 
 
@@ -135,14 +135,14 @@ def _read_npz(path: Path) -> Entries:
 
 def _load_arrays(path: Path) -> dict[str, Array]:
     name, arrays = "content", {}
+    require_file(path, "proposals")
     try:
         with np.load(path, allow_pickle=False) as file:
             for name in [known for known in KINDS if known in file]:
                 arrays[name] = file[name]
-    except OSError as error:
-        raise DataError(f"proposals must be a readable file, got {path} ({error.strerror or error})") from None
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:  # TypeError: an .npy
-        raise DataError(f"{name} of an .npz must be whole and without objects, got {error} ({path})") from None
+    except Exception as error:  # whatever a damaged file makes its reader stumble over, memory among it
+        reason = f"{error}" or type(error).__name__
+        raise DataError(f"{name} of an .npz must be whole and without objects, got {reason} ({path})") from None
     return arrays
 
 
@@ -160,33 +160,28 @@ def _checked(arrays: dict[str, Array], name: str, shape: Sequence[int | None], p
 
 
 def _finite(array: Array, name: str, path: Path) -> Float32:
-    """`array` in float32, in which every number must be finite."""
-    with np.errstate(over="ignore"):
-        converted = array.astype(np.float32)
-    bad = np.argwhere(~np.isfinite(converted))
+    """`array` in float32, in which every number must be finite, and a coordinate one of an image."""
+    largest = HIGHEST_SCORE if name == "scores" else LARGEST
+    bad = np.argwhere(~(np.abs(array.astype(np.float64)) <= largest))  # NaN is not less
     if len(bad):
         got = array[tuple(bad[0])]
-        raise DataError(f"{name} must be finite numbers, got {got} in row {bad[0][0]} ({path})")
-    return converted
+        wanted = "finite numbers" if name == "scores" else "finite numbers of at most 1e9"
+        raise DataError(f"{name} must be {wanted}, got {got} in row {bad[0][0]} ({path})")
+    return array.astype(np.float32)
 
 
 def _read_json(path: Path) -> Entries:
-    try:
-        rows = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"proposals must be a readable file, got {path} ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"proposals must be valid JSON, got {error} ({path})") from None
+    rows = read_json(path, "proposals")
     if not isinstance(rows, list):
         raise DataError(f"proposals must be a list of boxes, got {type(rows).__name__} ({path})")
     for number, row in enumerate(rows):
         fault = _fault(row)
         if fault:
             raise DataError(f"{fault} ({path}, entry {number})")
-    return _gathered(rows, path)
+    return _gathered(rows)
 
 
-def _gathered(rows: Sequence[dict[str, Any]], path: Path) -> Entries:
+def _gathered(rows: Sequence[dict[str, Any]]) -> Entries:
     """The boxes of a JSON, those of an image together and in their order."""
     names = np.array([str(row["image_id"]) for row in rows], np.str_)
     image_ids, entry = np.unique(names, return_inverse=True)
@@ -197,23 +192,19 @@ def _gathered(rows: Sequence[dict[str, Any]], path: Path) -> Entries:
     return Entries(
         image_ids,
         np.cumsum([0, *np.bincount(entry, minlength=len(image_ids))], dtype=np.int64),
-        _finite(boxes, "bbox", path)[order],
-        _finite(scores, "score", path)[order],
+        boxes.astype(np.float32)[order],
+        scores.astype(np.float32)[order],
     )
 
 
 def _fault(row: Any) -> str | None:
     if not isinstance(row, dict):
         return f"proposal must be an object with image_id, bbox and score, got {type(row).__name__}"
-    if type(row.get("image_id")) not in (int, str):
-        return f"image_id must be a name or a whole number, got {row.get('image_id')!r}"
-    box = row.get("bbox")
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))):
-        return f"bbox must be four finite numbers x, y, width, height, got {box!r}"
-    if not _is_finite(row.get("score")):
-        return f"score must be a finite number, got {row.get('score')!r}"
+    image_id = row.get("image_id")
+    if type(image_id) not in (int, str) or len(str(image_id)) > LONGEST_ID or "\0" in str(image_id):
+        return f"image_id must be a name or a whole number, got {shown(image_id)}"
+    if not is_box(row.get("bbox")):
+        return f"bbox must be {BOX}, got {shown(row.get('bbox'))}"
+    if not is_score(row.get("score")):
+        return f"score must be {SCORE}, got {shown(row.get('score'))}"
     return None
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max

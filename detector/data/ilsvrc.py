@@ -11,7 +11,7 @@ the lists of the classes, whichever split it is in.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,15 @@ from detector.config import DataSettings
 from detector.data.annotations import read_annotations
 from detector.data.assembly import objects_of, settle
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, all_complete
-from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, require_folder
+from detector.data.dataset import Dataset, all_complete, split_name
+from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
 from detector.data.lists import read_blacklist as read_blacklist
 from detector.data.lists import read_image_list as read_image_list
+from detector.data.names import FileNames, stem_of
 from detector.data.train_lists import TrainLists, completeness_of, draw_positives, read_train_lists
 from detector.errors import DataError
 from detector.records import FIRST_LABEL, Bool, Float64, Int64, ObjectTable
+from detector.text import shown
 
 TRAIN = "train"
 UNANNOTATED = "test"
@@ -35,6 +37,7 @@ LAYOUTS = "Data/DET and ImageSets/DET (2015), or ILSVRC201x_DET_* and */data/det
 DEVKITS = ("data/det_lists", "*/data/det_lists", "*devkit*/*devkit*/data/det_lists")
 # The original positives and the queried negatives, which are labelled for one or a few classes only: known by
 # their names where there are no lists by class.
+NO_FILES = FileIndex([], ())
 PARTLY_LABELLED = re.compile(r"(n\d{8}_|ILSVRC2013_train_)\d+")
 
 
@@ -47,6 +50,13 @@ class Layout:
     images: str
     annotations: str
     lists: Path
+    _pictures: dict[str, FileIndex] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def pictures(self, part: str) -> FileIndex:
+        """The images of `part`; its folders are read once."""
+        if part not in self._pictures:
+            self._pictures[part] = FileIndex(self.image_folders(part), IMAGE_SUFFIXES)
+        return self._pictures[part]
 
     def image_folders(self, part: str) -> list[Path]:
         """The folders that hold the images of `part`."""
@@ -58,6 +68,21 @@ class Layout:
 
     def _folders(self, pattern: str) -> list[Path]:
         return sorted(path for path in self.root.glob(pattern) if path.is_dir())
+
+
+@dataclass(frozen=True)
+class PartNames:
+    """The names of the images in the `parts` of a layout, looked for in one after the other."""
+
+    layout: Layout
+    parts: Sequence[str]
+
+    def identify(self, candidates: Sequence[str], suffixed: bool) -> tuple[str, str] | None:
+        """As `detector.data.names.Names` says; later parts are not looked at once one has the image."""
+        if suffixed and not any(map(stem_of, candidates)):
+            return None
+        tries = (FileNames(self.layout.pictures(part), NO_FILES) for part in self.parts)
+        return next((found for names in tries if (found := names.identify(candidates, suffixed))), None)
 
 
 @dataclass(frozen=True)
@@ -77,12 +102,20 @@ class Listed:
 def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> ObjectTable:
     """The objects in `folder`/ID.xml of all `ids`, in continuous pixels and unclipped.
 
-    An image without a file has no objects. DataError names the file and the class that `classes` lacks.
+    An image without a file has no objects, but DataError where none has a file; it also names the file and the
+    class that `classes` lacks.
     """
-    paths = [folder / f"{image_id}.xml" for image_id in ids]
-    present = [str(path) if path.is_file() else "" for path in paths]
+    xml = FileIndex([folder], XML_SUFFIXES)
+    present = [xml.find_one(image_id) or "" for image_id in ids]
+    if ids and not any(present):
+        raise DataError(f"annotations must be XML files of the listed images, got no {ids[0]}.xml in {folder}")
     table = read_annotations(present)
     return objects_of(table, continuous(table.corners), present, classes)
+
+
+def annotated_names(folder: Path) -> FileNames:
+    """The names of the images that have XML files in `folder`."""
+    return FileNames(NO_FILES, FileIndex([folder], XML_SUFFIXES))
 
 
 def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
@@ -96,7 +129,7 @@ def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Datas
     table = read_annotations(annotations)
     without = sum(not path for path in annotations)
     found = Dataset(
-        name=Path(split).stem,
+        name=split_name(split),
         classes=classes,
         image_ids=np.array(listed.ids, np.str_),
         paths=np.array(images, np.str_),
@@ -127,11 +160,12 @@ def continuous(corners: Float64) -> Float64:
 def find_layout(root: Path) -> Layout:
     """Which of the known layouts `root` has; DataError for none."""
     require_folder(root, "data.root")
-    if (root / "Data" / "DET").is_dir():
+    if is_folder(root / "Data" / "DET"):
         lists = root / "ImageSets" / "DET"
         return Layout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
     if any(root.glob("ILSVRC201[34]_DET_*")):
-        kits = (path for pattern in DEVKITS for path in sorted(root.glob(pattern)) if path.is_dir())
+        found = (path for pattern in DEVKITS for path in sorted(root.glob(pattern)) if path.is_dir())
+        kits = (path for path in found if not any(p.startswith(".") for p in path.relative_to(root).parts))
         lists = next(kits, root / "data" / "det_lists")
         images, annotations = "ILSVRC201[34]_DET_{part}*", "ILSVRC201[34]_DET_bbox_{part}*"
         return Layout("layout of 2014", root, images, annotations, lists)
@@ -140,7 +174,7 @@ def find_layout(root: Path) -> Layout:
 
 def read_split(layout: Layout, settings: DataSettings, split: str, classes: ClassList) -> Listed:
     """What the lists say of a split; DataError where there is no such list."""
-    by_class = read_train_lists(layout.lists, classes) if split == TRAIN else None
+    by_class = read_train_lists(layout.lists, classes, PartNames(layout, (TRAIN,))) if split == TRAIN else None
     if by_class is not None:
         return _read_train(layout, by_class, settings.train_positives)
     if split == TRAIN and settings.train_positives:
@@ -153,8 +187,9 @@ def read_split(layout: Layout, settings: DataSettings, split: str, classes: Clas
             f"split must be a list file, got {split!r} (looked for {layout.lists / split}.txt and {split}; "
             f"layouts known: {LAYOUTS})"
         )
-    ids, indices = read_image_list(path)
-    return Listed(ids, indices, _parts(layout, split), str(path))
+    parts = _parts(layout, split)
+    ids, indices = read_image_list(path, PartNames(layout, parts), settings.outside_root == "allow")
+    return Listed(ids, indices, parts, str(path))
 
 
 def _read_train(layout: Layout, by_class: TrainLists, most: int) -> Listed:
@@ -172,7 +207,7 @@ def _completeness(layout: Layout, listed: Listed, in_train: Bool, classes: Class
     complete = np.broadcast_to(~np.array(partly, np.bool_)[:, None], (len(partly), len(classes)))
     by_class = listed.by_class
     if by_class is None and in_train.any():
-        by_class = read_train_lists(layout.lists, classes)
+        by_class = read_train_lists(layout.lists, classes, PartNames(layout, (TRAIN,)))
     if by_class is None:
         return complete
     rows = np.flatnonzero(in_train)
@@ -207,16 +242,25 @@ def find_files(layout: Layout, listed: Listed) -> tuple[list[str], list[str], Bo
         missing = [position for position in range(count) if not images[position]]
         if not missing:
             break
-        pictures = FileIndex(folders[part], IMAGE_SUFFIXES)
+        pictures = layout.pictures(part)
         xml = _index_annotations(layout, part)
         for position in missing:
             if path := pictures.find(listed.ids[position]):
                 images[position] = path
-                annotations[position] = xml.find(listed.ids[position]) or ""
+                annotations[position] = xml.find_one(listed.ids[position]) or ""
                 in_train[position] = part == TRAIN
+    _check_different(images, listed)
     expected = next(iter(folders.values()))[0]
     paths = [path or f"{expected / image_id}.JPEG" for path, image_id in zip(images, listed.ids, strict=True)]
     return paths, annotations, in_train
+
+
+def _check_different(images: Sequence[str], listed: Listed) -> None:
+    known: dict[str, str] = {}
+    for path, image_id in zip(images, listed.ids, strict=True):
+        if path and known.setdefault(path, image_id) != image_id:
+            names = f"{shown(known[path])} and {shown(image_id)}"
+            raise DataError(f"names of images must differ, got {names} for {path} ({listed.source})")
 
 
 def _image_folders(layout: Layout, parts: Sequence[str]) -> dict[str, list[Path]]:

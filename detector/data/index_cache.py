@@ -21,7 +21,7 @@ from detector.records import Array, Int64
 
 Arrays = dict[str, Array]
 
-FORMAT = 1  # to be raised when the same files come to be read in another way
+FORMAT = 2  # to be raised when the same files come to be read in another way
 MIN_FILES = 2000  # fewer are read again as fast
 STAMP = "stamp"  # of the entry's arrays, the one that says what they were read from
 NO_FILE = (-1, -1)
@@ -37,7 +37,7 @@ def cached(kind: str, settings: Sequence[object], paths: Sequence[str], read: Ca
     if folder is None or len(paths) < MIN_FILES:
         return read()
     entry = folder / f"{kind}-{_hash(kind, *settings, *paths)}.npz"
-    stamp = _stamp(paths)
+    stamp = _stamp(entry.name, paths)
     arrays = _load(entry, stamp)
     if arrays is None:
         arrays = read()
@@ -61,13 +61,16 @@ def cache_folder() -> Path | None:
 
 def _hash(*words: object) -> str:
     """Of the format and the words: with the paths in it, other data leave this entry alone."""
-    return hashlib.sha256("\0".join(map(str, (FORMAT, *words))).encode(errors="surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256("\0".join(map(str, (FORMAT, *words))).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def _stamp(paths: Sequence[str]) -> Array:
-    """A hash (32,) u8 of the sizes and times of the files: read before their content, so no change is missed."""
+def _stamp(name: str, paths: Sequence[str]) -> Array:
+    """A hash (32,) u8 of the entry's `name`, lest it be taken for another's, and of its files' sizes and times.
+
+    These are read before the files' content, so that no change is missed.
+    """
     stats: Int64 = np.concatenate(map_chunks(_stats, paths, "changed files"))
-    return np.frombuffer(hashlib.sha256(stats.tobytes()).digest(), np.uint8)
+    return np.frombuffer(hashlib.sha256(name.encode() + stats.tobytes()).digest(), np.uint8)
 
 
 def _stats(paths: Sequence[str]) -> Int64:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.data.classes import HEADER, ClassList, read_classes
-from detector.data.folders import IMAGE_SUFFIXES, class_folders, walk_files
-from detector.data.lists import read_lines, read_text
+from detector.data.classes import HEADER, ClassList, all_different, class_list, class_name, read_classes
+from detector.data.folders import IMAGE_SUFFIXES, class_folders, is_file, is_folder, require_file_name, walk_files
+from detector.data.lists import read_lines
 from detector.errors import DataError
+from detector.files import read_text
 from detector.records import FIRST_LABEL, Array, Int64
 from detector.text import parse_int, shown
 
@@ -42,7 +43,7 @@ class LabelledImages:
 
 
 def read_labelled_images(
-    root: Path, split: str, images: Path = Path(), classes: ClassList | None = None
+    root: Path, split: str, images: Path = Path(), classes: ClassList | None = None, outside: bool = False
 ) -> LabelledImages:
     """The images of `root/split`, a folder with one folder a class, or of a list, `root/split` or `split.txt`.
 
@@ -51,19 +52,22 @@ def read_labelled_images(
     without folders counts as none, so that `val/` with all images in it may stand beside its list `val.txt`.
 
     `classes` are those of the training split: folders must bear their names or WNIDs. Without it the folders are
-    the classes, or the indices 0..max. DataError names the folder or the line that is wrong.
+    the classes, or the indices 0..max. `outside` allows files that a list names by an absolute path or by "..".
+    DataError names the folder or the line that is wrong.
     """
     place = root / split
-    listing = place if place.is_file() else root / f"{split}.txt"
-    folders, loose = _class_folders(place) if place.is_dir() else ([], 0)
+    listing = place if is_file(place) else root / f"{split}.txt"
+    folders, loose = _class_folders(place) if is_folder(place) else ([], 0)
     if folders:
         paths, labels, classes = _read_folders(folders, classes)
-    elif listing.is_file():
-        paths, labels, classes = _read_list(listing, root / images, classes)
-    elif place.is_dir():
+    elif is_file(listing):
+        paths, labels, classes = _read_list(listing, root / images, classes, outside)
+    elif is_folder(place):
         raise DataError(f"split must be a folder with one folder a class, got {place} without any")
     else:
-        raise DataError(f"split must be a folder or a list file, got {split!r} (neither {place} nor {listing})")
+        raise DataError(
+            f"split must be a folder or a list file, got {shown(split)} (neither {place} nor {listing})"
+        )
     notes = [f"{loose} images beside the class folders are left out ({place})"] if folders and loose else []
     return LabelledImages(split, np.array(paths), labels, classes, (*notes, *_missing(labels, classes)))
 
@@ -77,34 +81,28 @@ def read_class_names(path: Path) -> ClassList:
     rows = list(read_lines(path))
     if not rows:
         raise DataError(f"class list must name at least one class, got none ({path})")
-    if rows[0][1] == [",".join(HEADER)]:
+    if "".join(rows[0][1]) == ",".join(HEADER):
         return read_classes(path)
+    lines = [(line, " ".join(words)) for line, words in rows]
     if not WNID.fullmatch(rows[0][1][0]):
-        return ClassList(_all_different([" ".join(words) for _, words in rows], rows, path))
+        all_different(lines, str(path))
+        return class_list(
+            [class_name(name, "class name", f"{path}:{line}") for line, name in lines], (), str(path)
+        )
     for line, words in rows:
         if not WNID.fullmatch(words[0]):
-            raise DataError(f"{path}:{line} must begin with a WNID as the lines before, got {words[0]!r}")
-    wnids = _all_different([words[0] for _, words in rows], rows, path)
-    texts = [" ".join(words[1:]) or words[0] for _, words in rows]
+            raise DataError(f"{path}:{line} must begin with a WNID as the lines before, got {shown(words[0])}")
+    all_different(((line, words[0]) for line, words in rows), str(path))
+    wnids = tuple(words[0] for _, words in rows)
+    texts = [class_name(" ".join(words[1:]) or words[0], "class name", f"{path}:{line}") for line, words in rows]
     counts = Counter(texts)
     names = [f"{text} ({wnid})" if counts[text] > 1 else text for text, wnid in zip(texts, wnids, strict=True)]
-    return ClassList(tuple(names), wnids)
+    return class_list(names, wnids, str(path))
 
 
 def numbered_classes(count: int) -> ClassList:
     """`count` classes without names: "0", "1" and so on, as the lists number them."""
     return ClassList(tuple(map(str, range(count))))
-
-
-def _all_different(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: Path) -> tuple[str, ...]:
-    """`names`; DataError with the line of the first, among `rows` of `path`, that comes twice."""
-    lines: dict[str, int] = {}
-    for name, (line, _) in zip(names, rows, strict=True):
-        if lines.setdefault(name, line) != line:
-            raise DataError(
-                f"{path}:{line} must differ from the lines before, got {name!r} as in line {lines[name]}"
-            )
-    return tuple(names)
 
 
 def _class_folders(place: Path) -> tuple[list[Path], int]:
@@ -114,10 +112,10 @@ def _class_folders(place: Path) -> tuple[list[Path], int]:
 
 
 def _read_folders(folders: Sequence[Path], classes: ClassList | None) -> tuple[list[str], Int64, ClassList]:
-    names = tuple(folder.name for folder in folders)
+    names = [class_name(folder.name, "name of a class folder", str(folder)) for folder in folders]
     if classes is None:
-        classes = ClassList(names, names if all(map(WNID.fullmatch, names)) else ())
-    known = [_label(folder, classes) for folder in folders]
+        classes = class_list(names, names if all(map(WNID.fullmatch, names)) else (), str(folders[0].parent))
+    known = [_label(name, folder, classes) for name, folder in zip(names, folders, strict=True)]
     found = [_find_images(folder) for folder in folders]
     labels = np.repeat(np.array(known, np.int64), [len(paths) for paths in found])
     if not len(labels):
@@ -125,10 +123,10 @@ def _read_folders(folders: Sequence[Path], classes: ClassList | None) -> tuple[l
     return [path for paths in found for path in paths], labels, classes
 
 
-def _label(folder: Path, classes: ClassList) -> int:
-    label = classes.label(folder.name)
+def _label(name: str, folder: Path, classes: ClassList) -> int:
+    label = classes.label(name)
     if label is None:
-        raise DataError(classes.unknown(folder.name, str(folder)))
+        raise DataError(classes.unknown(name, str(folder)))
     return label
 
 
@@ -143,21 +141,24 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _read_list(path: Path, base: Path, classes: ClassList | None) -> tuple[list[str], Int64, ClassList]:
+def _read_list(
+    path: Path, base: Path, classes: ClassList | None, outside: bool
+) -> tuple[list[str], Int64, ClassList]:
     count = len(classes) if classes else MAX_CLASSES
     paths: list[str] = []
     labels: list[int] = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path, "list").split("\n"), 1):
         words = line.strip().rsplit(maxsplit=1)  # names of files may hold spaces
         if not words:
             continue
         if len(words) != 2:
-            raise DataError(f"{path}:{number} must read <file> <class index>, got {line.strip()!r}")
+            raise DataError(f"{path}:{number} must read <file> <class index>, got {shown(line.strip())}")
+        require_file_name(words[0], outside, "image of a list", f"{path}:{number}")
         labels.append(_class_index(words[1], count, f"{path}:{number}") + FIRST_LABEL)
-        paths.append(f"{base}{os.sep}{words[0]}")
+        paths.append(os.path.join(base, words[0]))  # noqa: PTH118 - half the time of Path
     if not paths:
         raise _empty(path)
-    if not Path(paths[0]).is_file():
+    if not is_file(Path(paths[0])):
         raise DataError(f"images of a list must stand under {base}, got no file {paths[0]} ({path})")
     return paths, np.array(labels, np.int64), classes or numbered_classes(max(labels))
 

@@ -10,6 +10,7 @@ from detector.config import DataSettings
 from detector.data import coco, ilsvrc, voc
 from detector.data.annotations import Annotation, read_annotation
 from detector.data.classes import ClassList, ilsvrc_det_classes
+from detector.data.dataset import split_name
 from detector.data.progress import map_chunks
 from detector.errors import DataError
 from detector.records import Array, Bool, Float64, Int64
@@ -45,7 +46,7 @@ class RawSplit:
     @property
     def title(self) -> str:
         """The name, of a list file without its folder and suffix."""
-        return Path(self.name).stem
+        return split_name(self.name)
 
 
 def read_raw_split(settings: DataSettings, split: str, classes: ClassList | None = None) -> RawSplit:
@@ -71,41 +72,32 @@ def _read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> RawS
 
 
 def _read_voc(settings: DataSettings, split: str) -> RawSplit:
-    bare: tuple[str, ...] = ()
-    try:
-        found = voc.find_split(settings.root, split, skip_bare=False)
-    except DataError as error:  # an image without annotation, or that there is no such split, which comes again
-        found = voc.find_split(settings.root, split, skip_bare=True)
-        bare = (str(error),)
-    raw = _with_annotations(split, found.ids, found.images, found.annotations, bare)
+    found = voc.find_split(settings, split)
+    raw = _with_annotations(split, found.ids, found.images, found.annotations, found.bare)
     return replace(raw, boxes=voc.continuous(raw.boxes))
 
 
 def _read_coco(settings: DataSettings, split: str) -> RawSplit:
-    source = coco.find_coco_json(settings.root, split)
-    tree = coco.read_coco_json(source)
-    images = tree["images"]
-    folder = coco.find_images(settings.root, split, images)
-    position = {image["id"]: place for place, image in enumerate(images)}
-    names = {category["id"]: category["name"] for category in tree["categories"]}
-    entries = sorted(tree["annotations"], key=lambda entry: position[entry["image_id"]])
-    sides = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+    files = coco.find_split(settings, split)
+    images = files.tree["images"]
+    names = {category["id"]: category["name"] for category in files.tree["categories"]}
+    entries, image, boxes = coco.entries_by_image(files.tree)
     return RawSplit(
         name=split,
         ids=np.array([str(image["id"]) for image in images], np.str_),
-        paths=np.array([str(folder / image["file_name"]) for image in images], np.str_),
-        sources=np.array([f"{source}, image {image['file_name']}" for image in images], np.str_),
+        paths=np.array(files.paths, np.str_),
+        sources=np.array(files.origins, np.str_),
         stated=coco.stated_sizes(images),
-        image=np.array([position[entry["image_id"]] for entry in entries], np.int64),
+        image=image,
         names=np.array([names[entry["category_id"]] for entry in entries], np.str_),
-        boxes=np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1),
+        boxes=boxes,
         difficult=np.zeros(len(entries), np.bool_),
         crowd=np.array([entry.get("iscrowd", 0) == 1 for entry in entries], np.bool_),
     )
 
 
 def _with_annotations(
-    split: str, ids: Sequence[str], images: Sequence[str], annotations: Sequence[str], errors: tuple[str, ...]
+    split: str, ids: Sequence[str], images: Sequence[str], annotations: Sequence[str], errors: Sequence[str]
 ) -> RawSplit:
     """The split with what its XML files state, corners as they stand; an empty path is an image without a file."""
     found = [each for chunk in map_chunks(_try_annotations, annotations, "annotations") for each in chunk]

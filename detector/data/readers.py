@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.config import DataSettings
-from detector.data.classes import ClassList, ilsvrc_det_classes, read_classes
+from detector.data.classes import ClassList, class_list, class_name, ilsvrc_det_classes, read_classes
 from detector.data.coco import coco_class_names, read_coco
 from detector.data.dataset import Dataset, join_datasets
 from detector.data.ilsvrc import read_ilsvrc
@@ -45,9 +45,10 @@ def open_classes(settings: DataSettings) -> ClassList:
 def _named_classes(names: tuple[str, ...], data_format: str) -> ClassList:
     """`names` in their order; ILSVRC-DET's own get the WNIDs that its XML files use."""
     known = ilsvrc_det_classes()
+    names = tuple(class_name(name, f"data.classes[{row}]", "the settings") for row, name in enumerate(names))
     labels = [known.label(name) for name in names]
     if data_format != "ilsvrc" or None in labels:
-        return ClassList(names)
+        return class_list(names, (), "data.classes")
     rows = [label - FIRST_LABEL for label in labels if label]
     return ClassList(tuple(known.names[row] for row in rows), tuple(known.wnids[row] for row in rows))
 

@@ -4,9 +4,6 @@ A submission line is `<image index> <class id> <score> <xmin> <ymin> <xmax> <yma
 image list, corners are 0-based inclusive pixels, which may be fractional.
 """
 
-import json
-import math
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from detector.data.values import BOX, COORDINATE, HIGHEST_SCORE, LARGEST, SCORE, is_box, is_number, is_score
 from detector.errors import DataError
-from detector.files import write_text
+from detector.files import read_json, read_text, write_text
 from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64
+from detector.text import parse_float, shown
 
 FIELDS = ("image index", "class id", "score", "xmin", "ymin", "xmax", "ymax")
+HIGHEST = np.array([np.inf, np.inf, HIGHEST_SCORE, *[LARGEST] * 4])  # what each field may be
 TO_CONTINUOUS = np.array([0.0, 0.0, 1.0, 1.0])
 
 
@@ -28,12 +28,13 @@ def read_submission(path: Path, indices: Int64, num_classes: int) -> DetectionTa
     `indices` (n,) are the images' own. DataError names the line where a field is missing or no finite number,
     or where the image index or the class id is unknown.
     """
-    rows = _parse(path)
+    text = read_text(path, "submission")
+    rows = _parse(text)
     image = _positions(rows[:, 0], indices)
     labels = rows[:, 1]
     known = (image >= 0) & (labels >= FIRST_LABEL) & (labels <= num_classes) & (labels == np.floor(labels))
-    if not (known.all() and np.isfinite(rows).all()):
-        raise _first_fault(path, indices, num_classes)
+    if not (known.all() and (np.abs(rows) <= HIGHEST).all()):  # NaN is not less
+        raise _first_fault(path, text, indices, num_classes)
     return DetectionTable(image, rows[:, 3:] + TO_CONTINUOUS, labels.astype(np.int64), rows[:, 2])
 
 
@@ -50,12 +51,7 @@ def read_coco_results(path: Path, annotations: Mapping[str, Any]) -> list[dict[s
 
     DataError names the position (from 0) of an entry that is no detection or of something unknown.
     """
-    try:
-        entries = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"results must be a readable JSON file, got {path} ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"results must be valid JSON, got {error} ({path})") from None
+    entries = read_json(path, "results")
     if not isinstance(entries, list):
         raise DataError(f"results must be a list of detections, got {type(entries).__name__} ({path})")
     images = {image["id"] for image in annotations["images"]}
@@ -67,14 +63,12 @@ def read_coco_results(path: Path, annotations: Mapping[str, Any]) -> list[dict[s
     return entries
 
 
-def _parse(path: Path) -> Float64:
+def _parse(text: str) -> Float64:
     """The numbers of all lines (M, 7), NaN in the first column of all rows if some line is none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data", UserWarning)
         try:
-            rows = np.loadtxt(path, np.float64, comments=None, encoding="utf-8-sig", ndmin=2)
-        except OSError as error:
-            raise DataError(f"submission must be a readable text file, got {path} ({error.strerror})") from None
+            rows = np.loadtxt(text.split("\n"), np.float64, comments=None, ndmin=2)
         except ValueError:
             return np.full((1, len(FIELDS)), np.nan)
     if rows.size == 0:
@@ -91,14 +85,13 @@ def _positions(numbers: Float64, indices: Int64) -> Int64:
     return np.where(indices[order][place] == numbers, order[place], -1)
 
 
-def _first_fault(path: Path, indices: Int64, num_classes: int) -> DataError:
+def _first_fault(path: Path, text: str, indices: Int64, num_classes: int) -> DataError:
     """The error of the first wrong line, found by reading again, slowly."""
     known = set(indices.tolist())
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            fault = _line_fault(line.split(), known, num_classes)
-            if fault:
-                return DataError(f"{path}:{number} {fault}")
+    for number, line in enumerate(text.split("\n"), 1):
+        fault = _line_fault(line.split(), known, num_classes)
+        if fault:
+            return DataError(f"{path}:{number} {fault}")
     return DataError(f"{path} must hold numbers only")
 
 
@@ -108,42 +101,31 @@ def _line_fault(words: Sequence[str], indices: set[int], num_classes: int) -> st
     if len(words) != len(FIELDS):
         wanted = " ".join(f"<{name}>" for name in FIELDS)
         return f"must read {wanted}, got {len(words)} fields"
-    numbers = [_number(word) for word in words]
-    for name, value, word in zip(FIELDS, numbers, words, strict=True):
-        if not math.isfinite(value):
-            return f"{name} must be a finite number, got {word!r}"
+    numbers = [parse_float(word) for word in words]
+    for name, value, highest, word in zip(FIELDS, numbers, HIGHEST, words, strict=True):
+        if value is None or not is_number(value, highest):
+            wanted = SCORE if highest > LARGEST else COORDINATE
+            return f"{name} must be {wanted}, got {shown(word)}"
     if numbers[0] not in indices:
-        return f"image index must be one of the image list, got {words[0]}"
+        return f"image index must be one of the image list, got {shown(words[0])}"
     if numbers[1] not in range(FIRST_LABEL, num_classes + 1):
-        return f"class id must be in {FIRST_LABEL}..{num_classes}, got {words[1]}"
+        return f"class id must be in {FIRST_LABEL}..{num_classes}, got {shown(words[1])}"
     return None
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word) if "_" not in word else math.nan
-    except ValueError:
-        return math.nan
 
 
 def _entry_fault(entry: Any, images: set[Any], categories: set[Any]) -> str | None:
     if not isinstance(entry, dict):
         return f"result must be an object with image_id, category_id, bbox, score, got {type(entry).__name__}"
-    if not _is_among(entry.get("image_id"), images):
-        return f"image_id must be an image of the annotations, got {entry.get('image_id')!r}"
-    if not _is_among(entry.get("category_id"), categories):
-        return f"category_id must be a category of the annotations, got {entry.get('category_id')!r}"
-    box = entry.get("bbox")
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))):
-        return f"bbox must be four finite numbers x, y, width, height, got {box!r}"
-    if not _is_finite(entry.get("score")):
-        return f"score must be a finite number, got {entry.get('score')!r}"
+    for right, name, wanted in (
+        (_is_among(entry.get("image_id"), images), "image_id", "an image of the annotations"),
+        (_is_among(entry.get("category_id"), categories), "category_id", "a category of the annotations"),
+        (is_box(entry.get("bbox")), "bbox", BOX),
+        (is_score(entry.get("score")), "score", SCORE),
+    ):
+        if not right:
+            return f"{name} must be {wanted}, got {shown(entry.get(name))}"
     return None
 
 
 def _is_among(value: Any, known: set[Any]) -> bool:
-    return isinstance(value, int | float | str) and value in known
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) in (int, float, str) and value in known

@@ -10,22 +10,29 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
-from detector.data.lists import read_lines, read_text
+from detector.data.folders import require_file_name
+from detector.data.names import Names
 from detector.errors import DataError
+from detector.files import read_text
 from detector.records import FIRST_LABEL, Array, Bool, Int64
+from detector.text import shown
 
-LIST_NAME = re.compile(r"train_(?:(pos|part|neg)_)?(\d+)\.txt")
+LIST_NAME = re.compile(r"train_(?:(pos|part|neg)_)?([0-9]{1,9})\.txt")
 POSITIVE, PARTIAL, NEGATIVE = 1, 0, -1
 FLAGS = {"1": POSITIVE, "0": PARTIAL, "-1": NEGATIVE}
 KINDS = {"pos": POSITIVE, "part": PARTIAL, "neg": NEGATIVE}
 NOWHERE = -1
 
-Entries = tuple[Array, Array]  # of a class's lists: places of images i32, flags i8
+SIGNS = (".", "\n/", "\0")  # of names that are not as the official lists have them
+
+Int8 = NDArray[np.int8]
+Entries = tuple[Array, Int8]  # of a class's lists: places of images i32, flags
+Places = defaultdict[str, int]  # of images by their ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +48,18 @@ class TrainLists:
     positives: tuple[Int64, ...]
 
 
-def read_train_lists(folder: Path, classes: ClassList) -> TrainLists | None:
+def read_train_lists(folder: Path, classes: ClassList, names: Names | None = None) -> TrainLists | None:
     """The lists of all classes in `folder`, None where there is none; DataError names a wrong list or line.
 
-    The numbers in their names are labels; but where `classes` are ILSVRC-DET's own in another order, they are
-    the numbers of its own.
+    The numbers in the lists' names are labels; but where `classes` are ILSVRC-DET's own in another order, they are
+    the numbers of its own. `names` are the images there are, for lists whose names hold blanks or have suffixes.
     """
     paths = _paths_by_label(folder, classes)
     if not paths:
         return None
-    places: defaultdict[str, int] = defaultdict()
+    places: Places = defaultdict()
     places.default_factory = places.__len__  # a new id gets the next place
-    entries = {label: _read_entries(lists, places) for label, lists in paths.items()}
+    entries = {label: _read_entries(lists, places, names) for label, lists in paths.items()}
     ids = sorted(places)
     row_of = np.empty(len(ids), np.int64)
     row_of[[places[image_id] for image_id in ids]] = np.arange(len(ids))
@@ -111,33 +118,50 @@ def _labels_by_number(classes: ClassList) -> dict[int, int]:
     return {label: label for label in range(FIRST_LABEL, len(classes) + FIRST_LABEL)}
 
 
-def _read_entries(lists: Sequence[tuple[Path, int | None]], places: defaultdict[str, int]) -> Entries:
+def _read_entries(lists: Sequence[tuple[Path, int | None]], places: Places, names: Names | None) -> Entries:
     """The images of one class's lists, as places in `places`, which grows, with their flags."""
-    parts = [_read_list(path, flag, places) for path, flag in lists]
-    return np.concatenate([rows for rows, _ in parts]), np.concatenate([flags for _, flags in parts])
+    parts = [_read_list(path, flag, names) for path, flag in lists]
+    ids = [image_id for found, _ in parts for image_id in found]
+    return np.fromiter(map(places.__getitem__, ids), np.int32, len(ids)), np.concatenate(
+        [flags for _, flags in parts]
+    )
 
 
-def _read_list(path: Path, flag: int | None, places: defaultdict[str, int]) -> Entries:
-    words = read_text(path).split()
-    if flag is None:
-        ids = words[0::2]
-        try:
-            flags = np.fromiter(map(FLAGS.__getitem__, words[1::2]), np.int8)
-        except KeyError:
-            _refuse(path)
-        if len(flags) != len(ids):
-            _refuse(path)
-    else:
-        ids, flags = words, np.full(len(words), flag, np.int8)
-    return np.fromiter(map(places.__getitem__, ids), np.int32, len(ids)), flags
+def _read_list(path: Path, flag: int | None, names: Names | None) -> tuple[list[str], Int8]:
+    """The ids and flags of a list; `flag` is that of all lines, None where each has its own."""
+    text = "\n" + read_text(path, "list").removesuffix("\n")
+    words, lines = text.split(), text.count("\n")
+    if not any(sign in text for sign in SIGNS) and len(words) == lines * (1 + (flag is None)):
+        if flag is not None:
+            return words, np.full(lines, flag, np.int8)
+        if FLAGS.keys() >= set(words[1::2]):
+            return words[::2], np.fromiter(map(FLAGS.__getitem__, words[1::2]), np.int8, lines)
+    return _read_line_by_line(path, text, flag, names)
 
 
-def _refuse(path: Path) -> NoReturn:
-    """Name the first wrong line; slower than the reading that found the list wrong."""
-    for line, words in read_lines(path):
-        if len(words) != 2 or words[1] not in FLAGS:
-            raise DataError(f"{path}:{line} must read <image id> <1, 0 or -1>, got {' '.join(words)!r}")
-    raise DataError(f"{path} must have lines of <image id> <1, 0 or -1>")
+def _read_line_by_line(path: Path, text: str, flag: int | None, names: Names | None) -> tuple[list[str], Int8]:
+    """The same, ten times slower, where names may hold blanks and suffixes. DataError names a wrong line."""
+    ids, flags = [], []
+    wanted = "<image id> <1, 0 or -1>" if flag is None else "<image id>"
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip():
+            continue
+        name, *last = line.strip().rsplit(maxsplit=1) if flag is None else [line.strip()]
+        image_id = _identify(name, names, f"{path}:{number}")
+        if image_id is None or (flag is None and (not last or last[0] not in FLAGS)):
+            raise DataError(f"{path}:{number} must read {wanted}, got {shown(line.strip())}")
+        ids.append(image_id)
+        flags.append(FLAGS[last[0]] if flag is None else flag)
+    return ids, np.array(flags, np.int8)
+
+
+def _identify(name: str, names: Names | None, where: str) -> str | None:
+    """The id of the image called `name`; None where that holds blanks and no image is called so."""
+    require_file_name(name, False, "image of a list", where)
+    found = names.identify([name], False) if names else None
+    if found is None:
+        return None if len(name.split()) > 1 else name
+    return found[1]
 
 
 def _completeness(entries: dict[int, Entries], row_of: Int64, num_classes: int) -> Bool:

@@ -4,10 +4,10 @@
 - images and XML files side by side in ROOT/SPLIT/;
 - two folders, images/ and annotations/, without splits.
 
-In each a split can also be the path of a list file (image ids, one a line), and "all" is every annotation.
+In each a split can also be the path of a list file (an image a line, see `names`), and "all" is every annotation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,33 +17,43 @@ from detector.config import DataSettings
 from detector.data.annotations import read_annotations
 from detector.data.assembly import objects_of, settle
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, all_complete
-from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, require_folder
-from detector.data.lists import read_lines
+from detector.data.dataset import Dataset, all_complete, split_name
+from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
+from detector.data.names import FileNames, Line, read_names
 from detector.errors import DataError
 from detector.records import Float64
+from detector.text import shown
 
 FOLDER_PAIRS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"))
 EVERY_IMAGE = "all"
+DIFFER = "which differ in suffix; the first counts"
 
 
 @dataclass(frozen=True)
 class FoundSplit:
-    """The files of a split: ids, and in their order the paths of images and annotations."""
+    """The files of a split: ids, and in their order the paths of images and annotations.
+
+    `bare` are messages about the images of its list that have no annotation, `rivals` the images that have others
+    of their name beside them, which differ in suffix alone.
+    """
 
     ids: list[str]
     images: list[str]
     annotations: list[str]
     note: str
+    bare: list[str]
+    rivals: list[str]
 
 
 def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
     """The images of `split` under `settings.root` with their objects, in the order of the list or of the names."""
-    found = find_split(settings.root, split, settings.bad_images == "skip")
+    found = find_split(settings, split)
+    if found.bare and settings.bad_images == "stop":
+        raise DataError(found.bare[0])
     table = read_annotations(found.annotations)
     count = len(found.ids)
     dataset = Dataset(
-        name=Path(split).stem,
+        name=split_name(split),
         classes=classes,
         image_ids=np.array(found.ids, np.str_),
         paths=np.array(found.images, np.str_),
@@ -52,7 +62,7 @@ def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
         complete=all_complete(count, classes),
         indices=np.arange(1, count + 1),
         blacklist=np.empty((0, 2), np.int64),
-        notes=(found.note,),
+        notes=(found.note, *_notes(split, found)),
     )
     return settle(dataset, found.annotations, settings)
 
@@ -61,8 +71,7 @@ def voc_class_names(settings: DataSettings, splits: Sequence[str]) -> tuple[str,
     """The names of the objects of all `splits`, sorted."""
     names: set[str] = set()
     for split in splits:
-        found = find_split(settings.root, split, settings.bad_images == "skip")
-        names.update(np.unique(read_annotations(found.annotations).names).tolist())
+        names.update(np.unique(read_annotations(find_split(settings, split).annotations).names).tolist())
     return tuple(sorted(names))
 
 
@@ -71,62 +80,89 @@ def continuous(corners: Float64) -> Float64:
     return corners - np.array([1.0, 1.0, 0.0, 0.0])
 
 
-def find_split(root: Path, split: str, skip_bare: bool) -> FoundSplit:
-    """The split's files; an image listed without an annotation is left out, or refused unless `skip_bare`."""
+def find_split(settings: DataSettings, split: str) -> FoundSplit:
+    """The files of `split`; the images that its list has without an annotation are not among them."""
+    root = settings.root
     require_folder(root, "data.root")
     images, annotations, layout = _find_folders(root, split)
     list_file = find_list(root, split, (root / "ImageSets" / "Main", root / "ImageSets"))
     xml = FileIndex([annotations], XML_SUFFIXES)
     pictures = FileIndex([images], IMAGE_SUFFIXES)
+    bare: list[str] = []
     if list_file:
-        listed = _read_ids(list_file)
+        lines = read_names(list_file, FileNames(pictures, xml), settings.outside_root == "allow")
+        ids = _annotated(lines, xml, list_file)
+        bare = [_bare(line, list_file, annotations) for line in lines if not xml.find(line.image_id)]
     elif split == EVERY_IMAGE or layout == "side by side":
-        listed = xml.ids()
+        ids = xml.ids()
     else:
         lists = root / "ImageSets" / "Main" / f"{split}.txt"
         raise DataError(
-            f"split must be a list file, a folder or {EVERY_IMAGE!r}, got {split!r} "
+            f"split must be a list file, a folder or {EVERY_IMAGE!r}, got {shown(split)} "
             f"(looked for {lists}, {root / split}, {split})"
         )
-    ids = [image_id for image_id in listed if xml.find(image_id)]
-    bare = [image_id for image_id in listed if not xml.find(image_id)]
-    if bare and not skip_bare:
-        raise DataError(f"annotation must be a readable XML file, got none for {bare[0]} ({annotations})")
     note = f"{split}: VOC files, {layout}, in {root}"
-    if bare:
-        note += f"; {len(bare)} images without annotation were left out"
     if not list_file and len(pictures) > len(ids):
         note += f"; {len(pictures) - len(ids)} images have no annotation and are not in the split"
+    paths = [pictures.find(image_id) or str(images / f"{image_id}.jpg") for image_id in ids]
+    sources = [str(xml.find_one(image_id)) for image_id in ids]
+    _check_one_to_one(paths, sources)
     return FoundSplit(
         ids=ids,
-        images=[pictures.find(image_id) or str(images / f"{image_id}.jpg") for image_id in ids],
-        annotations=[str(xml.find(image_id)) for image_id in ids],
+        images=paths,
+        annotations=sources,
         note=note,
+        bare=bare,
+        rivals=[" and ".join(rivals) for image_id in ids if (rivals := pictures.rivals(image_id))],
     )
+
+
+def _annotated(lines: Sequence[Line], xml: FileIndex, path: Path) -> list[str]:
+    """The ids of the lines whose image has an annotation; DataError where two lines are of one."""
+    known: dict[str, int] = {}
+    ids: list[str] = []
+    for line in lines:
+        annotation = xml.find(line.image_id)
+        first = known.setdefault(annotation or line.image_id, line.number)
+        if first != line.number:
+            raise DataError(
+                f"{path}:{line.number} must name another image, got {shown(line.image_id)} as in line {first}"
+            )
+        if annotation:
+            ids.append(line.image_id)
+    return ids
+
+
+def _bare(line: Line, path: Path, folder: Path) -> str:
+    name = shown(line.image_id if line.found else line.text)
+    return (
+        f"annotation must be a readable XML file, got none for {name} ({path}:{line.number}; looked in {folder})"
+    )
+
+
+def _check_one_to_one(images: Sequence[str], annotations: Sequence[str]) -> None:
+    known: dict[str, str] = {}
+    for image, annotation in zip(images, annotations, strict=True):
+        first = known.setdefault(image, annotation)
+        if first != annotation:
+            raise DataError(f"image must have one annotation, got {first} and {annotation} ({image})")
+
+
+def _notes(split: str, found: FoundSplit) -> Iterator[str]:
+    if found.bare:
+        yield f"{split}: {len(found.bare)} images without annotation were left out ({found.bare[0]})"
+    if found.rivals:
+        text = f"{len(found.rivals)} images have others of their name, {DIFFER}"
+        yield f"{split}: {text} ({found.rivals[0]})"
 
 
 def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:
     """The folders of images and of annotations, and the layout's name."""
     for base in (root, root / split):
         for images, annotations in FOLDER_PAIRS:
-            if (base / images).is_dir() and (base / annotations).is_dir():
+            if is_folder(base / images) and is_folder(base / annotations):
                 return base / images, base / annotations, f"{images}/ and {annotations}/"
     folder = root / split
-    if folder.is_dir():
+    if is_folder(folder):
         return folder, folder, "side by side"
     return root, root, "side by side under the root"
-
-
-def _read_ids(path: Path) -> list[str]:
-    """The first word of each line, less a suffix; the second is the flag of VOC's lists by class."""
-    lines: dict[str, int] = {}
-    for number, words in read_lines(path):
-        stem, dot, suffix = words[0].rpartition(".")
-        known = dot and f".{suffix.lower()}" in (*IMAGE_SUFFIXES, *XML_SUFFIXES)
-        image_id = stem if known else words[0]
-        if image_id in lines:
-            raise DataError(
-                f"{path}:{number} must name another image, got {image_id} as in line {lines[image_id]}"
-            )
-        lines[image_id] = number
-    return list(lines)

@@ -96,14 +96,9 @@ def _lists(*columns: Any) -> list[list[Any]]:
 
 
 def _object_index(tree: Mapping[str, Any]) -> COCO:
-    entries = tree["annotations"]
-    return _index(
-        tree,
-        [
-            {"area": _area(entry), "iscrowd": 0, **entry, "id": entry.get("id", n)}
-            for n, entry in enumerate(entries, 1)
-        ],
-    )
+    """The objects, numbered here: pycocotools takes an object with the id 0, or another's id, for no match."""
+    entries = enumerate(tree["annotations"], 1)
+    return _index(tree, [{"area": _area(entry), "iscrowd": 0, **entry, "id": n} for n, entry in entries])
 
 
 def _result_index(tree: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> COCO:

@@ -48,7 +48,7 @@ def open_images(settings: ImageSettings, split: str, classes: ClassList | None =
     """The images of a split, with the classes of `settings`, else those given, else those of the split itself."""
     if settings.classes is not None:
         classes = read_class_names(settings.root / settings.classes)
-    return read_labelled_images(settings.root, split, settings.images, classes)
+    return read_labelled_images(settings.root, split, settings.images, classes, settings.outside_root == "allow")
 
 
 def open_tested_images(settings: ImageSettings, model: Path) -> LabelledImages:

@@ -135,7 +135,7 @@ def test_pictures_are_drawn_from_the_image_folder(files: Path, tmp_path: Path) -
 
 def test_unknown_image_index_names_file_and_line(files: Path, tmp_path: Path) -> None:
     (files / "bad.txt").write_text("5 1 0.9 10 10 59 59\n6 1 0.9 10 10 59 59\n")
-    with pytest.raises(DataError, match=r"bad\.txt:2 image index must be one of the image list, got 6$"):
+    with pytest.raises(DataError, match=r"bad\.txt:2 image index must be one of the image list, got '6'$"):
         ilsvrc(files, tmp_path / "out", found="bad.txt")
     assert not (tmp_path / "out").exists()
 
@@ -144,7 +144,7 @@ def test_annotation_folder_that_is_missing_is_an_error(files: Path, tmp_path: Pa
     for path in (files / "xml").iterdir():
         path.unlink()
     (files / "xml").rmdir()
-    with pytest.raises(DataError, match="--annotations must be a folder of XML files, got"):
+    with pytest.raises(DataError, match="--annotations must be a folder, got"):
         ilsvrc(files, tmp_path / "out")
 
 

@@ -119,7 +119,7 @@ def test_a_split_without_objects_has_no_report(
     ("words", "message"),
     [
         (["{a}", "{b}", "--weights", "1"], "--weights must be one for each of 2 files, got 1"),
-        (["{a}", "{out}/none.json"], "results must be a readable JSON file, got {out}/none.json"),
+        (["{a}", "{out}/none.json"], "results must be a readable file, got {out}/none.json"),
         (["{out}/svm.txt"], "scores must be at least 0 to be fused, got -1 (of an SVM?) ({out}/svm.txt)"),
         (["{a}", "--split", "nowhere"], "split must"),
         (["{a}", "--set", "data.rooot=x"], "unknown setting data.rooot"),

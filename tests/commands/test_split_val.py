@@ -117,7 +117,7 @@ def test_a_published_list_in_its_place_is_left_as_it_is(root: Path, config: str)
 
 def test_an_image_of_the_second_half_must_be_in_the_split(config: str, tmp_path: Path) -> None:
     published = write_lines(tmp_path / "published.txt", "v9 19", "w1 11")
-    with pytest.raises(DataError, match=r"must be in val, got w1 \(.*published\.txt\)"):
+    with pytest.raises(DataError, match=r"must be in val, got 'w1' \(.*published\.txt\)"):
         main([config, "--second", str(published)])
 
 

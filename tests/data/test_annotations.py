@@ -59,7 +59,7 @@ def test_parts_of_an_object_are_no_objects(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"readable XML file, got .*gone.xml \(No such file"):
+    with pytest.raises(DataError, match=r"annotation must be a readable file, got .*gone.xml \(No such file"):
         read_annotation(tmp_path / "gone.xml")
 
 
@@ -91,20 +91,26 @@ def test_unknown_encoding_and_wrong_root_are_refused(tmp_path: Path) -> None:
 def test_corner_that_is_no_finite_number_is_refused(tmp_path: Path, corner: str) -> None:
     text = annotation_text([("cat", (1, 2, 3, 4)), ("cat", (1, 2, corner, 4))])
     message = error_of(tmp_path / "a.xml", text)
-    assert f"xmax of object 2 must be a finite number, got {corner!r}" in message
+    assert f"xmax of object 2 must be a finite number of at most 1e9, got {corner!r}" in message.replace(
+        "nothing", "''"
+    )
 
 
 def test_missing_corner_box_or_name_is_refused(tmp_path: Path) -> None:
     text = annotation_text([("cat", (1, 2, 3, 4))])
     path = tmp_path / "a.xml"
-    assert "ymin of object 1 must be a finite number, got None" in error_of(path, text.replace("ymin", "top"))
+    assert "ymin of object 1 must be a finite number of at most 1e9, got nothing" in error_of(
+        path, text.replace("ymin", "top")
+    )
     assert "object 1 must have a <bndbox>" in error_of(path, text.replace("bndbox", "box"))
-    assert "name of object 1 must be a class name" in error_of(path, text.replace("<name>cat</name>", ""))
+    assert "name of object 1 must be 1 to 200 printable characters in one line, got ''" in error_of(
+        path, text.replace("<name>cat</name>", "")
+    )
 
 
 @pytest.mark.parametrize("width", ["-3", "wide", "nan", "inf"])
 def test_size_that_is_no_number_of_pixels_is_refused(tmp_path: Path, width: str) -> None:
-    assert f"width must be a number of pixels, got {width!r}" in error_of(
+    assert f"width must be a whole number of pixels up to 1e9, got {width!r}" in error_of(
         tmp_path / "a.xml", annotation_text([], width=width)
     )
 

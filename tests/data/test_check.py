@@ -170,7 +170,7 @@ def test_an_image_listed_without_annotation_is_told(tmp_path: Path) -> None:
     write_lines(tmp_path / "train.txt", "a", "b")
     settings = DataSettings(format="voc", root=tmp_path / "train", train=("../train.txt",))
     result = check_data(settings, {"train": ("../train.txt",)})
-    assert "got none for b" in findings(result)["train", "annotations cannot be read"][0]
+    assert "got none for 'b'" in findings(result)["train", "annotations cannot be read"][0]
 
 
 def test_ilsvrc_and_coco_are_checked_too(tmp_path: Path) -> None:

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 from trees import write_lines
 
-from detector.data.classes import ClassList, ilsvrc_det_classes, read_classes, write_classes
+from detector.data.classes import (
+    ClassList,
+    class_list,
+    class_name,
+    ilsvrc_det_classes,
+    read_classes,
+    write_classes,
+)
 from detector.errors import DataError
 
 
@@ -51,10 +58,35 @@ def test_official_list_equals_the_public_sources(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("id,name", "1,cat"), "list.csv:1 must be the header id,wnid,name, got id,name"),
-        (("id,wnid,name", "1,n01,cat", "3,n02,dog"), "list.csv:3 must read 2,wnid,name, got 3,n02,dog"),
-        (("id,wnid,name", "1,n01"), "list.csv:2 must read 1,wnid,name, got 1,n01"),
-        (("id,wnid,name",), "at least one class"),
+        (("id,name", "1,cat"), "list.csv:1 must be the header id,wnid,name, got 'id,name'"),
+        (("id,wnid,name", "1,n01,cat", "3,n02,dog"), "list.csv:3 must read 2,wnid,name, got '3,n02,dog'"),
+        (("id,wnid,name", "1,n01"), "list.csv:2 must read 1,wnid,name, got '1,n01'"),
+        (("id,wnid,name",), "class list must name at least one class, got none ("),
+        (
+            ("id,wnid,name", "1,n01,cat", "2,n01,dog"),
+            "list.csv:3 must differ from the lines before, got 'n01' as in line 2",
+        ),
+        (
+            ("id,wnid,name", "1,,cat", "", "2,,cat"),
+            "list.csv:4 must differ from the lines before, got 'cat' as in line 2",
+        ),
+        (
+            ("id,wnid,name", "1,n01,cat", "2,cat,dog"),
+            "list.csv:3 must differ from the lines before, got 'cat' as in",
+        ),
+        (
+            ("id,wnid,name", "1,,cat", "2,n02,dog"),
+            "WNID must be 1 to 200 printable characters in one line, got '' (",
+        ),
+        (("id,wnid,name", "1,n01,"), "class name must be 1 to 200 printable characters in one line, got '' ("),
+        (("id,wnid,name", "1,,cat", '2,,"big', 'dog"'), r"in one line, got 'big\ndog' ("),
+        (
+            ("id,wnid,name", "1,,cat", '2,,"dog', "3,,bird"),
+            "list.csv:4 must be a line of CSV, got unexpected end of data",
+        ),
+        (("id,wnid,name", '1,,"cat"s'), "list.csv:2 must be a line of CSV, got "),
+        (("id,wnid,name", "1,,cat,4"), "list.csv:2 must read 1,wnid,name, got '1,,cat,4'"),
+        (("id;wnid;name", "1;;cat"), "list.csv:1 must be the header id,wnid,name, got 'id;wnid;name'"),
         ((), "list.csv:1 must be the header id,wnid,name, got nothing"),
     ],
 )
@@ -65,11 +97,58 @@ def test_wrong_line_of_a_class_list_is_named(tmp_path: Path, lines: tuple[str, .
 
 
 def test_class_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"readable CSV, got .*gone\.csv"):
+    with pytest.raises(DataError, match=r"class list must be a readable file, got .*gone\.csv"):
         read_classes(tmp_path / "gone.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match=r"UTF-8 CSV, got .*x\.csv"):
+    with pytest.raises(DataError, match=r"class list must be a readable file, got .*x\.csv \(it is not UTF-8"):
         read_classes(tmp_path / "x.csv")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "classes.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,wnid,name\r\n1,, cat\r\n\r\n2,,dog\r\n")
+    assert read_classes(path) == ClassList(("cat", "dog"))
+
+
+BAD_NAMES = [
+    "",
+    " ",
+    "a\nb",
+    "a\tb",
+    "a\x1b[2Jb",
+    "a\0",
+    "\ud800",
+    "a\u2028b",
+    "a\u202eb",
+    "x" * 201,
+    5,
+    None,
+    True,
+    ["cat"],
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_is_no_printable_line_is_refused_wherever_a_list_is_made(name: object) -> None:
+    with pytest.raises(
+        DataError, match=r"^class name must be 1 to 200 printable characters in one line, got .*\(here\)$"
+    ):
+        class_name(name, "class name", "here")
+    with pytest.raises(DataError, match=r"printable characters in one line, got .* \(class 2\)$"):
+        ClassList(("cat", name))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name", ["cat", "big cat", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\u732b", "x" * 200, "a|b", "<b>", "$x$"]
+)
+def test_a_name_of_any_script_is_taken_without_the_blanks_around_it(name: str) -> None:
+    assert class_name(f" {name}\n", "class name", "here") == name
+    assert ClassList((name,)).names == (name,)
+
+
+def test_a_list_that_contradicts_itself_is_told_with_its_place() -> None:
+    with pytest.raises(DataError, match=r"^class names must differ, got 'cat' twice \(here\)$"):
+        class_list(["cat", "cat"], (), "here")
 
 
 @pytest.mark.parametrize("wnids", [(), ("n1", "n2")])

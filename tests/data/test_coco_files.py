@@ -109,13 +109,17 @@ def test_images_are_found_in_each_known_folder(tmp_path: Path) -> None:
 
 
 def test_missing_files_tell_where_they_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"annotations/instances_train\.json and .*/instances_train\.json\)"):
+    with pytest.raises(
+        DataError, match=r"annotations/instances_train\.json, .*/instances_train\.json and .*/train/_ann"
+    ):
         read(tmp_path)
     path = write_coco(tmp_path, "train", coco_tree())
     path.rename(tmp_path / "instances_train.json")
     assert len(read(tmp_path)) == 2
     (tmp_path / "train").rename(tmp_path / "pictures")
-    with pytest.raises(DataError, match=r"images of train must be in a folder, got none \(looked for .*/train, "):
+    with pytest.raises(
+        DataError, match=r"images of train must be in a folder, got none \('b\.jpg' looked for in .*/train, "
+    ):
         read(tmp_path)
     with pytest.raises(DataError, match=r"data\.root must be a folder"):
         read(tmp_path / "gone")
@@ -145,25 +149,57 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
     [
         (["images"], None, "images must be a list of objects, got nothing"),
         (["categories"], {}, "categories must be a list of objects, got dict"),
-        (["annotations", 0], 3, "annotations must be a list of objects, got list"),
-        (["images", 1, "id"], 12, "images[1].id must be a whole number of its own, got 12"),
-        (["images", 1, "id"], "12", "images[1].id must be a whole number of its own, got '12'"),
-        (["images", 1, "id"], True, "images[1].id must be a whole number of its own, got True"),
-        (["images", 1, "file_name"], 5, "file_name of entry 5 must be text, got 5"),
-        (["images", 1, "width"], "60", "width of entry 5 must be a number of pixels, got '60'"),
-        (["categories", 0, "id"], 3, "categories[1].id must be a whole number of its own, got 3"),
-        (["categories", 0, "name"], None, "name of entry 7 must be text, got None"),
-        (["annotations", 1, "id"], 1, "annotations[1].id must be a whole number of its own, got 1"),
-        (["annotations", 0, "bbox"], [1, 2, 3], "bbox of entry 1 must be 4 finite numbers, got [1, 2, 3]"),
-        (["annotations", 0, "bbox"], None, "bbox of entry 1 must be 4 finite numbers, got None"),
-        (["annotations", 0, "bbox", 2], math.nan, "bbox of entry 1 must be 4 finite numbers, got [1.5, 2, nan"),
-        (["annotations", 0, "bbox", 2], math.inf, "bbox of entry 1 must be 4 finite numbers"),
-        (["annotations", 0, "bbox", 2], "3", "bbox of entry 1 must be 4 finite numbers"),
-        (["annotations", 0, "image_id"], 99, "image_id of entry 1 must be the id of an image, got 99"),
-        (["annotations", 0, "image_id"], [12], "image_id of entry 1 must be the id of an image, got [12]"),
-        (["annotations", 0, "category_id"], 1, "category_id of entry 1 must be the id of a category, got 1"),
-        (["annotations", 0, "area"], "big", "area of entry 1 must be a finite number, got 'big'"),
-        (["annotations", 0, "iscrowd"], 2, "iscrowd of entry 1 must be 0 or 1, got 2"),
+        (["annotations", 0], 3, "annotations[0] must be an object, got 3"),
+        (["images", 1, "id"], 12, "images[1].id must be a whole number of its own, of at most 18 digits, got 12"),
+        (
+            ["images", 1, "id"],
+            "12",
+            "images[1].id must be a whole number of its own, of at most 18 digits, got '12'",
+        ),
+        (
+            ["images", 1, "id"],
+            True,
+            "images[1].id must be a whole number of its own, of at most 18 digits, got True",
+        ),
+        (["images", 1, "file_name"], 5, "images[1].file_name must be the name of a file, got 5"),
+        (["images", 1, "width"], "60", "images[1].width must be a whole number of pixels up to 1e9, got '60'"),
+        (
+            ["categories", 0, "id"],
+            3,
+            "categories[1].id must be a whole number of its own, of at most 18 digits, got 3",
+        ),
+        (
+            ["categories", 0, "name"],
+            None,
+            "categories[0].name must be 1 to 200 printable characters in one line, got None",
+        ),
+        (
+            ["annotations", 1, "id"],
+            1,
+            "annotations[1].id must be a whole number of its own, of at most 18 digits, got 1",
+        ),
+        (
+            ["annotations", 0, "bbox"],
+            [1, 2, 3],
+            "annotations[0].bbox must be four finite numbers x, y, width, height of at most 1e9, got [1, 2, 3]",
+        ),
+        (
+            ["annotations", 0, "bbox"],
+            None,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of at most 1e9, got None",
+        ),
+        (
+            ["annotations", 0, "bbox", 2],
+            math.nan,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of at most 1e9, got [1.5, 2, nan",
+        ),
+        (["annotations", 0, "bbox", 2], math.inf, "annotations[0].bbox must be four finite numbers"),
+        (["annotations", 0, "bbox", 2], "3", "annotations[0].bbox must be four finite numbers"),
+        (["annotations", 0, "image_id"], 99, "annotations[0].image_id must be the id of an image, got 99"),
+        (["annotations", 0, "image_id"], [12], "annotations[0].image_id must be the id of an image, got [12]"),
+        (["annotations", 0, "category_id"], 1, "annotations[0].category_id must be the id of a category, got 1"),
+        (["annotations", 0, "area"], "big", "annotations[0].area must be a number of pixels from 0, got 'big'"),
+        (["annotations", 0, "iscrowd"], 2, "annotations[0].iscrowd must be 0 or 1, got 2"),
     ],
 )
 def test_wrong_entry_of_a_coco_json_is_named(tmp_path: Path, path: list[Any], value: Any, message: str) -> None:
@@ -179,7 +215,7 @@ def test_wrong_entry_of_a_coco_json_is_named(tmp_path: Path, path: list[Any], va
 @pytest.mark.parametrize("content", [b"", b'{"images": [', b"\xff\xfe", b"[" * 100_000])
 def test_file_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"valid JSON, got .*x\.json"):
+    with pytest.raises(DataError, match=r"^COCO JSON must be .*x\.json"):
         read_coco_json(tmp_path / "x.json")
 
 

@@ -36,7 +36,10 @@ def test_name_alone_finds_a_file_unless_two_have_it(tmp_path: Path) -> None:
     index = FileIndex([tmp_path], (".jpg",))
     assert index.find("elsewhere/a") == str(tmp_path / "x" / "a.jpg")
     assert index.find("y/b") == str(tmp_path / "y" / "b.jpg")
-    assert index.find("elsewhere/b") is None
+    with pytest.raises(
+        DataError, match=r"^'elsewhere/b' must be one file, got 2, such as .*/x/b\.jpg and .*/y/b\.jpg$"
+    ):
+        index.find("elsewhere/b")
 
 
 def test_earlier_folder_and_then_earlier_suffix_count(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_file_without_detections_has_none(voc: Dataset, tmp_path: Path) -> Non
             '[{"image_id": 3, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]',
             r"got 3 \(.*entry 0\)$",
         ),
-        ("s.txt", "7 1 0.5 0 0 9 9", r"s\.txt:1 image index must be one of the image list, got 7$"),
+        ("s.txt", "7 1 0.5 0 0 9 9", r"s\.txt:1 image index must be one of the image list, got '7'$"),
         ("r.csv", "a,b", r"^detections must be COCO results \(.json\) or a submission \(.txt\), got .*r\.csv$"),
     ],
 )

@@ -101,6 +101,17 @@ def test_other_files_settings_orders_and_kinds_are_entries_of_their_own(kept: Pa
     assert read.reads == len(list(kept.iterdir())) == 5
 
 
+def test_an_entry_of_another_kind_is_not_taken_for_this_one(kept: Path, tmp_path: Path) -> None:
+    paths = texts(tmp_path, "a", "b")
+    reads = [Reader({"x": np.zeros(1)}), Reader({"y": np.ones(1)})]
+    cached("things", (), paths, reads[0])
+    cached("others", (), paths, reads[1])
+    things, others = sorted(kept.iterdir(), reverse=True)
+    things.write_bytes(others.read_bytes())
+    assert list(cached("things", (), paths, reads[0])) == ["x"]
+    assert reads[0].reads == 2
+
+
 def test_a_missing_file_that_appears_is_noticed(kept: Path, tmp_path: Path) -> None:
     paths = texts(tmp_path, "a", "b")
     Path(paths[0]).unlink()
@@ -193,7 +204,7 @@ def test_a_data_set_opens_the_second_time_without_its_files_being_read(
     write_annotation(root / "train" / "b.xml", DOG, height=80, width=120)  # rescaled: a note
     before = read(root)
     with monkeypatch.context() as patch:
-        patch.setattr(annotations, "_read_bytes", None)
+        patch.setattr(annotations, "read_bytes", None)
         patch.setattr("detector.data.images.read_size", None)
         check_equal(read(root), before)
     write_annotation(root / "train" / "a.xml", DOG, CAT)

@@ -39,7 +39,7 @@ def test_empty_image_list_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("a 1", "b 2", "a 3"), "val.txt:3 must differ from the lines before, got a as in line 1"),
+        (("a 1", "b 2", "a 3"), "val.txt:3 must differ from the lines before, got 'a' as in line 1"),
         (("a 1", "", "b 1"), "val.txt:3 must differ from the lines before, got 1 as in line 1"),
         (("a", "a"), "val.txt:2 must differ"),
         (("a 0",), "val.txt:1 must have an image index from 1, got '0'"),
@@ -58,10 +58,10 @@ def test_wrong_line_of_an_image_list_is_named(tmp_path: Path, lines: tuple[str, 
 
 
 def test_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"readable text file, got .*gone\.txt"):
+    with pytest.raises(DataError, match=r"readable file, got .*gone\.txt"):
         read_image_list(tmp_path / "gone.txt")
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(DataError, match=r"UTF-8 text file, got .*x\.txt"):
+    with pytest.raises(DataError, match=r"list must be a readable file, got .*x\.txt \(it is not UTF-8"):
         read_image_list(tmp_path / "x.txt")
 
 

@@ -53,7 +53,7 @@ def test_classes_can_come_from_a_file_relative_to_the_root(tmp_path: Path) -> No
     write_lines(tmp_path / "list.csv", "id,wnid,name", "1,n01,cat", "2,n02,dog")
     data = open_dataset(settings(tmp_path, "voc", classes="list.csv"), ["train"])
     assert data.objects.labels.tolist() == [2, 1]
-    with pytest.raises(DataError, match=r"readable CSV, got .*gone\.csv"):
+    with pytest.raises(DataError, match=r"readable file, got .*gone\.csv"):
         open_dataset(settings(tmp_path, "voc", classes="gone.csv"), ["train"])
 
 

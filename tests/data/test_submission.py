@@ -59,14 +59,14 @@ def test_empty_table_is_written_as_an_empty_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("8 1 0.5 0 0 9 9", "image index must be one of the image list, got 8"),
-        ("7.5 1 0.5 0 0 9 9", "image index must be one of the image list, got 7.5"),
-        ("7 0 0.5 0 0 9 9", "class id must be in 1..2, got 0"),
-        ("7 3 0.5 0 0 9 9", "class id must be in 1..2, got 3"),
-        ("7 1.5 0.5 0 0 9 9", "class id must be in 1..2, got 1.5"),
+        ("8 1 0.5 0 0 9 9", "image index must be one of the image list, got '8'"),
+        ("7.5 1 0.5 0 0 9 9", "image index must be one of the image list, got '7.5'"),
+        ("7 0 0.5 0 0 9 9", "class id must be in 1..2, got '0'"),
+        ("7 3 0.5 0 0 9 9", "class id must be in 1..2, got '3'"),
+        ("7 1.5 0.5 0 0 9 9", "class id must be in 1..2, got '1.5'"),
         ("7 1 nan 0 0 9 9", "score must be a finite number, got 'nan'"),
-        ("7 1 0.5 0 0 inf 9", "xmax must be a finite number, got 'inf'"),
-        ("7 1 0.5 0 1_0 9 9", "ymin must be a finite number, got '1_0'"),
+        ("7 1 0.5 0 0 inf 9", "xmax must be a finite number of at most 1e9, got 'inf'"),
+        ("7 1 0.5 0 1_0 9 9", "ymin must be a finite number of at most 1e9, got '1_0'"),
         ("7 n01 0.5 0 0 9 9", "class id must be a finite number, got 'n01'"),
         (
             "7 1 0.5 0 0 9",
@@ -87,13 +87,14 @@ def test_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_all_lines_of_a_wrong_number_of_fields_and_bytes_that_are_no_text_are_errors(tmp_path: Path) -> None:
-    for content in (b"7 1 0.5\n7 1 0.5\n", b"7 1 0.5 0 0 9 \xff\xfe\n"):
-        with pytest.raises(DataError, match=r"found\.txt:1 "):
-            read_submission(written(tmp_path, content), INDICES, 2)
+    with pytest.raises(DataError, match=r"found\.txt:1 "):
+        read_submission(written(tmp_path, b"7 1 0.5\n7 1 0.5\n"), INDICES, 2)
+    with pytest.raises(DataError, match=r"found\.txt \(it is not UTF-8 at byte 14\)"):
+        read_submission(written(tmp_path, b"7 1 0.5 0 0 9 \xff\xfe\n"), INDICES, 2)
 
 
 def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"submission must be a readable text file, got .*none\.txt"):
+    with pytest.raises(DataError, match=r"submission must be a readable file, got .*none\.txt"):
         read_submission(tmp_path / "none.txt", INDICES, 2)
 
 
@@ -138,7 +139,7 @@ def test_wrong_coco_result_is_named_by_its_position(tmp_path: Path, change: dict
 
 
 @pytest.mark.parametrize(
-    ("text", "got"), [("{}", "dict"), ("[", "Expecting value"), ("", "Expecting"), ("\xff", "codec")]
+    ("text", "got"), [("{}", "dict"), ("[", "Expecting value"), ("", "Expecting"), ("\xff", "not UTF-8")]
 )
 def test_results_that_are_no_json_list_are_an_error(tmp_path: Path, text: str, got: str) -> None:
     with pytest.raises(DataError, match=got):

@@ -109,17 +109,19 @@ def test_empty_split_is_named(tmp_path: Path) -> None:
 def test_listed_image_without_annotation_stops_or_is_skipped(tmp_path: Path) -> None:
     root = official_tree(tmp_path)
     (root / "Annotations" / "000009.xml").unlink()
-    with pytest.raises(DataError, match=r"readable XML file, got none for 000009 \(.*Annotations\)"):
+    with pytest.raises(
+        DataError, match=r"readable XML file, got none for '000009' \(.*train\.txt:1; looked in .*Annotations\)"
+    ):
         read(root, "train")
     data = read(root, "train", bad_images="skip")
     assert data.image_ids.tolist() == ["000005"]
-    assert "1 images without annotation were left out" in data.notes[0]
+    assert "1 images without annotation were left out" in data.notes[1]
 
 
 def test_image_listed_twice_is_named(tmp_path: Path) -> None:
     root = official_tree(tmp_path)
     path = write_lines(root / "ImageSets" / "Main" / "twice.txt", "000005", "000007", "000005.jpg")
-    with pytest.raises(DataError, match=r"twice\.txt:3 must name another image, got 000005 as in line 1"):
+    with pytest.raises(DataError, match=r"twice\.txt:3 must name another image, got '000005' as in line 1"):
         read(root, path.stem)
 
 
