@@ -24,6 +24,7 @@ from detector.data.raw_split import RawSplit, read_raw_split
 from detector.data.readers import open_classes
 from detector.errors import DataError
 from detector.records import FIRST_LABEL, Bool, Float64, Int64
+from detector.text import one_line
 
 Severity = Literal["error", "warning", "note"]
 Tell = Callable[[Severity, str, Sequence[str]], None]  # of a finding with its cases; nothing without cases
@@ -93,9 +94,12 @@ def _classes(settings: DataSettings) -> ClassList:
     """As `open_classes`, but annotations that cannot be read leave VOC's names to the others."""
     if settings.classes is not None or settings.format != "voc":
         return open_classes(settings)
-    names = {str(name) for split in settings.train for name in np.unique(read_raw_split(settings, split).names)}
+    splits = [read_raw_split(settings, split) for split in settings.train]
+    names = {str(name) for split in splits for name in np.unique(split.names)}
     if not names:
-        raise DataError(f"splits {', '.join(settings.train)} must name at least one class ({settings.root})")
+        reasons = [error for split in splits for error in split.errors]
+        why = f"{len(reasons)} annotations cannot be read: {reasons[0]}" if reasons else str(settings.root)
+        raise DataError(f"splits {', '.join(settings.train)} must name at least one class, got none ({why})")
     return ClassList(tuple(sorted(names)))
 
 
@@ -105,11 +109,12 @@ def _check_split(
     """The numbers of a split; what is to be said of it goes to `found`."""
 
     def tell(severity: Severity, text: str, cases: Sequence[str]) -> None:
-        if cases:
-            found.append(Finding(raw.title, severity, text, tuple(cases)))
+        found.extend(_finding(raw.title, severity, text, cases))
 
+    tell("error", "split holds no image", [] if len(raw) else [raw.name])
     sizes, unreadable = _sizes(raw, settings, decode)
-    tell("error" if settings.bad_images == "stop" else "warning", "images cannot be read", unreadable)
+    stops = settings.bad_images == "stop" or len(unreadable) == len(raw)
+    tell("error" if stops else "warning", "images cannot be read", unreadable)
     tell("error", "annotations cannot be read", raw.errors)
     tell("warning", "images are the same file as another of the split", _repeated(raw))
     labels = np.array([classes.label(name) or 0 for name in raw.names.tolist()], np.int64)
@@ -262,6 +267,8 @@ def _between(raw: Sequence[RawSplit], roles: Mapping[str, Sequence[str]]) -> Ite
         joined = any({one.name, two.name} <= set(splits) for splits in roles.values())
         shared = np.intersect1d(one.ids, two.ids).tolist()
         if joined:
+            differ = sorted({f"{own} and {other}" for own, other in _differing(one, two)})
+            yield from _finding(name, "error", "ids of categories differ in splits that are to be joined", differ)
             text = "ids are in two splits that are to be joined"
             yield from _finding(name, "error", text, shared)
         else:
@@ -274,7 +281,15 @@ def _between(raw: Sequence[RawSplit], roles: Mapping[str, Sequence[str]]) -> Ite
 
 def _finding(split: str, severity: Severity, text: str, cases: Sequence[str]) -> Iterator[Finding]:
     if cases:
-        yield Finding(split, severity, text, tuple(cases))
+        yield Finding(split, severity, text, tuple(map(one_line, cases)))
+
+
+def _differing(one: RawSplit, two: RawSplit) -> Iterator[tuple[str, str]]:
+    """The categories of COCO splits that have one name and two ids."""
+    for name in one.categories.keys() & two.categories.keys():
+        ids = one.categories[name], two.categories[name]
+        if ids[0] != ids[1]:
+            yield f"{name} {ids[0]}", f"{name} {ids[1]}"
 
 
 def _first_of(group: Sequence[int], owner: Int64, paths: Sequence[str], splits: tuple[int, int]) -> str:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from detector.data.check import SEVERITIES, CheckedSplit, DataCheck, Finding
+from detector.text import one_line
 
 QUANTILE_NAMES = ("least", "5%", "median", "95%", "most")
+LONGEST_LINE = 10_000  # characters
 TABLE_CLASSES = 40  # more are not listed one by one
 
 
@@ -20,7 +22,7 @@ def check_text(check: DataCheck, cases: int) -> str:
     for finding in check.findings:
         lines += _finding_lines(finding, cases)
     lines.append(tally(check))
-    return "\n".join(lines) + "\n"
+    return "\n".join(one_line(line, LONGEST_LINE) for line in lines) + "\n"
 
 
 def tally(check: DataCheck) -> str:

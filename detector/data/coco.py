@@ -211,8 +211,9 @@ def _find_folder(root: Path, split: str, source: Path, names: Sequence[str]) -> 
     step = -(-len(names) // LOOKED_FOR) or 1
     for some in (names[::step], names):  # all only where those looked for are nowhere
         held = [sum(is_file(folder / name) for name in some) for folder in folders]
-        if folders and (max(held) or not names):
-            return folders[held.index(max(held))]
+        most = max(held, default=0)
+        if most or not names:
+            return folders[held.index(most)]
     looked = f"{shown(names[0])} looked for in {', '.join(map(str, dict.fromkeys(places)))}"
     raise DataError(f"images of {split} must be in a folder, got none ({looked})")
 

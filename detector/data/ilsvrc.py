@@ -11,7 +11,7 @@ the lists of the classes, whichever split it is in.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +123,7 @@ def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Datas
     layout = find_layout(settings.root)
     listed = read_split(layout, settings, split, classes)
     images, annotations, in_train = find_files(layout, listed)
-    complete = all_complete(len(listed.ids), classes)
-    if settings.negative_lists == "use":
-        complete = _completeness(layout, listed, in_train, classes)
+    complete, blacklist = read_marks(layout, listed, in_train, settings, classes)
     table = read_annotations(annotations)
     without = sum(not path for path in annotations)
     found = Dataset(
@@ -137,12 +135,9 @@ def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Datas
         objects=objects_of(table, continuous(table.corners), annotations, classes),
         complete=complete,
         indices=listed.indices,
-        blacklist=np.empty((0, 2), np.int64),
+        blacklist=blacklist,
         notes=(f"{split}: ILSVRC-DET, {layout.name}, listed by {listed.source}; {without} images have no XML",),
     )
-    if settings.blacklist is not None:
-        indices = np.where(in_train, 0, listed.indices)  # the file's indices are those of val
-        found = _blacklist(found, read_blacklist(settings.root / settings.blacklist, indices, classes))
     sources = [xml or image for xml, image in zip(annotations, images, strict=True)]
     return settle(found, sources, settings)
 
@@ -216,13 +211,21 @@ def _completeness(layout: Layout, listed: Listed, in_train: Bool, classes: Class
     return complete
 
 
-def _blacklist(found: Dataset, pairs: Int64) -> Dataset:
-    """`found` with the blacklisted `pairs` (K, 2), for which no image is complete."""
-    if not len(pairs):
-        return found
-    complete = found.complete.copy()
-    complete[pairs[:, 0], pairs[:, 1] - FIRST_LABEL] = False
-    return replace(found, blacklist=pairs, complete=complete)
+def read_marks(
+    layout: Layout, listed: Listed, in_train: Bool, settings: DataSettings, classes: ClassList
+) -> tuple[Bool, Int64]:
+    """`Dataset.complete` (n, C) and `Dataset.blacklist` (K, 2), for whose pairs no image is complete."""
+    complete = all_complete(len(listed.ids), classes)
+    if settings.negative_lists == "use":
+        complete = _completeness(layout, listed, in_train, classes)
+    if settings.blacklist is None:
+        return complete, np.empty((0, 2), np.int64)
+    indices = np.where(in_train, 0, listed.indices)  # the file's indices are those of val
+    pairs = read_blacklist(settings.root / settings.blacklist, indices, classes)
+    if len(pairs):
+        complete = complete.copy()
+        complete[pairs[:, 0], pairs[:, 1] - FIRST_LABEL] = False
+    return complete, pairs
 
 
 def _parts(layout: Layout, split: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A split as its files state it, whatever is wrong with it: for a check, where readers stop or repair."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ class RawSplit:
     ids and paths (n,) str; sources (n,) str name the annotation of each image; stated (n, 2) i64 height, width, 0
     where none is stated. Objects rise by image (G,) i64: names (G,) str, boxes (G, 4) f64 in continuous pixels of
     the stated size, crowd (G,) and difficult (G,) bool. `errors` are messages about annotations that cannot be
-    read; their images have no objects here.
+    read; their images have no objects here. `categories` are the ids of COCO's by name.
     """
 
     name: str
@@ -39,6 +39,7 @@ class RawSplit:
     difficult: Bool
     crowd: Bool
     errors: tuple[str, ...] = ()
+    categories: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,7 +67,8 @@ def read_raw_split(settings: DataSettings, split: str, classes: ClassList | None
 def _read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> RawSplit:
     layout = ilsvrc.find_layout(settings.root)
     listed = ilsvrc.read_split(layout, settings, split, classes)
-    images, annotations, _ = ilsvrc.find_files(layout, listed)
+    images, annotations, in_train = ilsvrc.find_files(layout, listed)
+    ilsvrc.read_marks(layout, listed, in_train, settings, classes)  # which training would stop at
     raw = _with_annotations(split, listed.ids, images, annotations, ())
     return replace(raw, boxes=ilsvrc.continuous(raw.boxes))
 
@@ -93,6 +95,7 @@ def _read_coco(settings: DataSettings, split: str) -> RawSplit:
         boxes=boxes,
         difficult=np.zeros(len(entries), np.bool_),
         crowd=np.array([entry.get("iscrowd", 0) == 1 for entry in entries], np.bool_),
+        categories={name: number for number, name in names.items()},
     )
 
 

@@ -33,4 +33,4 @@ def whole_pixels(value: object) -> int | None:
     """The whole number that a JSON states, be it as 120 or 120.0; None for any other value, and below 0."""
     if not is_number(value, LARGEST) or value < 0 or value != int(value):  # type: ignore[operator,call-overload]
         return None
-    return int(value)  # type: ignore[call-overload,no-any-return]
+    return int(value)  # type: ignore[call-overload]
