@@ -9,8 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from detector.config.limits import BATCH, CROP, EPOCHS, RATE, SCALE, SEED
 from detector.config.loading import Section
-from detector.config.shared import EngineSettings, Fraction, LogSettings, NetworkSettings, TrainingSettings
+from detector.config.shared import (
+    EngineSettings,
+    Fraction,
+    LogSettings,
+    NetworkSettings,
+    RunName,
+    TrainingSettings,
+)
 
 
 class ImageSettings(Section):
@@ -30,10 +38,10 @@ class ImageSettings(Section):
 class CropSettings(Section):
     """How a training image becomes the network's input."""
 
-    size: int = Field(224, ge=32, description="pixels [1] Table 1")
-    min_area: float = Field(0.08, gt=0, le=1, description="share of the image [1] section 6")
-    max_area: float = Field(1.0, gt=0, le=1, description="[1] section 6")
-    aspect: float = Field(4 / 3, ge=1, description="width by height, from its inverse [1] section 6")
+    size: int = Field(224, ge=32, le=CROP, description="pixels [1] Table 1")
+    min_area: float = Field(0.08, ge=0.001, le=1, description="share of the image [1] section 6")
+    max_area: float = Field(1.0, ge=0.001, le=1, description="[1] section 6")
+    aspect: float = Field(4 / 3, ge=1, le=100, description="width by height, from its inverse [1] section 6")
     interpolation: Literal["random", "bilinear"] = Field(
         "random", description="bilinear, area, nearest or cubic with equal chance [1] section 6"
     )
@@ -50,22 +58,24 @@ class CropSettings(Section):
 class TrainSettings(TrainingSettings):
     """Training of the image classifier."""
 
-    epochs: float = Field(64, gt=0, description="times each image is seen [3]")
-    batch_size: int = Field(32, ge=2, description="of all processes together [3]")
-    learning_rate: float = Field(0.01, gt=0, description="[3]")
-    weight_decay: float = Field(2e-4, ge=0, description="[3]")
+    epochs: float = Field(64, gt=0, le=EPOCHS, description="times each image is seen [3]")
+    batch_size: int = Field(32, ge=2, le=BATCH, description="of all processes together [3]")
+    learning_rate: float = Field(0.01, gt=0, le=RATE, description="[3]")
+    weight_decay: float = Field(2e-4, ge=0, le=RATE, description="[3]")
     step_epochs: float = Field(
-        8, gt=0, description="epochs; then the rate is multiplied by step_factor [1] section 6"
+        8, gt=0, le=EPOCHS, description="epochs; then the rate is multiplied by step_factor [1] section 6"
     )
     step_factor: float = Field(0.96, gt=0, le=1, description="[1] section 6")
     average: Literal["none", "ema", "polyak"] = Field("polyak", description="[1] section 6")
-    auxiliary: float = Field(0.3, ge=0, description="weight of the auxiliary losses; 0: no heads [1] section 5")
+    auxiliary: float = Field(
+        0.3, ge=0, le=SCALE, description="weight of the auxiliary losses; 0: no heads [1] section 5"
+    )
 
 
 class MultiCropSettings(Section):
     """Testing after training."""
 
-    crops: Annotated[tuple[Literal[1, 10, 144], ...], Field(min_length=1)] = Field(
+    crops: Annotated[tuple[Literal[1, 10, 144], ...], Field(min_length=1, max_length=3)] = Field(
         (1,), description="crops an image [1] section 7"
     )
 
@@ -73,8 +83,8 @@ class MultiCropSettings(Section):
 class ClassificationConfig(Section):
     """The whole experiment."""
 
-    name: str = "classifier"
-    seed: int = Field(0, ge=0)
+    name: RunName = "classifier"
+    seed: int = Field(0, ge=0, le=SEED)
     data: ImageSettings = ImageSettings()
     crop: CropSettings = CropSettings()
     network: NetworkSettings = NetworkSettings()

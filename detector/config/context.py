@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from detector.config.limits import REGIONS, SPLITS
 from detector.config.loading import Section
 
 OfRegion = Literal["box", "scores"]
@@ -18,7 +19,9 @@ class ContextSettings(Section):
     """A class's scores anew, from a region and its image, by a linear map that is learned on held-out data."""
 
     splits: tuple[str, ...] = Field(
-        (), description="of data that no model is trained on, from which the rescoring is learned; (): no context"
+        (),
+        max_length=SPLITS,
+        description="of data that no model is trained on, from which the rescoring is learned; (): no context",
     )
     region: OfRegion = Field(
         "box", description="of a region: box: its class's score and box [1]; scores: all classes' scores [2]"
@@ -26,6 +29,7 @@ class ContextSettings(Section):
     image: tuple[OfImage, ...] = Field(
         ("best",),
         min_length=1,
+        max_length=4,
         description="of its image: best: each class's best score [1]; imagenet: 1,000 classes' probabilities [2]; "
         "classes: the detector's classes', learned on the training data; global: the network's features",
     )
@@ -35,7 +39,7 @@ class ContextSettings(Section):
         "and without these the region classifier",
     )
     detections: int = Field(
-        50, ge=0, description="best detections of an image to learn from, beside each class's best one"
+        50, ge=0, le=REGIONS, description="best detections of an image to learn from, beside each class's best one"
     )
 
     @property

@@ -13,9 +13,18 @@ from detector.config.cascade import CascadeSettings
 from detector.config.context import ContextSettings
 from detector.config.ensemble import EnsembleSettings
 from detector.config.heads import BoxSettings, SvmSettings
+from detector.config.limits import BATCH, CLASSES, MANY, REGIONS, SCALE, SEED, SIDE, SMALL, SPLITS
 from detector.config.loading import Section
 from detector.config.regions import RegionSettings
-from detector.config.shared import EngineSettings, Fraction, LogSettings, Names, NetworkSettings, TrainingSettings
+from detector.config.shared import (
+    EngineSettings,
+    Fraction,
+    LogSettings,
+    Names,
+    NetworkSettings,
+    RunName,
+    TrainingSettings,
+)
 
 
 class DataSettings(Section):
@@ -25,7 +34,7 @@ class DataSettings(Section):
     root: Path = Path("datasets/ilsvrc_det")
     train: Names = Field(("train",), description="split names, or paths of list files; several are joined")
     test: Names = Field(("val",), description="as `train`")
-    classes: Path | tuple[str, ...] | None = Field(
+    classes: Path | Annotated[tuple[str, ...], Field(max_length=CLASSES)] | None = Field(
         None,
         description="a CSV with the header id,wnid,name (relative to root), or names in order; "
         "default: ILSVRC-DET's 200, or the names found in the training annotations",
@@ -44,6 +53,7 @@ class DataSettings(Section):
     train_positives: int = Field(
         0,
         ge=0,
+        le=MANY,
         description="of ilsvrc's split train: at most so many images of each class that its list calls positive, "
         "drawn at random but always the same ([2] P, train_1k: 1000); 0: all images",
     )
@@ -66,8 +76,11 @@ class DataSettings(Section):
 class MultiBoxInference(Section):
     """From MultiBox's slots to the proposals of an image. [5]: Szegedy et al., arXiv 1412.1441."""
 
-    scales: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 2), min_length=1, description="the image, and overlapping windows of 1 / scale of its sides [5]"
+    scales: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(
+        (1, 2),
+        min_length=1,
+        max_length=8,
+        description="the image, and overlapping windows of 1 / scale of its sides [5]",
     )
     edge: float = Field(
         0.05, ge=0, lt=0.5, description="boxes that come so near a window's edge inside the image are dropped [5]"
@@ -79,7 +92,7 @@ class MultiBoxProposals(MultiBoxInference):
     """Proposals of a trained MultiBox network."""
 
     weights: Path | None = Field(None, description="of train_multibox")
-    boxes: int = Field(200, ge=1, description="the best of an image [1] section 8")
+    boxes: int = Field(200, ge=1, le=REGIONS, description="the best of an image [1] section 8")
 
 
 class ProposalSettings(Section):
@@ -90,14 +103,18 @@ class ProposalSettings(Section):
         description="[2] selective_search; [1] union of it with MultiBox; given: a file of yours",
     )
     mode: Literal["fast", "quality"] = Field("fast", description="[2] S")
-    ks: tuple[float, ...] = Field((), description="scales of the segmentation; (): those of the mode")
-    superpixel_scale: float = Field(
-        2.0, ge=0.1, description="factor on k and the minimum size; [1] section 8: 2; [2]: 1"
+    ks: tuple[Annotated[float, Field(ge=1, le=SCALE)], ...] = Field(
+        (), max_length=16, description="scales of the segmentation; (): those of the mode"
     )
-    sigma: float = Field(0.8, ge=0, description="smoothing before segmentation, pixels [2] S")
-    min_side: float = Field(20.0, ge=0, description="smallest box side, pixels of the resized image [2] S")
-    width: int = Field(500, ge=0, description="images are resized to this width first; 0: not [2] P")
-    max_boxes: int = Field(0, ge=0, description="selective search's first so many of an image; 0: all")
+    superpixel_scale: float = Field(
+        2.0, ge=0.1, le=1000, description="factor on k and the minimum size; [1] section 8: 2; [2]: 1"
+    )
+    sigma: float = Field(0.8, ge=0, le=100, description="smoothing before segmentation, pixels [2] S")
+    min_side: float = Field(
+        20.0, ge=0, le=SIDE, description="smallest box side, pixels of the resized image [2] S"
+    )
+    width: int = Field(500, ge=0, le=SIDE, description="images are resized to this width first; 0: not [2] P")
+    max_boxes: int = Field(0, ge=0, le=REGIONS, description="selective search's first so many of an image; 0: all")
     multibox: MultiBoxProposals = MultiBoxProposals()
     duplicate_iou: float = Field(
         0.9, gt=0, le=1, description="of the union: a box so near to a better one is left out"
@@ -116,11 +133,11 @@ class ProposalSettings(Section):
 class RegionTraining(TrainingSettings):
     """Training on regions."""
 
-    steps: int = Field(0, ge=0)
+    steps: int = Field(0, ge=0, le=MANY)
     head_factor: float = Field(
-        10.0, gt=0, description="the new classifier's learning rate is so much higher [2] S"
+        10.0, gt=0, le=SCALE, description="the new classifier's learning rate is so much higher [2] S"
     )
-    step_size: int = Field(20_000, ge=1, description="steps; then the rate is divided by ten [2] S")
+    step_size: int = Field(20_000, ge=1, le=MANY, description="steps; then the rate is divided by ten [2] S")
     mirror: bool = Field(True, description="at random [2] S")
     photometric: Fraction = Field(
         0.5, description="strength of brightness, contrast, saturation, hue changes [1] section 6"
@@ -133,21 +150,25 @@ class RegionTraining(TrainingSettings):
 class PretrainSettings(RegionTraining):
     """Training on the objects' own boxes, before the regions ([6]: Ouyang et al., DeepID-Net, arXiv 1412.5661)."""
 
-    steps: int = Field(0, ge=0, description="0: none")
+    steps: int = Field(0, ge=0, le=MANY, description="0: none")
 
 
 class FinetuneSettings(RegionTraining):
     """Training of the region classifier."""
 
-    steps: int = Field(50_000, ge=0, description="[2] P, ILSVRC; 0: the pretrained network, for SVMs")
-    positives: int = Field(32, ge=1, description="regions of a batch that hold an object [2] P")
+    steps: int = Field(50_000, ge=0, le=MANY, description="[2] P, ILSVRC; 0: the pretrained network, for SVMs")
+    positives: int = Field(32, ge=1, le=BATCH, description="regions of a batch that hold an object [2] P")
     positive_iou: Fraction = Field(0.5, description="[2] P")
     best: Literal["none", "loss", "accuracy"] = Field(
         "none", description="on `validation`, by which the weights to test are chosen; none: the last"
     )
-    validation: tuple[str, ...] = Field((), description="splits of data that are trained on by nothing else")
-    validation_regions: int = Field(2048, ge=1, description="drawn as for training, the same at each judgement")
-    validate_every: int = Field(1000, ge=1, description="steps")
+    validation: tuple[str, ...] = Field(
+        (), max_length=SPLITS, description="splits of data that are trained on by nothing else"
+    )
+    validation_regions: int = Field(
+        2048, ge=1, le=REGIONS, description="drawn as for training, the same at each judgement"
+    )
+    validate_every: int = Field(1000, ge=1, le=MANY, description="steps")
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "FinetuneSettings":
@@ -165,28 +186,34 @@ class DetectSettings(Section):
         "greedy", description="greedy: [2]; soft: scores fall with overlap (Bodla et al., arXiv 1704.04503)"
     )
     nms_iou: Fraction = Field(0.3, description="of greedy and soft_linear [2] S")
-    soft_sigma: float = Field(0.5, gt=0, description="of soft_gaussian")
+    soft_sigma: float = Field(0.5, ge=SMALL, le=SCALE, description="of soft_gaussian")
     voting_iou: Fraction = Field(
         0.0, description="a kept box becomes the mean of boxes that overlap it so (arXiv 1505.01749: 0.5); 0: not"
     )
     iterations: int = Field(
-        0, ge=0, description="times that the boxes found are scored and moved again (arXiv 1505.01749: 2)"
+        0, ge=0, le=100, description="times that the boxes found are scored and moved again (arXiv 1505.01749: 2)"
     )
-    iterated: int = Field(100, ge=1, description="best boxes of an image that are scored again")
+    iterated: int = Field(100, ge=1, le=REGIONS, description="best boxes of an image that are scored again")
     method: Literal["auto", "softmax", "softmax+boxes", "svm", "svm+boxes"] = Field(
         "auto", description="of those that were trained, the one to report; auto: with SVMs and boxes if there are"
     )
     min_score: float = Field(1e-3, ge=0, lt=1, description="boxes under this probability are dropped")
-    min_svm_score: float = Field(-1.5, description="boxes under this score of an SVM are dropped")
-    max_per_image: int = Field(0, ge=0, description="best detections of an image over all classes; 0: all")
-    max_per_class: int = Field(30_000, ge=0, description="best detections of a class over the set; 0: all [2] S")
+    min_svm_score: float = Field(
+        -1.5, ge=-SCALE, le=SCALE, description="boxes under this score of an SVM are dropped"
+    )
+    max_per_image: int = Field(
+        0, ge=0, le=MANY, description="best detections of an image over all classes; 0: all"
+    )
+    max_per_class: int = Field(
+        30_000, ge=0, le=MANY, description="best detections of a class over the set; 0: all [2] S"
+    )
 
 
 class EvaluateSettings(Section):
     """The metric and the report."""
 
     protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"] = "ilsvrc"
-    pictures: int = Field(12, ge=0, description="test images drawn in the report")
+    pictures: int = Field(12, ge=0, le=10_000, description="test images drawn in the report")
 
 
 ENSEMBLE = "ensemble"
@@ -196,8 +223,8 @@ CONTEXT = "context"
 class Config(Section):
     """The whole experiment."""
 
-    name: str = "detector"
-    seed: int = Field(0, ge=0)
+    name: RunName = "detector"
+    seed: int = Field(0, ge=0, le=SEED)
     data: DataSettings = DataSettings()
     proposals: ProposalSettings = ProposalSettings()
     region: RegionSettings = RegionSettings()

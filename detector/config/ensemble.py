@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from detector.config.limits import CROP, SCALE, SMALL, SPLITS
 from detector.config.loading import Section
 
 
@@ -14,18 +15,23 @@ class EnsembleSettings(Section):
     members: int = Field(
         1,
         ge=1,
+        le=100,
         description="models trained, from the same weights, that differ in sampling and order [1] section 7",
     )
-    runs: tuple[Path, ...] = Field((), description="folders of further runs, on the same classes")
+    runs: tuple[Path, ...] = Field((), max_length=100, description="folders of further runs, on the same classes")
     mirror: bool = Field(False, description="every model also sees the crops mirrored")
-    paddings: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (), description="every model also sees crops with so many pixels of context, beside region.padding [2]"
+    paddings: tuple[Annotated[int, Field(ge=0, le=CROP)], ...] = Field(
+        (),
+        max_length=16,
+        description="every model also sees crops with so many pixels of context, beside region.padding [2]",
     )
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (), description="of the models, those of this run first; (): equal"
+    weights: tuple[Annotated[float, Field(ge=SMALL, le=SCALE)], ...] = Field(
+        (), max_length=10_000, description="of the models, those of this run first; (): equal"
     )
     fit_weights: tuple[str, ...] = Field(
-        (), description="splits of data that no model is trained on, on which the weights are learned; (): not"
+        (),
+        max_length=SPLITS,
+        description="splits of data that no model is trained on, on which the weights are learned; (): not",
     )
 
     @model_validator(mode="after")

@@ -1,20 +1,30 @@
 """Config files: YAML and `section.key=value` words, checked into one frozen object."""
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from detector.errors import ConfigError
+from detector.config.explain import explain
+from detector.config.values import settle
+from detector.config.yaml_text import read_yaml_text
+from detector.errors import ConfigError, DataError
+from detector.files import read_text
+from detector.text import one_line, shown
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, unknown keys are errors."""
+    """A group of settings: frozen, unknown keys are errors, as are values of another kind (`values.settle`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _settle(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[str(info.field_name)]
+        return settle(field.annotation, field.metadata, value)
 
 
 Kind = TypeVar("Kind", bound=Section)
@@ -26,16 +36,15 @@ def load_config(kind: type[Kind], path: Path, overrides: Sequence[str] = ()) -> 
     Without a `name` the experiment is called as the file.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"config must be a readable YAML file, got {path} ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config must be valid YAML, got {path}: {' '.join(str(error).split())}") from None
+        text = read_text(path, "config")
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+    tree = read_yaml_text(text, "config", str(path))
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"config must hold `section: key: value` lines, got {type(tree).__name__} ({path})")
-    tree.setdefault("name", path.stem)
+        raise ConfigError(f"config must hold `section: key: value` lines, got {shown(tree)} ({path})")
+    tree.setdefault("name", one_line(path.stem))
     for word in overrides:
         apply_override(tree, word)
     return parse_config(kind, tree, str(path))
@@ -46,7 +55,7 @@ def parse_config(kind: type[Kind], tree: Mapping[str, Any], source: str) -> Kind
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, kind, source)) from None
+        raise ConfigError(explain(error, kind, source)) from None
 
 
 def dump_config(config: Section) -> str:
@@ -57,38 +66,13 @@ def dump_config(config: Section) -> str:
 def apply_override(tree: dict[str, Any], word: str) -> None:
     """Set in `tree` what the word `section.key=value` says, the value read as YAML; ConfigError for any other."""
     key, separator, text = word.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"override must read section.key=value, got {word!r}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"override value must be valid YAML, got {word!r}") from None
     *parents, leaf = key.split(".")
+    if not separator or not all((*parents, leaf)):
+        raise ConfigError(f"override must read section.key=value, got {shown(word)}")
+    value = read_yaml_text(text, "override", shown(word))
     for parent in parents:
         branch = tree.setdefault(parent, {})
         if not isinstance(branch, dict):
-            raise ConfigError(f"override must name a setting inside a section, got {word!r}")
+            raise ConfigError(f"override must name a setting inside a section, got {shown(word)}")
         tree = branch
     tree[leaf] = value
-
-
-def _explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
-    """One line for the first problem: the key, what was wanted, the value and the nearest known name."""
-    problem = error.errors(include_url=False)[0]
-    location = [part for part in problem["loc"] if isinstance(part, str) and not part.startswith("tuple[")]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, list(_known_keys(kind)), n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"unknown setting {key} = {problem['input']!r} ({source}){hint}"
-    wanted = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return f"{key}: {wanted} ({source})"
-    return f"{key} is wrong: {wanted}, got {problem['input']!r} ({source})"
-
-
-def _known_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in section.model_fields.items():
-        yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _known_keys(field.annotation, f"{prefix}{name}.")

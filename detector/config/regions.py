@@ -5,16 +5,13 @@ Sources: [1] Szegedy et al., arXiv 1409.4842; [2] Girshick et al., arXiv 1311.25
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from detector.config.limits import CROP, SIDE
 from detector.config.loading import Section
+from detector.config.values import Single
 
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, int) else value
-
-
-Sides = Annotated[tuple[Annotated[int, Field(ge=32)], ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Sides = Annotated[tuple[Annotated[int, Field(ge=32, le=SIDE)], ...], Single, Field(min_length=1, max_length=16)]
 
 
 class RegionSettings(Section):
@@ -28,11 +25,12 @@ class RegionSettings(Section):
     mode: Literal["warp", "shared"] = Field(
         "warp", description="a pass a region [2], or regions of the image's map"
     )
-    crop_size: int = Field(224, ge=32, description="pixels [1] Table 1")
-    padding: int = Field(16, ge=0, description="context on each side, pixels of the crop [2] P")
+    crop_size: int = Field(224, ge=32, le=CROP, description="pixels [1] Table 1")
+    padding: int = Field(16, ge=0, le=CROP, description="context on each side, pixels of the crop [2] P")
     wide_padding: int = Field(
         0,
         ge=0,
+        le=CROP,
         description="as padding, of a second crop of each region, whose features join the first's "
         "(Gidaris and Komodakis, arXiv 1505.01749); 0: no second crop",
     )
@@ -44,8 +42,12 @@ class RegionSettings(Section):
         description="of shared: the image's shorter side, pixels (arXiv 1504.08083); of several, a region's is "
         "that in which its area is nearest to crop_size squared (arXiv 1406.4729)",
     )
-    shared_longest: int = Field(1000, ge=32, description="of shared: the longer side at most (arXiv 1504.08083)")
-    shared_images: int = Field(2, ge=1, description="of shared: images of a training batch (arXiv 1504.08083)")
+    shared_longest: int = Field(
+        1000, ge=32, le=SIDE, description="of shared: the longer side at most (arXiv 1504.08083)"
+    )
+    shared_images: int = Field(
+        2, ge=1, le=1024, description="of shared: images of a training batch (arXiv 1504.08083)"
+    )
 
     @property
     def paddings(self) -> tuple[int, ...]:

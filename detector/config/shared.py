@@ -1,18 +1,35 @@
 """Settings that detection and classification share. Sources as in `detection`."""
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
+from detector.config.limits import BATCH, MANY, RATE, SPLITS, WORKERS
 from detector.config.loading import Section
+from detector.config.values import Single
+from detector.text import shown
+
+LONGEST_FOLDER = 250  # bytes of a folder's name
 
 
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+def _below_runs(name: str) -> str:
+    path = PurePosixPath(name)
+    longest = max((len(part.encode()) for part in path.parts), default=0)
+    if path.is_absolute() or ".." in path.parts or not 0 < longest <= LONGEST_FOLDER:
+        raise ValueError(f"must be a folder's name that stays below runs, got {shown(name)}")
+    return name
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+def _device(name: str) -> str:
+    if name == "meta" or not re.fullmatch("[a-z]+(:[0-9]{1,3})?", name):
+        raise ValueError(f"must be auto, cpu, cuda, cuda:1 or the like, got {shown(name)}")
+    return name
+
+
+Names = Annotated[tuple[str, ...], Single, Field(min_length=1, max_length=SPLITS)]
+RunName = Annotated[str, AfterValidator(_below_runs)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -32,13 +49,13 @@ class NetworkSettings(Section):
 class TrainingSettings(Section):
     """Gradient descent, its averages and its checkpoints."""
 
-    batch_size: int = Field(128, ge=2, description="[2] P")
+    batch_size: int = Field(128, ge=2, le=BATCH, description="[2] P")
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd: [2] P; adamw learns faster from scratch")
-    learning_rate: float = Field(1e-3, gt=0, description="[2] P: a tenth of pretraining's")
+    learning_rate: float = Field(1e-3, gt=0, le=RATE, description="[2] P: a tenth of pretraining's")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(5e-4, ge=0, description="[2] S")
+    weight_decay: float = Field(5e-4, ge=0, le=RATE, description="[2] S")
     schedule: Literal["step", "cosine"] = Field("step", description="step: the rate falls at intervals [2] S")
-    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
+    warmup: int = Field(0, ge=0, le=MANY, description="steps of linear warm-up")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     average: Literal["none", "ema", "polyak"] = Field(
         "none", description="weights to test: the last, their moving average, or their plain mean"
@@ -47,8 +64,8 @@ class TrainingSettings(Section):
     average_start: float = Field(
         0.5, ge=0, lt=1, description="of polyak: share of the steps before the mean begins"
     )
-    checkpoint_every: int = Field(500, ge=1, description="steps")
-    log_every: int = Field(20, ge=1, description="steps")
+    checkpoint_every: int = Field(500, ge=1, le=MANY, description="steps")
+    log_every: int = Field(20, ge=1, le=MANY, description="steps")
 
 
 class LogSettings(Section):
@@ -60,7 +77,7 @@ class LogSettings(Section):
 class EngineSettings(Section):
     """How the network is run."""
 
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    device: Annotated[str, AfterValidator(_device)] = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
         description="auto: bf16 where it is fast; int8: regions by openvino on a CPU, all else (training) as auto",
@@ -68,9 +85,11 @@ class EngineSettings(Section):
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
         "auto", description="of inference; auto: torch, but openvino on a CPU where it is installed"
     )
-    batch_size: int = Field(0, ge=0, description="regions a forward pass; 0: chosen for the device")
+    batch_size: int = Field(0, ge=0, le=BATCH, description="regions a forward pass; 0: chosen for the device")
     compile: bool = Field(False, description="torch.compile the network for inference")
-    workers: int = Field(-1, ge=-1, description="decoding, cropping and proposal workers; -1: one a core")
+    workers: int = Field(
+        -1, ge=-1, le=WORKERS, description="decoding, cropping and proposal workers; -1: one a core"
+    )
 
     @property
     def in_floats(self) -> "EngineSettings":

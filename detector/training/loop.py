@@ -14,6 +14,8 @@ from detector.config import TrainingSettings
 from detector.errors import DataError
 from detector.training.schedule import Schedule
 
+SEEDS = 2**64  # that torch knows
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -127,7 +129,7 @@ class Trainer(Generic[Net, Batch]):
     def _seed(self, step: int) -> None:
         """Dropout draws from the global generator: seeded by step, so that a resumed run draws the same."""
         rank = distributed.get_rank() if self.is_distributed else 0
-        torch.manual_seed((self.seed * 1_000_003 + step) * 1_009 + rank)
+        torch.manual_seed(((self.seed * 1_000_003 + step) * 1_009 + rank) % SEEDS)
 
     def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
         """The values as numbers; in a process group their means, so that every process sees the same."""

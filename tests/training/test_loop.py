@@ -73,6 +73,21 @@ def test_a_resumed_training_ends_with_the_very_same_weights(
             assert torch.equal(value, two.state_dict()[key]), key
 
 
+@pytest.mark.parametrize(
+    ("seed", "drawn_by"),
+    [
+        (3, (3 * 1_000_003 + 2) * 1_009),
+        (18_282_000_000, (18_282_000_000 * 1_000_003 + 2) * 1_009),
+        (2**63 - 1, ((2**63 - 1) * 1_000_003 + 2) * 1_009 % 2**64),
+    ],
+)
+def test_any_seed_draws_a_step_of_its_own(seed: int, drawn_by: int) -> None:
+    trainer = make_trainer()
+    trainer.seed = seed
+    list(trainer.train(batches(2, 3)))
+    assert torch.initial_seed() == drawn_by
+
+
 def test_the_average_lags_behind_the_weights() -> None:
     trainer = make_trainer()
     start = copy.deepcopy(trainer.network.classifier.weight.detach())
