@@ -35,7 +35,8 @@ class Place(NamedTuple):
 def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
     """One line for the first fault in what should be the settings of a `kind`, read from `source`."""
     fault, place = _telling_fault(error.errors(include_url=False), kind)
-    given = "null" if fault["input"] is None else shown(fault["input"])
+    value: Any = fault["input"].value if isinstance(fault["input"], Misfit) else fault["input"]
+    given = "null" if value is None else shown(value)
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place.key, list(known_keys(kind)), n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -46,9 +47,9 @@ def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
         return f"{place.key}{joint}{words} ({source})"
     if fault["type"] in ("too_long", "too_short"):
         few, limit = ("at most", "max_length") if fault["type"] == "too_long" else ("at least", "min_length")
-        return f"{place.key} must hold {few} {fault['ctx'][limit]} of them, got {len(fault['input'])} ({source})"
+        return f"{place.key} must hold {few} {fault['ctx'][limit]} of them, got {len(value)} ({source})"
     at = f" at position {place.position}" if place.position else ""
-    return f"{place.key or 'settings'}{_wish(place, fault['input'])}, got {given}{at} ({source})"
+    return f"{place.key or 'settings'}{_wish(place, value)}, got {given}{at} ({source})"
 
 
 def wanted(declared: Any, metadata: Sequence[Any]) -> str:
@@ -114,7 +115,7 @@ def _hint(declared: Any, value: object, pronoun: str) -> str:
     if isinstance(value, (bool, int, float, Unquoted)):
         return f" (quote {pronoun})"
     longest = LONGEST_TEXT if str in kinds_of(declared) else LONGEST_PATH
-    return f" of 1 to {longest} printable letters" if isinstance(value, Misfit) else ""
+    return f" of 1 to {longest} printable letters" if isinstance(value, (str, Path)) else ""
 
 
 def _wanted_kind(kind: Any, metadata: Sequence[Any]) -> str:

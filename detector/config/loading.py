@@ -18,7 +18,7 @@ from detector.text import one_line, shown
 class Section(BaseModel):
     """A group of settings: frozen, unknown keys are errors, as are values of another kind (`values.settle`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ class Single:
 
 
 class Misfit:
-    """A value of the wrong kind, shown as it is: no setting takes it."""
+    """A value that a setting does not take, shown as it is: pydantic converts some, as True to 1, but not this."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -47,7 +47,7 @@ def number_of(text: str) -> float | None:
 
 
 def settle(declared: Any, metadata: list[Any], value: object) -> object:
-    """`value` as a field of type `declared` takes it; unchanged, or a Misfit, where pydantic is to refuse it."""
+    """`value` as a field of type `declared` takes it; a Misfit, or unchanged, where pydantic is to refuse it."""
     element = element_of(declared)
     if element is not None:
         if isinstance(value, (list, tuple)):
@@ -76,13 +76,20 @@ def element_of(declared: Any) -> Any | None:
 
 def _settle_one(declared: Any, value: object) -> object:
     kinds = set(kinds_of(declared))
-    if isinstance(value, str):
-        return _settle_text(kinds, value)
-    if isinstance(value, Path):
-        return value if Path not in kinds or _is_path(str(value)) else Misfit(value)
+    found = _read(kinds, value)
     options = {type(option) for kind in kinds if get_origin(kind) is Literal for option in get_args(kind)}
-    if options:  # True and 1.0 are equal to 1 and would pass for it
-        return value if type(value) in options else Misfit(value)
+    exact = kinds & {int, float, bool, str} | options  # since True and 1.0 would pass for 1
+    if found is None or not (exact or Path in kinds):  # null, a section or a list
+        return found
+    return found if type(found) in exact or (Path in kinds and isinstance(found, Path)) else Misfit(value)
+
+
+def _read(kinds: set[Any], value: object) -> object:
+    """`value` converted to one of the kinds where it states a value of it."""
+    if isinstance(value, str):
+        return _read_text(kinds, str.__str__(value))
+    if isinstance(value, Path):
+        return value if _is_path(str(value)) else Misfit(value)
     if isinstance(value, bool):
         return value
     if float in kinds and isinstance(value, Real):
@@ -92,12 +99,8 @@ def _settle_one(declared: Any, value: object) -> object:
     return value
 
 
-def _settle_text(kinds: set[Any], text: str) -> object:
-    number: object = None
-    if int in kinds:
-        number = whole_of(text)
-    elif float in kinds:
-        number = number_of(text)
+def _read_text(kinds: set[Any], text: str) -> object:
+    number = whole_of(text) if int in kinds else number_of(text) if float in kinds else None
     if number is not None:
         return number
     if Path in kinds:

@@ -19,7 +19,7 @@ from detector.errors import ConfigError
 EXPERIMENTS = (Config, ClassificationConfig, MultiBoxConfig)
 ODD_NUMBERS = [10**400, 10**19, -(10**19), -1, 0, 1e300, -1e300, 5e-324, math.nan, math.inf, -math.inf, True, 1j]
 ODD_TEXTS = ["abc", "", "1_000", "010", "0x10", "1:30", "nan", "9" * 5000, "../../x", "a\0b", "a\nb", "\udce9"]
-ODD_OTHERS = [
+ODD_OTHERS: list[Any] = [
     None,
     False,
     [],
@@ -106,9 +106,9 @@ def test_a_number_is_no_switch_and_no_other_notation(setting: Setting) -> None:
 @pytest.mark.parametrize("setting", NUMBERS, ids=str)
 def test_a_number_has_bounds_that_are_of_use_themselves(setting: Setting) -> None:
     limits = setting.limits
-    bounds = [limits.get(Ge, limits.get(Gt)), limits.get(Le, limits.get(Lt))]
-    assert None not in bounds
-    for bound in bounds:
+    assert {Ge, Gt} & set(limits)
+    assert {Le, Lt} & set(limits)
+    for bound in limits.values():
         assert np.isfinite(np.float32(bound))
         assert setting.number is not int or -(2**63) <= bound < 2**63
         if bound:
@@ -118,8 +118,8 @@ def test_a_number_has_bounds_that_are_of_use_themselves(setting: Setting) -> Non
 @pytest.mark.parametrize("setting", NUMBERS, ids=str)
 def test_a_number_beyond_its_bounds_is_refused(setting: Setting) -> None:
     limits = setting.limits
-    low, high = limits.get(Ge, limits.get(Gt)), limits.get(Le, limits.get(Lt))
-    for value in (low - 1, high + 1, limits.get(Gt), limits.get(Lt)):
-        if value is not None:
-            with pytest.raises(ConfigError, match=f"{setting.key[-1]} must be"):
-                setting.set([value] if setting.is_list else value)
+    beyond = {Ge: -1, Gt: 0, Le: 1, Lt: 0}
+    for kind, limit in limits.items():
+        value = limit + beyond[kind]
+        with pytest.raises(ConfigError, match=f"{setting.key[-1]} must be"):
+            setting.set([value] if setting.is_list else value)
