@@ -113,6 +113,12 @@ def unwritable(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} must be writable ({reason})")
 
 
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with write_atomically(path) as temporary, open_text(temporary) as file:

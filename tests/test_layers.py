@@ -57,7 +57,7 @@ def test_torch_stays_out_of_the_numpy_rooms_and_numpy_out_of_the_networks(path: 
     packages = {name.split(".")[0] for name in imported(path)}
     if room_of(path) in NUMPY_ROOMS:
         assert not packages & {"torch", "torchvision", "safetensors"}
-    if room_of(path) == "networks" and path.name != "weights.py":
+    if room_of(path) == "networks" and path.name != "npz_files.py":
         assert not packages & {"numpy", "cv2", "PIL"}
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from detector.errors import DataError
+from detector.files import read_bytes
 
 LAYERS = {100: (1, 7), 2: (4, 6)}  # LayerParameter, V1LayerParameter: fields of the name and of the blobs
 KINDS = ("weight", "bias")  # what blobs 0 and 1 of a layer are
@@ -34,10 +35,9 @@ def read_caffemodel(path: Path) -> dict[str, Tensor]:
     The shapes are the natural ones: (out, in, ky, kx), (out, in) or (n,), also where old Caffe stored four sizes.
     A file cut between two layers is a whole file with fewer layers: protobuf cannot tell them apart.
     """
+    content = read_bytes(path, "weights")
     try:
-        return _read_net(memoryview(path.read_bytes()))
-    except OSError as error:
-        raise DataError(f"weights must be a readable caffemodel, got {path} ({error.strerror})") from None
+        return _read_net(memoryview(content))
     except ValueError as error:
         raise DataError(f"weights must be a readable caffemodel, got {path} ({error})") from None
 

@@ -1,6 +1,7 @@
 """What a network is given: images normalised by its channel order, mean and scale."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from detector.text import shown
 
 Colours = tuple[float, float, float]  # a number for each channel
 
+FIELDS = ("channel_order", "mean", "scale")
 ORDERS = ("RGB", "BGR")
 LARGEST = 1e6  # of a mean or scale; beyond it nothing is left of values in 0..255
 SMALLEST_SCALE = 1e-6
@@ -40,9 +42,11 @@ class Preprocessing:
         return {"channel_order": self.channel_order, "mean": list(self.mean), "scale": list(self.scale)}
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> "Preprocessing":
-        """What `to_dict` wrote."""
-        return Preprocessing(values["channel_order"], values["mean"], values["scale"])
+    def from_dict(values: object) -> "Preprocessing":
+        """What `to_dict` wrote; ConfigError for anything else."""
+        if not isinstance(values, Mapping) or values.keys() != set(FIELDS):
+            raise ConfigError(f"it must state {', '.join(FIELDS)} and no more, got {shown(values)}")
+        return Preprocessing(**values)
 
 
 def read_mean(name: str, values: object) -> Colours:

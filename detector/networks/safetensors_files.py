@@ -14,32 +14,44 @@ from typing import Any
 from torch import Tensor
 
 from detector.errors import ConfigError, DataError
-from detector.files import write_atomically
+from detector.files import parse_json, require_file, write_bytes
+from detector.networks.states import not_finite
+from detector.text import one_line, shown
 
 METADATA = "detector"  # one key: safetensors keeps no order among several, and equal models are equal files
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write `state` with its hash and `facts` (JSON values), whole or not at all."""
+    """Write `state` with its hash and `facts` (JSON values), whole or not at all.
+
+    DataError for NaN or infinity: nothing that is made of it could be told from a fault of its own.
+    """
     plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    wrong = not_finite(plain)
+    if wrong is not None:
+        raise DataError(f"weights of {wrong} must be finite to be saved, got NaN or infinity ({path})")
     package = _package("safetensors.torch")
-    with write_atomically(path) as temporary:
-        package.save_file(plain, temporary, {METADATA: json.dumps({"hash": state_hash(plain), **facts})})
+    # in memory first: the package's own writer has its own temporary file, and its own words for a full disk
+    write_bytes(path, package.save(plain, {METADATA: json.dumps({"hash": state_hash(plain), **facts})}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the facts of `path`; DataError where it is unreadable or its hash is not its values'."""
+    require_file(path, "weights")
     package = _package("safetensors")
     try:
         with package.safe_open(path, "pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            facts = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-    except (OSError, package.SafetensorError, ValueError) as error:
+            text = (file.metadata() or {}).get(METADATA, "{}")
+    except Exception as error:  # a damaged header can bring types and sizes that torch has errors of its own for
         raise DataError(f"weights must be a readable safetensors file, got {path} ({error})") from None
-    facts = facts if isinstance(facts, dict) else {}
+    facts = parse_json(text, "metadata of weights", str(path))
+    if not isinstance(facts, dict):
+        raise DataError(f"metadata of weights must be an object, got {shown(facts)} ({path})")
     found = state_hash(state)
     if facts.get("hash", found) != found:
-        raise DataError(f"weights must have the hash {facts['hash']} of their metadata, got {found} ({path})")
+        stated = one_line(str(facts["hash"]), len(found))
+        raise DataError(f"weights must have the hash {stated} of their metadata, got {found} ({path})")
     return state, facts
 
 

@@ -1,12 +1,10 @@
 """Weight files of every family, read under this project's names; written as safetensors with all a model needs."""
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from detector.errors import ConfigError, DataError
@@ -14,14 +12,17 @@ from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.caffemodel import read_caffemodel
 from detector.networks.googlenet import DESIGNS, FEATURES, GoogLeNet, Variant
 from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
+from detector.networks.npz_files import read_npz
 from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
 from detector.networks.quantized import load_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import read_tensors, write_tensors
+from detector.networks.states import BATCHES, checked_state
+from detector.networks.torch_files import load_torch
+from detector.text import shown
 
 TRUNK = "backbone."  # what its layers are called in a whole network
 HEADS = "heads."
-BATCHES = "num_batches_tracked"  # a counter that old files lack; nothing depends on it
 FIRST_CONVOLUTION = "backbone.conv1.conv.weight"
 
 
@@ -37,13 +38,13 @@ class Weights:
 
     @property
     def outputs(self) -> int:
-        """The number of classes of the classifier."""
-        return len(self._tensor("classifier.weight"))
+        """The number of classes of the classifier; DataError where there is none, or of other features."""
+        return len(self._classifier())
 
     @property
     def crops(self) -> int:
-        """Of how many crops of a region the classifier joins the features."""
-        return max(1, self._tensor("classifier.weight").shape[-1] // FEATURES)
+        """Of how many crops of a region the classifier joins the features; DataError as for `outputs`."""
+        return self._classifier().shape[1] // FEATURES
 
     def network(self) -> dict[str, Tensor]:
         """The state without the auxiliary heads."""
@@ -60,6 +61,13 @@ class Weights:
         state = self.state | {FIRST_CONVOLUTION: self._tensor(FIRST_CONVOLUTION).flip(1)}
         turned = Preprocessing("RGB", self.preprocessing.mean[::-1], self.preprocessing.scale[::-1])
         return Weights(state, self.variant, turned, self.path, self.metadata)
+
+    def _classifier(self) -> Tensor:
+        weight = self._tensor("classifier.weight")
+        if weight.ndim != 2 or not weight.numel() or weight.shape[1] % FEATURES:
+            wanted, got = f"(outputs, {FEATURES} a crop)", tuple(weight.shape)
+            raise DataError(f"weights of classifier.weight must have shape {wanted}, got {got} ({self.path})")
+        return weight
 
     def _tensor(self, key: str) -> Tensor:
         if key not in self.state:
@@ -81,9 +89,9 @@ def read_weights(path: Path) -> Weights:
         case ".caffemodel":
             return Weights(_renamed(read_caffemodel(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
         case ".npz":
-            return Weights(_renamed(_read_npz(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
+            return Weights(_renamed(read_npz(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
         case ".pth" | ".pt":
-            state = _renamed(_read_pth(path), TORCHVISION_LAYERS, "torchvision", path)
+            state = _renamed(load_torch(path, "weights"), TORCHVISION_LAYERS, "torchvision", path)
             return Weights(state, "torchvision", TORCHVISION, path)
         case ".safetensors":
             return _read_safetensors(path)
@@ -135,7 +143,10 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
     With the ranges of its maps, where `save_ranges` wrote them beside the file.
     """
     weights = read_weights(path)
-    network = RegionClassifier(weights.variant, weights.outputs, crops=weights.crops)
+    outputs, stated = weights.outputs, weights.metadata.get("outputs", weights.outputs)
+    if stated != outputs or isinstance(stated, bool):
+        raise DataError(f"outputs must be those of the classifier, {outputs}, got {shown(stated)} ({path})")
+    network = RegionClassifier(weights.variant, outputs, crops=weights.crops)
     load_state(network, weights.network(), path)
     network.ranges = load_ranges(path, network)
     return network.eval(), weights.preprocessing, weights.metadata
@@ -180,10 +191,10 @@ def _check_variant(weights: Weights, variant: Variant) -> None:
         )
 
 
-def _renamed(given: Mapping[str, Tensor], layers: Mapping[str, str], family: str, path: Path) -> dict[str, Tensor]:
-    """`given` with its layers called by our names; `layers` maps theirs to ours."""
+def _renamed(given: object, layers: Mapping[str, str], family: str, path: Path) -> dict[str, Tensor]:
+    """The state that a file brought with its layers called by our names; `layers` maps theirs to ours."""
     state = {}
-    for key, value in given.items():
+    for key, value in checked_state(given, path).items():
         layer, _, kind = key.rpartition(".")
         if layer not in layers:
             raise DataError(f"weights must hold GoogLeNet's {family} layers, got {key} ({path})")
@@ -191,39 +202,16 @@ def _renamed(given: Mapping[str, Tensor], layers: Mapping[str, str], family: str
     return state
 
 
-def _read_npz(path: Path) -> dict[str, Tensor]:
-    import numpy as np  # here: weights of other families are read without it
-
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"weights must be a readable .npz file, got {path} ({error})") from None
-
-
-def _read_pth(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail anywhere in the unpickler, with anything
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"weights must be a readable state dict, got {path} ({reason})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DataError(f"weights must be a state dict of tensors, got another object ({path})")
-    return state
-
-
 def _read_safetensors(path: Path) -> Weights:
     state, metadata = read_tensors(path)
     missing = {"variant", "preprocessing"} - metadata.keys()
     if missing:
-        raise DataError(f"weights must state {sorted(missing)[0]} in their metadata, got none ({path})")
-    if metadata["variant"] not in DESIGNS:
-        raise DataError(
-            f"weights must be of a variant in {', '.join(DESIGNS)}, got {metadata['variant']} ({path})"
-        )
+        raise DataError(f"weights must state {min(missing)} in their metadata, got none ({path})")
+    variant = metadata["variant"]
+    if not isinstance(variant, str) or variant not in DESIGNS:
+        raise DataError(f"weights must be of a variant in {', '.join(DESIGNS)}, got {shown(variant)} ({path})")
     try:
         preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
-    except (KeyError, TypeError, ConfigError):
-        got = metadata["preprocessing"]
-        raise DataError(f"weights must state channel_order, mean and scale, got {got} ({path})") from None
-    return Weights(state, metadata["variant"], preprocessing, path, metadata)
+    except ConfigError as error:
+        raise DataError(f"preprocessing of weights: {error} ({path})") from None
+    return Weights(checked_state(state, path), variant, preprocessing, path, metadata)

@@ -157,9 +157,9 @@ def test_a_broken_file_is_told_in_one_line(tmp_path: Path, content: bytes, messa
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"readable caffemodel, got .*a\.caffemodel \(No such file"):
+    with pytest.raises(DataError, match=r"readable file, got .*a\.caffemodel \(No such file"):
         read_caffemodel(tmp_path / "a.caffemodel")
-    with pytest.raises(DataError, match=r"readable caffemodel, got .* \(Is a directory\)"):
+    with pytest.raises(DataError, match=r"readable file, got .* \(it is a folder\)"):
         read_caffemodel(tmp_path)
 
 

@@ -278,7 +278,7 @@ def test_the_hash_is_that_of_names_types_shapes_and_values() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"variant": "alexnet"}, "variant in paper, paper_bn, torchvision, got alexnet"),
+        ({"variant": "alexnet"}, "variant in paper, paper_bn, torchvision, got 'alexnet'"),
         ({"variant": None}, "must state variant in their metadata"),
         ({"preprocessing": None}, "must state preprocessing in their metadata"),
     ],
