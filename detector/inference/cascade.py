@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from detector.config import EngineSettings, EnsembleSettings
+from detector.errors import DataError
 from detector.inference.engine import ImageScorer, Regions
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models
@@ -21,6 +22,9 @@ class RegionFilter:
 
     def __init__(self, path: Path, keep: int, settings: EngineSettings) -> None:
         models = [model for _, model in load_models([ModelFiles(path)], EnsembleSettings())]
+        classes = models[0].member.network.classifier.out_features - 1
+        if classes != 1:
+            raise DataError(f"cascade must know one class, any object, got {classes} ({path})")
         self.engine = EnsembleEngine(models, settings.in_floats)
         self.keep = keep
 

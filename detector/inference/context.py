@@ -10,7 +10,7 @@ box's coordinates alone, which give sizes and areas. A region's own score comes 
 which would make all good scores alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.config import EngineSettings, OfImage, OfRegion, RegionSettings
+from detector.config import EngineSettings, OfImage, OfRegion, Section, parse_config
+from detector.errors import DataError
 from detector.inference.engine import CropEngine, ImageScorer, Regions
+from detector.networks.model_facts import ModelFacts
 from detector.networks.region_heads import Probabilities
 from detector.networks.rescoring import LinearRescoring, load_context, same_scores
 from detector.networks.weights import load_model
@@ -100,6 +102,16 @@ class Features:
                 return rescore(self.classes, ContextFeatures(np.empty((1, 0), np.float32), seen.features))[0]
 
 
+class ContextFacts(Section):
+    """What a file of a rescoring states: its features, and of which scores and classes it was learned."""
+
+    region: OfRegion
+    image: tuple[OfImage, ...]
+    by_svm: bool
+    scores: str = ""
+    classes: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """A learned rescoring and the features that it is of."""
@@ -110,9 +122,28 @@ class Context:
     @staticmethod
     def load(path: Path) -> "Context":
         """What was written by `save_context` with the features as its facts; DataError for another file."""
-        parts, facts = load_context(path)
-        features = Features(facts["region"], tuple(facts["image"]), facts["by_svm"], parts.get(CLASSES))
+        parts, stated = load_context(path)
+        facts = read_facts(stated, path)
+        if parts.keys() != {RESCORING, *({CLASSES} & set(facts.image))}:
+            raise DataError(f"context must hold the maps that its features need, got {', '.join(parts)} ({path})")
+        features = Features(facts.region, facts.image, facts.by_svm, parts.get(CLASSES))
+        classes, got = parts[RESCORING].own.shape
+        wanted = classes if facts.region == "scores" else BOX_FEATURES
+        if got != wanted:
+            raise DataError(f"context must be of {wanted} numbers of a region, got {got} ({path})")
         return Context(features, parts[RESCORING])
+
+    def check(self, width: int, outputs: int, path: Path) -> None:
+        """Raise DataError where a network of `width` features and `outputs` tells other things of an image."""
+        classes, got = self.rescoring.image.shape
+        sizes = {"best": classes, "imagenet": outputs, "global": width, "classes": classes}
+        wanted = sum(sizes[name] for name in self.features.image)
+        if got != wanted:
+            raise DataError(f"context must be of the {wanted} numbers that its network tells, got {got} ({path})")
+        learned = self.features.classes
+        if learned is not None and learned.image.shape != (classes, width):
+            shape = tuple(learned.image.shape)
+            raise DataError(f"weights of classes.image must have shape {(classes, width)}, got {shape} ({path})")
 
     def apply(self, scores: ClassScores, seen: Seen, height: int, width: int) -> ClassScores:
         """The scores anew, as probabilities, in an image of that size."""
@@ -120,13 +151,20 @@ class Context:
         return ClassScores(scores.boxes, sigmoid(found))
 
 
+def read_facts(stated: Mapping[str, Any], path: Path) -> ContextFacts:
+    """The facts that the file of a rescoring states; ConfigError names the wrong one."""
+    known = {name: stated[name] for name in ContextFacts.model_fields if name in stated}
+    return parse_config(ContextFacts, known, str(path))
+
+
 class WholeImages:
     """What the network of a weight file makes of whole images."""
 
     def __init__(self, path: Path, settings: EngineSettings) -> None:
-        network, preprocessing, facts = load_model(path)
-        region = RegionSettings(**facts.get("region", {})).model_copy(update={"padding": 0})
+        network, preprocessing, metadata = load_model(path)
+        region = ModelFacts.of(metadata, path).region.model_copy(update={"padding": 0})
         few = settings.in_floats.model_copy(update={"batch_size": IMAGES_AHEAD})
+        self.width, self.outputs = network.width, network.classifier.out_features
         self.engine = CropEngine(Probabilities(network), preprocessing, region, few)
 
     def see(self, images: Regions) -> Iterator[Seen]:

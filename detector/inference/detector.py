@@ -103,8 +103,9 @@ class ObjectDetector:
             scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
         by_svm = models[0].svm is not None
         if context:
-            images = WholeImages(sees_images or models[0].network, config.engine)
-            scorer, by_svm = ContextScorer(scorer, images, Context.load(context)), False
+            images, learned = WholeImages(sees_images or models[0].network, config.engine), Context.load(context)
+            learned.check(images.width, images.outputs, context)
+            scorer, by_svm = ContextScorer(scorer, images, learned), False
         proposer = Proposer(config.proposals, config.engine, config.seed)
         classes, drawn = trained_classes(models[0].network), POSITIVE if by_svm else PROBABLE
         return ObjectDetector(config, classes, proposer, scorer, lowest_score(config, by_svm), drawn)

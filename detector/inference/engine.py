@@ -12,6 +12,7 @@ from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
 from detector.inference.batches import BatchRunner, Job, Regions
 from detector.inference.shared import SharedEngine
+from detector.networks.model_facts import ModelFacts
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.region_heads import Probabilities
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
@@ -109,7 +110,7 @@ class RegionEngine:
         `region` is by default what the file states, as a run's does, else R-CNN's. DataError for a bad file.
         """
         network, preprocessing, metadata = load_model(path)
-        region = region or RegionSettings(**metadata.get("region", {}))
+        region = region or ModelFacts.of(metadata, path).region
         return RegionEngine(network, preprocessing, region, settings or EngineSettings())
 
     def score(self, images: Regions) -> Iterator[RegionScores]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -14,6 +13,7 @@ from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.iterate import IteratedScorer
 from detector.inference.select import select
 from detector.networks.ensemble import Member
+from detector.networks.model_facts import ModelFacts
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.region_heads import BoxHead, SvmHead, load_boxes, load_svm
 from detector.networks.warp import Preprocessing
@@ -51,6 +51,7 @@ class _Loaded:
     network: RegionClassifier
     preprocessing: Preprocessing
     region: RegionSettings
+    classes: list[str]
     svm: SvmHead | None
     boxes: BoxHead | None
 
@@ -70,8 +71,12 @@ def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> 
     weights = settings.weights or (1.0,) * count
     sides = (False, True) if settings.mirror else (False,)
     found: list[tuple[View, Model]] = []
+    classes: list[str] = []
     for number, (files, weight) in enumerate(zip(detectors, weights, strict=True)):
         loaded = _load(files)
+        classes = classes or loaded.classes
+        if loaded.classes != classes:
+            raise DataError(f"models of an ensemble must know the same classes, got others ({files.network})")
         wider = [loaded.region.model_copy(update={"padding": padding}) for padding in settings.paddings]
         regions = [loaded.region, *(region for region in wider if region != loaded.region)]
         share = weight / (len(regions) * len(sides))
@@ -105,27 +110,31 @@ def check_weights(settings: EnsembleSettings, models: int) -> None:
 
 def trained_classes(path: Path) -> list[str]:
     """The names of labels 1..C that a region classifier's file states; DataError where it does not."""
-    network, _, facts = load_model(path)
-    return _named_classes(network, facts.get("classes"), path)
+    network, _, metadata = load_model(path)
+    return _named_classes(network, ModelFacts.of(metadata, path), path)
 
 
 def trained_region(path: Path) -> RegionSettings:
     """The regions that a region classifier's file states it was trained on, by default R-CNN's."""
-    return _region(load_model(path)[2])
-
-
-def _region(facts: dict[str, Any]) -> RegionSettings:
-    return RegionSettings(**facts.get("region", {}))
+    return ModelFacts.of(load_model(path)[2], path).region
 
 
 def _load(files: ModelFiles) -> _Loaded:
-    network, preprocessing, facts = load_model(files.network)
-    classes = len(_named_classes(network, facts.get("classes"), files.network))
+    network, preprocessing, metadata = load_model(files.network)
+    facts = ModelFacts.of(metadata, files.network)
+    classes = _named_classes(network, facts, files.network)
+    if len(facts.region.paddings) != network.crops:
+        wanted, got = network.crops, len(facts.region.paddings)
+        raise DataError(
+            f"region must be seen by {wanted} crops, as the classifier is, got {got} ({files.network})"
+        )
     svm = load_svm(files.svm) if files.svm else None
     boxes = load_boxes(files.boxes) if files.boxes else None
     for head, path in ((svm, files.svm), (boxes, files.boxes)):
-        _check_head(head, classes, path)
-    return _Loaded(network, preprocessing, _region(facts), svm, boxes)
+        _check_head(head, len(classes), path)
+    if svm is not None and svm.weight.shape[1] != network.width:
+        raise DataError(f"head must be of {network.width} features, got {svm.weight.shape[1]} ({files.svm})")
+    return _Loaded(network, preprocessing, facts.region, classes, svm, boxes)
 
 
 def _check_head(head: nn.Module | None, classes: int, path: Path | None) -> None:
@@ -133,8 +142,8 @@ def _check_head(head: nn.Module | None, classes: int, path: Path | None) -> None
         raise DataError(f"head must be of {classes} classes, got {len(head.weight)} ({path})")
 
 
-def _named_classes(network: RegionClassifier, names: object, path: Path) -> list[str]:
+def _named_classes(network: RegionClassifier, facts: ModelFacts, path: Path) -> list[str]:
     """The names of the classes that a weight file states for all its outputs but the background."""
-    if not isinstance(names, list) or len(names) + FIRST_LABEL != network.classifier.out_features:
+    if facts.classes is None or len(facts.classes) + FIRST_LABEL != network.classifier.out_features:
         raise DataError(f"weights must name the classes of a region classifier of train_det, got others ({path})")
-    return [str(name) for name in names]
+    return list(facts.classes.names)

@@ -23,6 +23,7 @@ INPUT_SIZE: dict[Form, int] = {"grid": 256, "learned": 224}  # pixels: maps of 8
 CELLS: dict[Form, int] = {"grid": 8, "learned": 7}
 HIDDEN = 128
 SHAPES = 11  # slots a cell
+GRID_SLOTS = SHAPES * sum(side**2 for side in (8, 6, 4, 3, 2)) + 1
 FIRST_CONFIDENCE = 0.01  # of every slot before training: hardly any holds an object
 
 

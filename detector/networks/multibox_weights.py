@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from detector.errors import DataError
-from detector.networks.multibox import MultiBox
+from detector.networks.multibox import GRID_SLOTS, INPUT_SIZE, MultiBox
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.weights import load_state, read_weights, save_network
+from detector.text import shown
 
 KIND = "multibox"
 
@@ -24,7 +25,13 @@ def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing]:
     weights = read_weights(path)
     if weights.metadata.get("kind") != KIND:
         raise DataError(f"weights must be those of train_multibox, got those of another network ({path})")
-    priors = torch.zeros(len(weights.state.get("priors", ())), 4)
-    network = MultiBox(weights.variant, weights.metadata["form"], priors)
+    form = weights.metadata.get("form")
+    if not isinstance(form, str) or form not in INPUT_SIZE:
+        raise DataError(f"form must be one of {', '.join(INPUT_SIZE)}, got {shown(form)} ({path})")
+    priors = weights.state.get("priors", torch.zeros(0, 4))
+    if priors.ndim != 2 or priors.shape[1] != 4 or (form == "grid" and len(priors) != GRID_SLOTS):
+        wanted = GRID_SLOTS if form == "grid" else "K"
+        raise DataError(f"priors must have shape ({wanted}, 4), got {tuple(priors.shape)} ({path})")
+    network = MultiBox(weights.variant, form, torch.zeros_like(priors))
     load_state(network, weights.state, path)
     return network.eval(), weights.preprocessing

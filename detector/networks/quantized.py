@@ -23,16 +23,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import register_parametrization
 
 from detector.errors import DataError
-from detector.files import write_text
+from detector.files import read_json, write_text
 from detector.networks.googlenet import TABLE_1, Conv
 from detector.networks.region_classifier import Ranges, RegionClassifier
 from detector.networks.safetensors_files import state_hash
+from detector.text import shown
 
 MAP_STEPS = 255  # from 0 to the range
 WEIGHT_STEPS = 127  # on either side of 0
 SMALLEST = 1e-6  # range of weights that are all 0
 FIRST = "conv1"  # the convolution that stays in floats
 SUFFIX = ".int8.json"
+WHAT = "ranges of maps"  # in messages
+LARGEST = 1e30  # range
 
 # parts of the trunk whose input is rounded: all convolutions but the first, in an Inception module three at once
 ROUNDED = (
@@ -147,11 +150,20 @@ def load_ranges(weights: Path, network: RegionClassifier) -> Ranges | None:
     DataError for a file that is not as `save_ranges` writes it.
     """
     path = ranges_path(weights)
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        ranges = {name: float(high) for name, high in facts["ranges"].items()}
-        return ranges if facts["network"] == state_hash(network.state_dict()) else None
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"ranges of maps must be readable JSON, got {path} ({error})") from None
+    facts = read_json(path, WHAT)
+    if not isinstance(facts, dict) or not isinstance(facts.get("ranges"), dict):
+        raise DataError(f"{WHAT} must be an object of network and ranges, got {shown(facts)} ({path})")
+    ranges = {name: _checked_range(name, high, path) for name, high in facts["ranges"].items()}
+    return ranges if facts.get("network") == state_hash(network.state_dict()) else None
+
+
+def _checked_range(name: str, high: object, path: Path) -> float:
+    if name not in ROUNDED:
+        raise DataError(f"{WHAT} must be of parts of the network, got {shown(name)} ({path})")
+    if isinstance(high, bool) or not isinstance(high, int | float) or not 0 < high <= LARGEST:
+        raise DataError(
+            f"range of {name} must be a number above 0 and at most {LARGEST:g}, got {shown(high)} ({path})"
+        )
+    return float(high)

@@ -6,7 +6,7 @@ regressors see the map of the first crop alone, the tight one.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,8 +15,10 @@ from detector.errors import DataError
 from detector.networks.googlenet import FEATURES
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import read_tensors, write_tensors
+from detector.networks.states import checked_state
 
 KIND = "head"  # key of the metadata
+PARAMETERS = ("weight", "bias")
 
 
 class SvmHead(nn.Module):
@@ -106,21 +108,36 @@ def save_head(path: Path, head: SvmHead | BoxHead, **facts: Any) -> None:
 
 def load_svm(path: Path) -> SvmHead:
     """The SVMs that `save_head` wrote; DataError for any other file."""
-    return SvmHead(*_read_head(path, SvmHead.__name__))
+    weight, bias = _read_head(path, SvmHead.__name__)
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not _is_width(weight.shape[1]):
+        raise _misshapen(path, SvmHead.__name__, weight, bias, "(C, F) and (C,)")
+    return SvmHead(weight, bias)
 
 
 def load_boxes(path: Path) -> BoxHead:
     """The box regressors that `save_head` wrote; DataError for any other file."""
-    return BoxHead(*_read_head(path, BoxHead.__name__))
+    weight, bias = _read_head(path, BoxHead.__name__)
+    if weight.ndim != 3 or bias.shape != (len(weight), 4) or bias.shape != weight.shape[:2]:
+        raise _misshapen(path, BoxHead.__name__, weight, bias, "(C, 4, F) and (C, 4)")
+    head = BoxHead(weight, bias)
+    if not head.grid or weight.shape[2] != FEATURES * head.grid**2:
+        raise _misshapen(path, BoxHead.__name__, weight, bias, f"F = {FEATURES} n^2")
+    return head
 
 
-class _Parameters(NamedTuple):
-    weight: Tensor
-    bias: Tensor
-
-
-def _read_head(path: Path, kind: str) -> _Parameters:
+def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor]:
     state, facts = read_tensors(path)
-    if facts.get(KIND) != kind or state.keys() != set(_Parameters._fields):
+    if facts.get(KIND) != kind or state.keys() != set(PARAMETERS):
         raise DataError(f"weights must be a {kind}'s, got another file ({path})")
-    return _Parameters(**state)
+    checked = checked_state(state, path)
+    return checked["weight"], checked["bias"]
+
+
+def _is_width(features: int) -> bool:
+    """Whether some crops of a region can have so many features."""
+    return features > 0 and features % FEATURES == 0
+
+
+def _misshapen(path: Path, kind: str, weight: Tensor, bias: Tensor, wanted: str) -> DataError:
+    got = f"{tuple(weight.shape)} and {tuple(bias.shape)}"
+    return DataError(f"weight and bias of a {kind} must have shapes {wanted}, got {got} ({path})")

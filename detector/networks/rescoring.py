@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from detector.errors import DataError
 from detector.networks.safetensors_files import read_tensors, write_tensors
+from detector.networks.states import checked_state
 
 KIND = "head"  # key of the metadata
 CONTEXT = "context"
@@ -58,7 +59,15 @@ def load_context(path: Path) -> tuple[dict[str, LinearRescoring], dict[str, Any]
     state, facts = read_tensors(path)
     if facts.get(KIND) != CONTEXT:
         raise DataError(f"weights must be a rescoring by context, got another file ({path})")
-    return maps_of(state), facts
+    names = {key.partition(".")[0] for key in state}
+    if state.keys() != {f"{name}.{key}" for name in names for key in PARAMETERS}:
+        raise DataError(f"weights of a rescoring must be {', '.join(PARAMETERS)} of each map, got others ({path})")
+    maps = maps_of(checked_state(state, path))
+    for name, each in maps.items():
+        shapes = [tuple(tensor.shape) for tensor in (each.own, each.image, each.bias)]
+        if [len(shape) for shape in shapes] != [2, 2, 1] or len({shape[0] for shape in shapes}) > 1:
+            raise DataError(f"weights of {name} must have shapes (C, D), (C, K), (C,), got {shapes} ({path})")
+    return maps, facts
 
 
 def weigh(own: Tensor, weight: Tensor) -> Tensor:

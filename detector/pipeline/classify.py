@@ -21,13 +21,13 @@ from detector.errors import DataError
 from detector.evaluation.classification import ClassificationRow, classification_row, classification_table
 from detector.evaluation.classification_report import write_classification_report
 from detector.inference.classify import ImageClassifier
+from detector.networks.model_facts import ModelFacts
 from detector.networks.weights import load_model
 from detector.parallel import ordered_map, worker_count
 from detector.pipeline.inputs import labelled_hash, precision_name
 from detector.pipeline.run import RunFolder, Stage, environment_notes, file_hash, key_of
 from detector.records import Float32, Image
 
-CROP_SIZE = 224  # of weights that state none
 SHARD_IMAGES = 64
 SHARD_BATCHES = 16  # at least, so that its last, partial batch costs little
 
@@ -57,10 +57,8 @@ def open_tested_images(settings: ImageSettings, model: Path) -> LabelledImages:
     A list names no classes, and its highest number need not be the model's last: then they are numbered.
     """
     network, _, metadata = load_model(model)
-    classes = None
-    if "classes" in metadata:
-        classes = ClassList(tuple(metadata["classes"]), tuple(metadata.get("wnids", ())))
-    elif not (settings.root / settings.test).is_dir():
+    classes = ModelFacts.of(metadata, model).classes
+    if classes is None and not (settings.root / settings.test).is_dir():
         classes = numbered_classes(network.classifier.out_features)
     return open_images(settings, settings.test, classes)
 
@@ -134,14 +132,14 @@ def _run_scores(
 
 def _open_classifier(path: Path, testing: LabelledImages, engine: EngineSettings) -> ImageClassifier:
     network, preprocessing, metadata = load_model(path)
-    names = tuple(metadata.get("classes", testing.classes.names))
-    outputs = network.classifier.out_features
+    facts, outputs = ModelFacts.of(metadata, path), network.classifier.out_features
+    names = (facts.classes or testing.classes).names
     if names != testing.classes.names or len(names) != outputs:
         raise DataError(
             f"classes of {testing.name} must be the {outputs} of the model in their order,"
             f" got {len(testing.classes)} classes ({path})"
         )
-    return ImageClassifier(network, preprocessing, metadata.get("crop_size", CROP_SIZE), engine)
+    return ImageClassifier(network, preprocessing, facts.crop_size, engine)
 
 
 def _score(

@@ -24,7 +24,9 @@ from detector.inference.context import (
     Features,
     WholeImages,
     context_facts,
+    read_facts,
 )
+from detector.inference.models import trained_classes
 from detector.networks.rescoring import load_context, maps_of, save_context, state_of
 from detector.networks.weights import load_model, save_model
 from detector.pipeline.distributed import Group
@@ -66,6 +68,7 @@ class FromContext:
         """As `ScoreSource` says."""
         scores = self.source.open(config, dataset, proposals, workers)
         context = Context.load(self.context)
+        context.check(*(self.seen.field(name).shape[1] for name in ("features", "probs")), self.context)
 
         def rescored(positions: range) -> Iterator[ClassScores]:
             for position, found in zip(positions, scores(positions), strict=True):
@@ -78,12 +81,14 @@ def trained_context(run: RunFolder, config: Config) -> Path:
     """The file of the run's rescoring; DataError where there is none, or one of other scores."""
     if not run.context_path.is_file():
         raise DataError(f"run must hold a rescoring by context, got none at {run.context_path}")
-    wanted, learned = _rescored(config), load_context(run.context_path)[1]["scores"]
-    if learned != wanted:
+    wanted, learned = _rescored(config), read_facts(load_context(run.context_path)[1], run.context_path)
+    if learned.scores != wanted:
         raise DataError(
-            f"context must be learned from the scores it is used on, {wanted}, got {learned} "
+            f"context must be learned from the scores it is used on, {wanted}, got {learned.scores} "
             f"({run.context_path}); context.splits=[] does without"
         )
+    if learned.classes is not None and list(learned.classes) != trained_classes(run.model_path):
+        raise DataError(f"context must be learned for the classes of the model, got others ({run.context_path})")
     return run.context_path
 
 

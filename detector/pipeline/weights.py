@@ -13,7 +13,7 @@ from detector.config import Config, EnsembleSettings
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
 from detector.errors import DataError
-from detector.files import write_text
+from detector.files import read_json, write_text
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models
 from detector.pipeline.distributed import Group
@@ -24,21 +24,31 @@ from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.scores import file_hashes
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import Array, Float32, Float64
+from detector.text import shown
 from detector.training.ensemble import fit_weights
 from detector.training.sample import draw_regions
 
 Labelled = LabelledRegions[TrainingRegions]
+
+LARGEST = 1e6  # weight of a model; their mean is 1
 
 
 def fitted_ensemble(run: RunFolder, settings: EnsembleSettings) -> EnsembleSettings:
     """The settings with the weights that the run learned, where it was asked to; DataError where it has none."""
     if not settings.fit_weights:
         return settings
-    try:
-        weights = json.loads(run.weights_path.read_text(encoding="utf-8"))["weights"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"run must hold learned weights of its models, got none at {run.weights_path}") from None
-    return settings.model_copy(update={"weights": tuple(weights), "fit_weights": ()})
+    path = run.weights_path
+    if not path.exists():
+        raise DataError(f"run must hold learned weights of its models, got none at {path}")
+    weights = read_json(path, "weights of the models")
+    weights = weights.get("weights") if isinstance(weights, dict) else None
+    if not isinstance(weights, list) or not all(map(_is_weight, weights)) or not any(weights):
+        raise DataError(f"weights of the models must be numbers from 0, not all 0, got {shown(weights)} ({path})")
+    return settings.model_copy(update={"weights": tuple(map(float, weights)), "fit_weights": ()})
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
 def run_weights(

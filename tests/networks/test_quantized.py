@@ -118,14 +118,41 @@ def test_ranges_of_other_weights_do_not_count(tmp_path: Path) -> None:
     assert load_ranges(weights, network) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"network": ""}', '{"network": "", "ranges": 1}'])
-def test_a_damaged_file_of_ranges_is_one_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be valid JSON, got FILE (Expecting value"),
+        ("[" * 100_000, "must be valid JSON, got FILE (it nests too deeply)"),
+        ("[]", "must be an object of network and ranges, got [] (FILE)"),
+        ('{"network": ""}', "must be an object of network and ranges, got {'network': ''} (FILE)"),
+        ('{"ranges": [1]}', "must be an object of network and ranges, got {'ranges': [1]} (FILE)"),
+        ('{"ranges": {"conv9": 1}}', "must be of parts of the network, got 'conv9' (FILE)"),
+        *(
+            (
+                f'{{"ranges": {{"conv2": {value}}}}}',
+                f"range of conv2 must be a number above 0 and at most 1e+30, got {got}",
+            )
+            for value, got in (
+                ("null", "None (FILE)"),
+                ("true", "True (FILE)"),
+                ('"1"', "'1' (FILE)"),
+                ("0", "0 (FILE)"),
+                ("-1", "-1 (FILE)"),
+                ("NaN", "nan (FILE)"),
+                ("Infinity", "inf (FILE)"),
+                ("1" + "0" * 400, "1000"),
+            )
+        ),
+    ],
+)
+def test_a_damaged_file_of_ranges_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     weights = tmp_path / "region_classifier.safetensors"
-    ranges_path(weights).write_text(text)
-    with pytest.raises(
-        DataError, match=r"ranges of maps must be readable JSON, got .*region_classifier.int8.json"
-    ):
+    path = ranges_path(weights)
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
         load_ranges(weights, make_network("paper_bn"))
+    found = str(caught.value).replace(str(path), "FILE").removeprefix("ranges of maps ")
+    assert found.startswith(message)
 
 
 def relative(difference: Tensor, whole: Tensor) -> float:

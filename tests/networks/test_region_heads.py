@@ -16,6 +16,7 @@ from detector.networks.region_heads import (
     pool_cells,
     save_head,
 )
+from detector.networks.safetensors_files import write_tensors
 
 CELLS = 1024 * 4
 
@@ -74,3 +75,49 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"must be a readable safetensors file, got .*broken"):
         load_boxes(tmp_path / "broken.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "message"),
+    [
+        ((), (3,), r"shapes \(C, F\) and \(C,\), got \(\) and \(3,\) \(.*svm"),
+        ((3,), (3,), r"shapes \(C, F\) and \(C,\), got \(3,\) and \(3,\) \(.*svm"),
+        ((3, 1024), (2,), r"shapes \(C, F\) and \(C,\), got \(3, 1024\) and \(2,\) \(.*svm"),
+        ((3, 1000), (3,), r"got \(3, 1000\) and \(3,\) \(.*svm"),
+        ((3, 0), (3,), r"got \(3, 0\) and \(3,\) \(.*svm"),
+    ],
+)
+def test_svms_of_other_shapes_are_named(
+    tmp_path: Path, weight: tuple[int, ...], bias: tuple[int, ...], message: str
+) -> None:
+    save_head(tmp_path / "svm.safetensors", SvmHead(torch.ones(weight), torch.ones(bias)))
+    with pytest.raises(DataError, match=message):
+        load_svm(tmp_path / "svm.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "message"),
+    [
+        ((2, 4), (2, 4), r"shapes \(C, 4, F\) and \(C, 4\), got \(2, 4\)"),
+        ((2, 3, 1024), (2, 3), r"got \(2, 3, 1024\) and \(2, 3\)"),
+        ((2, 4, 1024), (3, 4), r"got \(2, 4, 1024\) and \(3, 4\)"),
+        ((2, 4, 2048), (2, 4), r"shapes F = 1024 n\^2, got \(2, 4, 2048\)"),
+        ((2, 4, 0), (2, 4), r"shapes F = 1024 n\^2, got \(2, 4, 0\)"),
+    ],
+)
+def test_box_regressors_of_other_shapes_are_named(
+    tmp_path: Path, weight: tuple[int, ...], bias: tuple[int, ...], message: str
+) -> None:
+    path = tmp_path / "boxes.safetensors"
+    write_tensors(path, {"weight": torch.ones(weight), "bias": torch.ones(bias)}, {"head": "BoxHead"})
+    with pytest.raises(DataError, match=message + r".*boxes\.safetensors"):
+        load_boxes(path)
+
+
+def test_heads_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    head = SvmHead(torch.full((1, 1024), float("nan")), torch.zeros(1))
+    with pytest.raises(
+        DataError, match=r"weights of weight must be finite to be saved, got NaN .*svm\.safetensors"
+    ):
+        save_head(tmp_path / "svm.safetensors", head)
+    assert not list(tmp_path.iterdir())
