@@ -1,12 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from detector.config import EngineSettings
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.inference.context import (
     Context,
     ContextFeatures,
@@ -22,6 +23,7 @@ from detector.inference.engine import RegionEngine, Regions
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.region_heads import SvmHead, save_head
 from detector.networks.rescoring import LinearRescoring, save_context
+from detector.networks.safetensors_files import write_tensors
 from detector.networks.warp import IMAGENET
 from detector.networks.weights import save_model
 from detector.records import Array, ClassScores, Float32, Image
@@ -151,6 +153,64 @@ def test_a_rescoring_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     save_head(other, SvmHead(torch.zeros(2, 4), torch.zeros(2)))
     with pytest.raises(DataError, match="must be a rescoring by context, got another file"):
         Context.load(other)
+
+
+def write_context(path: Path, own: int = 2, width: int = 4, **facts: Any) -> Path:
+    """A rescoring of 2 classes by all scores, the best ones and what an image's features tell of classes."""
+    maps = {"rescoring": random_rescoring(0, 2, own, width), "classes": random_rescoring(1, 2, 0, 6)}
+    stated = context_facts(Features("scores", ("best", "classes"), True)) | facts
+    save_context(path, {name: maps[name] for name in stated.pop("maps", maps)}, **stated)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"own": 3}, "context must be of 2 numbers of a region, got 3"),
+        ({"region": "box"}, "context must be of 15 numbers of a region, got 2"),
+        ({"maps": ["classes"]}, "context must hold the maps that its features need, got classes"),
+        ({"maps": ["rescoring"]}, "context must hold the maps that its features need, got rescoring"),
+        ({"image": ["best"]}, "context must hold the maps that its features need, got classes, rescoring"),
+        ({"region": "image"}, "region "),
+        ({"region": None}, "region "),
+        ({"image": "best"}, "image "),
+        ({"image": [3]}, "image"),
+        ({"by_svm": "very"}, "by_svm "),
+        ({"scores": 7}, "scores "),
+        ({"classes": [7]}, "classes"),
+    ],
+)
+def test_a_rescoring_that_does_not_fit_what_it_states_is_named(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = write_context(tmp_path / "context.safetensors", **change)
+    with pytest.raises((DataError, ConfigError)) as caught:
+        Context.load(path)
+    assert str(caught.value).startswith(message)
+    assert str(path) in str(caught.value)
+
+
+def test_a_rescoring_of_another_network_s_numbers_is_named(tmp_path: Path) -> None:
+    path = write_context(tmp_path / "context.safetensors")
+    Context.load(path).check(width=6, outputs=9, path=path)
+    with pytest.raises(DataError, match=r"classes.image must have shape \(2, 5\), got \(2, 6\) \(.*context"):
+        Context.load(path).check(width=5, outputs=9, path=path)
+    write_context(path, width=3)
+    with pytest.raises(DataError, match=r"must be of the 4 numbers that its network tells, got 3 \(.*context"):
+        Context.load(path).check(width=6, outputs=9, path=path)
+
+
+def test_a_file_of_parts_of_maps_is_no_rescoring(tmp_path: Path) -> None:
+    path = tmp_path / "context.safetensors"
+    write_tensors(path, {"rescoring.own": torch.zeros(2, 2)}, {"head": "context"})
+    with pytest.raises(DataError, match=r"must be own, image, bias of each map, got others \(.*context"):
+        Context.load(path)
+    state = {"a.own": torch.zeros(2, 2), "a.image": torch.zeros(3, 1), "a.bias": torch.zeros(2)}
+    write_tensors(path, state, {"head": "context"})
+    with pytest.raises(
+        DataError, match=r"weights of a must have shapes \(C, D\), \(C, K\), \(C,\), got .*context"
+    ):
+        Context.load(path)
 
 
 class Positions:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from detector.networks.googlenet import GoogLeNet
 from detector.networks.multibox import FIRST_CONFIDENCE, INPUT_SIZE, Form, MultiBox
 from detector.networks.multibox_weights import load_multibox, save_multibox
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.safetensors_files import write_tensors
 from detector.networks.warp import IMAGENET
 from detector.networks.weights import load_model, load_trunk, save_model
 
@@ -71,3 +73,24 @@ def test_training_may_start_from_a_classifier_s_trunk(tmp_path: Path) -> None:
         assert torch.equal(network.backbone.state_dict()[key], value), key
     with pytest.raises(DataError, match="must be of the variant paper, got those of paper_bn"):
         load_trunk(GoogLeNet("paper"), tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("facts", "priors", "message"),
+    [
+        ({"form": None}, (5, 4), r"form must be one of grid, learned, got None \(.*m\.safetensors\)"),
+        ({"form": ["grid"]}, (5, 4), r"form must be one of grid, learned, got \['grid'\]"),
+        ({"form": "learned"}, (), r"priors must have shape \(K, 4\), got \(\)"),
+        ({"form": "learned"}, (10**12, 0), r"priors must have shape \(K, 4\), got \(1000000000000, 0\)"),
+        ({"form": "grid"}, (7, 4), r"priors must have shape \(1420, 4\), got \(7, 4\)"),
+        ({"form": "learned"}, (7, 4), r"weights must hold backbone\.conv1"),
+    ],
+)
+def test_a_file_that_states_another_network_is_named(
+    tmp_path: Path, facts: dict[str, Any], priors: tuple[int, ...], message: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    stated = {"variant": "paper_bn", "preprocessing": IMAGENET.to_dict(), "kind": "multibox", **facts}
+    write_tensors(path, {"priors": torch.zeros(priors)}, stated)
+    with pytest.raises(DataError, match=message):
+        load_multibox(path)

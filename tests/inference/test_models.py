@@ -1,0 +1,71 @@
+"""The files of detectors: they must fit each other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bvlc_like import random_network
+
+from detector.config import EngineSettings, EnsembleSettings, RegionSettings
+from detector.errors import DataError
+from detector.inference.cascade import RegionFilter
+from detector.inference.models import ModelFiles, load_models, trained_classes, trained_region
+from detector.networks.preprocessing import IMAGENET
+from detector.networks.region_heads import BoxHead, SvmHead, save_head
+from detector.networks.weights import save_model
+
+ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32")
+
+
+def write_model(path: Path, classes: list[str], **facts: Any) -> Path:
+    save_model(path, random_network("paper_bn", len(classes) + 1), IMAGENET, classes=classes, **facts)
+    return path
+
+
+def refused(files: list[ModelFiles]) -> str:
+    with pytest.raises(DataError) as caught:
+        load_models(files, EnsembleSettings())
+    return str(caught.value)
+
+
+def test_classes_and_regions_are_those_that_the_file_states(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "a.safetensors", ["cat", "dog"], region={"crop_size": 64, "padding": 5})
+    assert trained_classes(path) == ["cat", "dog"]
+    assert trained_region(path) == RegionSettings(crop_size=64, padding=5)
+
+
+def test_a_file_that_names_other_classes_than_its_outputs_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for facts in ({}, {"classes": ["cat"]}, {"classes": ["cat", "dog", "cow"]}):
+        save_model(path, random_network("paper_bn", 3), IMAGENET, **facts)
+        assert f"must name the classes of a region classifier of train_det, got others ({path})" in refused(
+            [ModelFiles(path)]
+        )
+
+
+def test_heads_of_another_network_are_refused(tmp_path: Path) -> None:
+    path, head = write_model(tmp_path / "a.safetensors", ["cat", "dog"]), tmp_path / "head.safetensors"
+    save_head(head, SvmHead(torch.ones(3, 1024), torch.ones(3)))
+    assert refused([ModelFiles(path, svm=head)]) == f"head must be of 2 classes, got 3 ({head})"
+    save_head(head, SvmHead(torch.ones(2, 2048), torch.ones(2)))
+    assert refused([ModelFiles(path, svm=head)]) == f"head must be of 1024 features, got 2048 ({head})"
+    save_head(head, BoxHead(torch.ones(3, 4, 1024), torch.ones(3, 4)))
+    assert refused([ModelFiles(path, boxes=head)]) == f"head must be of 2 classes, got 3 ({head})"
+
+
+def test_regions_of_more_crops_than_the_network_joins_are_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "a.safetensors", ["cat"], region={"wide_padding": 40})
+    assert refused([ModelFiles(path)]) == f"region must be seen by 1 crops, as the classifier is, got 2 ({path})"
+
+
+def test_models_of_other_classes_are_not_averaged(tmp_path: Path) -> None:
+    one, two = (write_model(tmp_path / name, [name, "dog"]) for name in ("a.safetensors", "b.safetensors"))
+    wanted = f"models of an ensemble must know the same classes, got others ({two})"
+    assert refused([ModelFiles(one), ModelFiles(two)]) == wanted
+
+
+def test_a_cascade_of_many_classes_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "a.safetensors", ["cat", "dog"])
+    with pytest.raises(DataError, match=r"^cascade must know one class, any object, got 2 \(.*a\.safetensors\)$"):
+        RegionFilter(path, 10, ENGINE)
