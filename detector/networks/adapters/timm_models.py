@@ -186,9 +186,9 @@ def _settings(variant: Variant, **published: str) -> dict[str, Any]:
 
 default_cfgs = generate_default_cfgs(
     {
-        "googlenet_paper.bvlc_in1k": _settings("paper", url=SOURCES["bvlc"].url),
+        "googlenet_paper.bvlc_in1k": _settings("paper", url=SOURCES["bvlc"].urls[0]),
         "googlenet_paper_bn.untrained": _settings("paper_bn"),
-        "googlenet_torchvision.tv_in1k": _settings("torchvision", url=SOURCES["torchvision"].url),
+        "googlenet_torchvision.tv_in1k": _settings("torchvision", url=SOURCES["torchvision"].urls[0]),
     }
 )
 

@@ -1,5 +1,6 @@
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,8 +15,10 @@ from detector.errors import DataError
 from detector.networks.features import LAST_MAPS
 from detector.networks.googlenet import DESIGNS, Variant
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.safetensors_files import state_hash
+from detector.networks.sources import SOURCES
 from detector.networks.warp import BVLC, IMAGENET, prepare_image
-from detector.networks.weights import load_pretrained
+from detector.networks.weights import load_pretrained, read_weights
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("detector.networks.adapters.timm_models")
@@ -200,6 +203,8 @@ def test_published_weights_are_looked_for_where_they_were_put(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "bvlc_googlenet.npz").symlink_to(bvlc)
+    published = replace(SOURCES["bvlc"], values=state_hash(read_weights(bvlc).state))
+    monkeypatch.setitem(SOURCES, "bvlc", published)
     model = timm.create_model("googlenet_paper", pretrained=True)
     torch.testing.assert_close(model.classifier.weight, random_network().classifier.weight)
 
