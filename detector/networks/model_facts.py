@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from detector.config import RegionSettings, Section, parse_config
+from detector.config.limits import CROP
 from detector.data.classes import ClassList
 from detector.errors import DataError
 from detector.text import shown
@@ -20,7 +21,7 @@ class _Sizes(Section):
     """What is stated as a config states it."""
 
     region: RegionSettings = RegionSettings()
-    crop_size: int = Field(224, ge=32, le=1024)
+    crop_size: int = Field(224, ge=32, le=CROP)
 
 
 @dataclass(frozen=True)

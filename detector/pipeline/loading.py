@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from detector.config import Config, detection_methods, parse_config, reported_method
 from detector.config.loading import apply_override
+from detector.config.yaml_text import read_yaml_text
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.models import ModelFiles
+from detector.networks.model_facts import ModelFacts
 from detector.networks.safetensors_files import read_tensors
 from detector.pipeline.context import image_network, trained_context
 from detector.pipeline.filter import trained_cascade
@@ -66,8 +66,8 @@ def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:
     """The settings that the metadata of a network's file hold."""
     if path.suffix != ".safetensors" or not path.is_file():
         raise DataError(f"detector must be a run folder or a region_classifier.safetensors, got {path}")
-    text = read_tensors(path)[1].get("config")
-    tree = yaml.safe_load(text) if isinstance(text, str) else None
+    text = ModelFacts.of(read_tensors(path)[1], path).config
+    tree = read_yaml_text(text, "config of weights", str(path))
     if not isinstance(tree, dict):
         raise DataError(f"weights must state the config of train_det in their metadata, got none ({path})")
     for word in overrides:
