@@ -68,7 +68,8 @@ class FromContext:
         """As `ScoreSource` says."""
         scores = self.source.open(config, dataset, proposals, workers)
         context = Context.load(self.context)
-        context.check(*(self.seen.field(name).shape[1] for name in ("features", "probs")), self.context)
+        width, outputs = (self.seen.field(name).shape[1] for name in ("features", "probs"))
+        context.check(width, outputs, self.context)
 
         def rescored(positions: range) -> Iterator[ClassScores]:
             for position, found in zip(positions, scores(positions), strict=True):

@@ -38,7 +38,12 @@ def test_all_that_is_stated_is_read_and_what_is_unknown_is_left_alone() -> None:
 @pytest.mark.parametrize("value", ANY, ids=lambda value: str(value)[:20])
 @pytest.mark.parametrize("field", ["classes", "wnids", "region", "crop_size", "config", "hash"])
 def test_a_field_of_anything_else_is_named(field: str, value: Any) -> None:
-    right = {"region": ({},), "config": ("text", ""), "hash": ("text", ""), "wnids": ([],)}
+    right: dict[str, tuple[Any, ...]] = {
+        "region": ({},),
+        "config": ("text", ""),
+        "hash": ("text", ""),
+        "wnids": ([],),
+    }
     if value in right.get(field, ()):
         ModelFacts.of({"classes": ["cat"], field: value}, PATH)
         return

@@ -214,7 +214,7 @@ def test_arrays_that_come_twice_or_expand_without_end_are_refused(
             archive.writestr(f"{CAFFE}.npy", npy(np.ones(2)))
     assert refused(path) == "weights must hold each array once, got one of them twice (FILE)"
     monkeypatch.setattr("detector.networks.npz_files.MOST_BYTES", 1000)
-    np.savez_compressed(path, **{CAFFE: np.zeros(10_000)})
+    np.savez_compressed(path, zeros=np.zeros(10_000))
     assert path.stat().st_size < 1000
     assert refused(path) == "weights must be of at most 1,000 bytes, got more (FILE)"
 
