@@ -18,7 +18,7 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import has_area
 from detector.data.duplicates import equal_files
-from detector.data.images import Exif, read_image, read_sizes
+from detector.data.images import Exif, check_image, read_sizes
 from detector.data.progress import map_chunks
 from detector.data.raw_split import RawSplit, read_raw_split
 from detector.data.readers import open_classes
@@ -149,7 +149,7 @@ def _try_images(exif: Exif, paths: Sequence[str]) -> list[str]:
 
 def _try_image(path: Path, exif: Exif) -> str:
     try:
-        read_image(path, exif)
+        check_image(path, exif)
     except DataError as error:
         return str(error)
     return ""

@@ -2,36 +2,41 @@
 
 Greyscale and palette images become RGB, CMYK is converted, 16 bits are scaled to 8, and an alpha channel is
 dropped: the colours stored under it count, over nothing. Of an animation the first picture is read. A file
-that ends early is an error, although decoders like to fill the rest with grey.
+that ends early or is damaged is an error, although decoders like to fill the rest with grey; so are samples of
+32 bits or with signs, whose black and white nobody states, and more pixels than `MOST_PIXELS`. A file of another
+format than `KINDS` reaches no decoder.
 """
 
-import io
 import os
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
-import PIL.Image
 
+from detector.data.formats.jpeg import END as JPEG_END
+from detector.data.formats.jpeg import decode_jpeg, require_undamaged
+from detector.data.formats.jpeg_damage import frame_size
+from detector.data.formats.kinds import Kind, check_size, kind_of
+from detector.data.formats.opencv import decode_by_opencv
+from detector.data.formats.orientation import FIRST_TRANSPOSED, turn
+from detector.data.formats.pillow import header_size, load_pixels, orientation
+from detector.data.formats.png import END_CHUNK as PNG_END
+from detector.data.formats.png import decode_png, png_size
+from detector.data.formats.tiff import decode_tiff, tiff_size
+from detector.data.formats.webp import webp_length, webp_size
 from detector.data.progress import map_chunks
 from detector.errors import DataError
+from detector.files import read_bytes, require_file, unreadable
 from detector.records import Image, Int64
 
 Exif = Literal["ignore", "apply"]
 
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-ORIENTATION_TAG = 0x0112
-FIRST_TRANSPOSED = 5  # orientations 5..8 exchange height and width
 HEAD_BYTES = 1 << 16  # holds the header of nearly every file
-
-_warnings_lock = threading.Lock()
+MOST_BYTES = 1 << 31  # of a file: more than the most pixels take, 16 bits a channel
 
 
 def read_image(path: Path, exif: Exif = "ignore") -> Image:
@@ -39,7 +44,18 @@ def read_image(path: Path, exif: Exif = "ignore") -> Image:
 
     `exif`: whether the orientation tag turns the image.
     """
-    return _decode(_read_bytes(path), path, exif)
+    return _decode(_read(path), path, exif)
+
+
+def check_image(path: Path, exif: Exif = "ignore") -> None:
+    """DataError for what `read_image` refuses, and for damage of a JPEG that its decoder overlooks."""
+    content = _read(path)
+    _decode(content, path, exif)
+    if kind_of(content) == "JPEG":
+        try:
+            require_undamaged(content)
+        except ValueError as error:
+            raise _damaged(path, error) from None
 
 
 def read_size(path: Path, exif: Exif = "ignore") -> tuple[int, int]:
@@ -47,23 +63,19 @@ def read_size(path: Path, exif: Exif = "ignore") -> tuple[int, int]:
 
     DataError names a file that cannot be opened or ends early.
     """
+    head, tail, length = _ends(path)
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a third of the time of Path.open
-            head = file.read(HEAD_BYTES)
-            file.seek(max(file.seek(0, os.SEEK_END) - len(PNG_END), 0))
-            tail = file.read()
-    except OSError as error:
-        raise _unreadable(path, error.strerror) from None
-    if not _is_ended(head, tail):
-        return read_image(path, exif).shape[:2]
-    try:
-        return _header_size(head, exif)
-    except Exception:  # the header is longer than the part read, or wrong
-        content = _read_bytes(path)
-    try:
-        return _header_size(content, exif)
-    except Exception:  # PIL does not know the file: cv2 may
-        return _decode(content, path, exif).shape[:2]
+        kind = kind_of(head)
+        if not _is_ended(kind, head, tail, length):
+            return read_image(path, exif).shape[:2]
+        try:
+            return _size(head, kind, exif)
+        except Exception:  # the header is longer than the part read, or wrong
+            return _size(_read(path), kind, exif)
+    except DataError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from None
 
 
 def resize_image(image: Image, height: int, width: int) -> Image:
@@ -94,97 +106,95 @@ def _try_size(path: Path, exif: Exif) -> tuple[int, int] | str:
         return str(error)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
+    with suppress(OSError, ValueError):  # which read_bytes tells
+        _check_length(path, os.stat(path).st_size)  # noqa: PTH116 - a third of the time of Path.stat
+    return read_bytes(path, "image")
+
+
+def _ends(path: Path) -> tuple[bytes, bytes, int]:
+    """The first and the last bytes of a file, and how many it has."""
+    require_file(path, "image")
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123 - a third of the time of Path.open
+            head = file.read(HEAD_BYTES)
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(length - len(PNG_END), 0))
+            tail = file.read()
     except OSError as error:
-        raise _unreadable(path, error.strerror) from None
+        raise unreadable(path, "image", error.strerror) from None
+    _check_length(path, length)
+    return head, tail, length
 
 
-def _unreadable(path: Path, reason: object) -> DataError:
-    return DataError(f"image must be a whole, readable file, got {path} ({' '.join(str(reason).split())})")
-
-
-def _is_ended(head: bytes, tail: bytes) -> bool:
-    """Whether the file ends as its format wants; True for formats whose end has no mark."""
-    if head.startswith(JPEG_START):
-        return tail.endswith(JPEG_END)
-    if head.startswith(PNG_START):
-        return tail.endswith(PNG_END)
-    return bool(head)
+def _check_length(path: Path, length: int) -> None:
+    if length > MOST_BYTES:
+        raise unreadable(path, "image", f"it has more than {MOST_BYTES >> 30} GiB")
 
 
 def _decode(content: bytes, path: Path, exif: Exif) -> Image:
-    if not _is_ended(content, content):
-        _decode_strictly(content, path)  # bytes after the end are harmless, a missing end is not
-    image = _decode_fast(content)
-    if image is None:
-        image = _decode_strictly(content, path)
-    if exif == "apply":
-        image = _turn(image, _orientation(content))
-    return image
-
-
-def _decode_fast(content: bytes) -> Image | None:
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error:  # an empty file, or more pixels than cv2 takes
-        return None
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        kind = kind_of(content)
+        image = DECODERS[kind](content)
+        return turn(image, orientation(content, kind)) if exif == "apply" else image
+    except Exception as error:  # whatever the decoder of the format stumbles over
+        raise _damaged(path, error) from None
 
 
-def _decode_strictly(content: bytes, path: Path) -> Image:
-    """Decode by PIL, which refuses what ends early."""
-    try:
-        with _quiet(), PIL.Image.open(io.BytesIO(content)) as image:
-            image.load()
-            return np.asarray(image.convert("RGBA").convert("RGB") if image.mode == "P" else image.convert("RGB"))
-    except Exception as error:  # whatever the parser of the file's format stumbles over
-        raise _unreadable(path, error if content else "it is empty") from None
-
-
-def _header_size(content: bytes, exif: Exif) -> tuple[int, int]:
-    with _quiet(), PIL.Image.open(io.BytesIO(content)) as image:
-        width, height = image.size
-        turned = exif == "apply" and image.getexif().get(ORIENTATION_TAG, 1) >= FIRST_TRANSPOSED
+def _size(content: bytes, kind: Kind, exif: Exif) -> tuple[int, int]:
+    height, width = SIZES[kind](content)
+    check_size(height, width)
+    turned = exif == "apply" and orientation(content, kind) >= FIRST_TRANSPOSED
     return (width, height) if turned else (height, width)
 
 
-def _orientation(content: bytes) -> int:
-    """The orientation tag, 1..8; 1 where there is none."""
-    try:
-        with _quiet(), PIL.Image.open(io.BytesIO(content)) as image:
-            return image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # a file only cv2 reads, or a broken tag
-        return 1
+def _damaged(path: Path, error: Exception) -> DataError:
+    """The error about a file that is there, and no whole image."""
+    reason = "it needs more memory than there is" if isinstance(error, MemoryError) else str(error)
+    return DataError(f"image must be a whole, readable file, got {path} ({' '.join(reason.split())})")
 
 
-def _turn(image: Image, orientation: int) -> Image:
-    """`image` as the orientation tag wants it shown (EXIF 2.3, section 4.6.4)."""
-    match orientation:
-        case 2:
-            turned = image[:, ::-1]
-        case 3:
-            turned = image[::-1, ::-1]
-        case 4:
-            turned = image[::-1]
-        case 5:
-            turned = image.transpose(1, 0, 2)
-        case 6:
-            turned = image[::-1].transpose(1, 0, 2)
-        case 7:
-            turned = image[::-1, ::-1].transpose(1, 0, 2)
-        case 8:
-            turned = image[:, ::-1].transpose(1, 0, 2)
-        case _:
-            turned = image
-    return np.ascontiguousarray(turned)
+def _is_ended(kind: Kind, head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the file ends as its format wants; True for formats whose end has no mark."""
+    match kind:
+        case "JPEG":
+            return tail.endswith(JPEG_END)
+        case "PNG":
+            return tail.endswith(PNG_END)
+        case "WEBP":
+            return length >= webp_length(head)
+    return True
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep PIL's remarks on odd files from the screen; one thread at a time, as the filters are shared."""
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _decode_webp(content: bytes) -> Image:
+    check_size(*webp_size(content))
+    return _by_opencv_or_pillow(content, "WEBP")
+
+
+def _decode_bmp(content: bytes) -> Image:
+    check_size(*header_size(content, "BMP"))
+    return _by_opencv_or_pillow(content, "BMP")
+
+
+def _by_opencv_or_pillow(content: bytes, kind: Kind) -> Image:
+    """The pixels; of what OpenCV does not know Pillow says what is wrong."""
+    image = decode_by_opencv(content)
+    return load_pixels(content, kind) if image is None else image
+
+
+DECODERS: Mapping[Kind, Callable[[bytes], Image]] = {
+    "JPEG": decode_jpeg,
+    "PNG": decode_png,
+    "WEBP": _decode_webp,
+    "BMP": _decode_bmp,
+    "GIF": partial(load_pixels, kind="GIF"),
+    "TIFF": decode_tiff,
+}
+SIZES: Mapping[Kind, Callable[[bytes], tuple[int, int]]] = {
+    "JPEG": frame_size,
+    "PNG": png_size,
+    "WEBP": webp_size,
+    "BMP": partial(header_size, kind="BMP"),
+    "GIF": partial(header_size, kind="GIF"),
+    "TIFF": tiff_size,
+}

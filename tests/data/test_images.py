@@ -137,8 +137,9 @@ def test_truncated_file_is_refused_by_name(
     path = saved(tmp_path / "a.jpg", PIL.Image.fromarray(picture()), file_format)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] if cut < 0 else content[:-cut])
-    if file_format == "PNG" and cut in (1, 2, 20):  # the end mark and a checksum: every pixel is there
-        np.testing.assert_array_equal(read_image(path), picture())
+    if cut in (1, 2) or (file_format == "PNG" and cut == 20):  # the end mark or a checksum: every pixel is there
+        assert difference(read_image(path), np.asarray(PIL.Image.open(io.BytesIO(content)))) <= 1
+        assert read_size(path) == (48, 64)
         return
     for read in (read_image, read_size):
         with pytest.raises(DataError, match=r"image must be a whole, readable file, got .*a\.jpg \(") as caught:
@@ -169,7 +170,7 @@ def test_missing_file_and_folder_are_refused_by_name(tmp_path: Path) -> None:
     for read in (read_image, read_size):
         with pytest.raises(DataError, match=r"got .*gone\.jpg \(No such file or directory\)"):
             read(tmp_path / "gone.jpg")
-        with pytest.raises(DataError, match=r"\(Is a directory\)"):
+        with pytest.raises(DataError, match=r"\(it is a folder\)"):
             read(tmp_path)
 
 

@@ -1,0 +1,49 @@
+"""PNG: decoded by OpenCV, after its check sums are seen to be right.
+
+libpng is given the chunks that make the picture alone: it prints remarks on others, such as colour profiles.
+"""
+
+import zlib
+from collections.abc import Iterator
+
+from detector.data.formats.kinds import check_size
+from detector.data.formats.opencv import decode_by_opencv
+from detector.data.formats.pillow import load_pixels
+from detector.records import Image
+
+START = b"\x89PNG\r\n\x1a\n"
+HEADER, PALETTE, PIXELS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"
+END_CHUNK = b"IEND\xaeB`\x82"  # its type and check sum; it holds nothing
+HEAD, TAIL = 8, 4  # bytes of a chunk: length and type before its data, a check sum after them
+
+
+def decode_png(content: bytes) -> Image:
+    """The pixels (H, W, 3) uint8 RGB of a PNG, 16 bits scaled to 8; ValueError where a chunk is damaged."""
+    check_size(*png_size(content))
+    chunks = list(_chunks(content))
+    if not chunks or chunks[-1][4:8] != END:
+        return load_pixels(content, "PNG")  # it ends early: Pillow refuses it where pixels are missing
+    image = decode_by_opencv(b"".join([START, *chunks]))
+    return load_pixels(content, "PNG") if image is None else image
+
+
+def png_size(content: bytes) -> tuple[int, int]:
+    """The (height, width) that a PNG's header states."""
+    if content[12:16] != HEADER or len(content) < 24:
+        raise ValueError("it begins without a header")
+    return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
+
+
+def _chunks(content: bytes) -> Iterator[memoryview]:
+    """The chunks that make the picture, as far as they are there whole; ValueError for a wrong check sum."""
+    view, at = memoryview(content), len(START)
+    while at + HEAD + TAIL <= len(content):
+        kind = content[at + 4 : at + 8]
+        end = at + HEAD + int.from_bytes(content[at : at + 4], "big") + TAIL
+        if kind in (HEADER, PALETTE, PIXELS, END) and end <= len(content):
+            if zlib.crc32(view[at + 4 : end - TAIL]) != int.from_bytes(content[end - TAIL : end], "big"):
+                raise ValueError(f"its {kind.decode()} chunk at byte {at} is damaged")
+            yield view[at:end]
+        if kind == END:
+            return
+        at = end
