@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,7 @@ def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Files, Report]:
 
 def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Files, Report]:
     annotations = read_coco_json(options.annotations)
+    annotations["images"].sort(key=itemgetter("id"))  # COCO's order, in which equal scores rank
     results = read_coco_results(options.detections, annotations)
     ids = category_ids(annotations)
     names = [image["file_name"] for image in annotations["images"]]

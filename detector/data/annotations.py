@@ -154,21 +154,21 @@ def _forget_namespaces(root: ET.Element) -> None:
 def _object(item: ET.Element, which: str, path: str) -> tuple[str, tuple[float, ...], bool]:
     """The name, the corners and the flag of an <object>."""
     name = class_name(_text(item, "name", which, path), f"name of {which}", path)
-    boxes = item.findall("bndbox")
-    if not boxes:
-        raise DataError(f"{which} must have a <bndbox>, got none ({path})")
-    corners = {tuple(_corner(box, tag, which, path) for tag in CORNERS) for box in boxes}
-    if len(corners) > 1:
-        raise DataError(f"{which} must have one <bndbox>, got {len(corners)} that differ ({path})")
+    boxes = {tuple(_corner(box, tag, which, path) for tag in CORNERS) for box in item.findall("bndbox")}
+    if len(boxes) != 1:
+        got = f"{len(boxes)} that differ" if boxes else "none"
+        raise DataError(f"{which} must have one <bndbox>, got {got} ({path})")
     flag = _text(item, "difficult", which, path)
     if flag.lower() not in FLAGS:
         raise DataError(f"difficult of {which} must be 0 or 1, got {shown(flag)} ({path})")
-    return name, corners.pop(), FLAGS[flag.lower()]
+    return name, boxes.pop(), FLAGS[flag.lower()]
 
 
 def _text(parent: ET.Element, tag: str, which: str, path: str) -> str:
     """The text of the one `tag` in `parent`, without blanks around it; empty where there is none."""
     found = parent.findall(tag)
+    if len(found) == 1 and not len(found[0]):  # as nearly all are
+        return (found[0].text or "").strip()
     texts = {(element.text or "").strip() for element in found}
     if len(texts) > 1:
         raise DataError(f"{which} must have one <{tag}>, got {len(texts)} that differ ({path})")

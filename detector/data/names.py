@@ -29,15 +29,16 @@ class Names(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a list: its number from 1, its text, the id of the image and what stands behind the name.
+    """A line of a list: its number from 1, its text, in it an image's name and what follows, and the image's id.
 
-    Where no image is `found`, the id is the first word.
+    Where no image is `found`, name and id are the first word.
     """
 
     number: int
     text: str
-    image_id: str
+    name: str
     rest: str
+    image_id: str
     found: bool
 
 
@@ -99,7 +100,7 @@ def _read_line(path: Path, number: int, line: str, names: Names | None, suffixed
         raise DataError(f"{error} ({where})") from None
     name, image_id = found or (text.split(maxsplit=1)[0],) * 2
     require_file_name(name, outside, "image of a list", where)
-    return Line(number, text, image_id, text[len(name.strip()) :].strip(), found is not None)
+    return Line(number, text, name, text[len(name.strip()) :].strip(), image_id, found is not None)
 
 
 def _candidates(line: str) -> list[str]:

@@ -28,7 +28,7 @@ FLAGS = {"1": POSITIVE, "0": PARTIAL, "-1": NEGATIVE}
 KINDS = {"pos": POSITIVE, "part": PARTIAL, "neg": NEGATIVE}
 NOWHERE = -1
 
-SIGNS = (".", "\n/", "\0")  # of names that are not as the official lists have them
+SIGNS = (".", "\n/", "\0", "\n ", "\n\t")  # of lines that are not as the official lists have them
 
 Int8 = NDArray[np.int8]
 Entries = tuple[Array, Int8]  # of a class's lists: places of images i32, flags
@@ -121,29 +121,34 @@ def _labels_by_number(classes: ClassList) -> dict[int, int]:
 def _read_entries(lists: Sequence[tuple[Path, int | None]], places: Places, names: Names | None) -> Entries:
     """The images of one class's lists, as places in `places`, which grows, with their flags."""
     parts = [_read_list(path, flag, names) for path, flag in lists]
-    ids = [image_id for found, _ in parts for image_id in found]
-    return np.fromiter(map(places.__getitem__, ids), np.int32, len(ids)), np.concatenate(
-        [flags for _, flags in parts]
-    )
+    rows = [np.fromiter(map(places.__getitem__, ids), np.int32, len(ids)) for ids, _ in parts]
+    return np.concatenate(rows), np.concatenate([flags for _, flags in parts])
 
 
 def _read_list(path: Path, flag: int | None, names: Names | None) -> tuple[list[str], Int8]:
     """The ids and flags of a list; `flag` is that of all lines, None where each has its own."""
-    text = "\n" + read_text(path, "list").removesuffix("\n")
-    words, lines = text.split(), text.count("\n")
-    if not any(sign in text for sign in SIGNS) and len(words) == lines * (1 + (flag is None)):
-        if flag is not None:
-            return words, np.full(lines, flag, np.int8)
-        if FLAGS.keys() >= set(words[1::2]):
-            return words[::2], np.fromiter(map(FLAGS.__getitem__, words[1::2]), np.int8, lines)
+    text = read_text(path, "list")
+    lined = "\n" + text if text.endswith("\n") else f"\n{text}\n"
+    words, lines = text.split(), lined.count("\n") - 1
+    if any(sign in lined for sign in SIGNS):
+        return _read_line_by_line(path, text, flag, names)
+    if flag is not None and len(words) == lines and "\n\n" not in lined:
+        return words, np.full(lines, flag, np.int8)
+    if flag is None and len(words) == 2 * lines and _has_flags(lined, lines):
+        return words[::2], np.fromiter(map(FLAGS.__getitem__, words[1::2]), np.int8, lines)
     return _read_line_by_line(path, text, flag, names)
+
+
+def _has_flags(lined: str, lines: int) -> bool:
+    """Whether each line ends with a flag, and one blank stands before it and nowhere else."""
+    return lined.count(" ") == lines and sum(lined.count(f" {flag}\n") for flag in FLAGS) == lines
 
 
 def _read_line_by_line(path: Path, text: str, flag: int | None, names: Names | None) -> tuple[list[str], Int8]:
     """The same, ten times slower, where names may hold blanks and suffixes. DataError names a wrong line."""
     ids, flags = [], []
     wanted = "<image id> <1, 0 or -1>" if flag is None else "<image id>"
-    for number, line in enumerate(text.split("\n")):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         name, *last = line.strip().rsplit(maxsplit=1) if flag is None else [line.strip()]

@@ -85,36 +85,40 @@ def find_split(settings: DataSettings, split: str) -> FoundSplit:
     root = settings.root
     require_folder(root, "data.root")
     images, annotations, layout = _find_folders(root, split)
+    pictures, xml = FileIndex([images], IMAGE_SUFFIXES), FileIndex([annotations], XML_SUFFIXES)
+    note = f"{split}: VOC files, {layout}, in {root}"
     list_file = find_list(root, split, (root / "ImageSets" / "Main", root / "ImageSets"))
-    xml = FileIndex([annotations], XML_SUFFIXES)
-    pictures = FileIndex([images], IMAGE_SUFFIXES)
-    bare: list[str] = []
+    lines: list[Line] = []
     if list_file:
         lines = read_names(list_file, FileNames(pictures, xml), settings.outside_root == "allow")
         ids = _annotated(lines, xml, list_file)
-        bare = [_bare(line, list_file, annotations) for line in lines if not xml.find(line.image_id)]
-    elif split == EVERY_IMAGE or layout == "side by side":
-        ids = xml.ids()
     else:
+        _require_folder_split(root, split, layout)
+        ids = xml.ids()
+        if len(pictures) > len(ids):
+            note += f"; {len(pictures) - len(ids)} images have no annotation and are not in the split"
+    chosen = _named_pictures(lines, pictures)
+    paths = [chosen.get(i) or pictures.find(i) or str(images / f"{i}.jpg") for i in ids]
+    sources = [str(xml.find_one(i)) for i in ids]
+    _check_one_to_one(paths, sources)
+    bare = [_bare(line, list_file, annotations) for line in lines if not xml.find(line.image_id)]
+    rivals = [" and ".join(found) for i in ids if i not in chosen and (found := pictures.rivals(i))]
+    return FoundSplit(ids, paths, sources, note, bare, rivals)
+
+
+def _require_folder_split(root: Path, split: str, layout: str) -> None:
+    if split != EVERY_IMAGE and layout != "side by side":
         lists = root / "ImageSets" / "Main" / f"{split}.txt"
         raise DataError(
             f"split must be a list file, a folder or {EVERY_IMAGE!r}, got {shown(split)} "
             f"(looked for {lists}, {root / split}, {split})"
         )
-    note = f"{split}: VOC files, {layout}, in {root}"
-    if not list_file and len(pictures) > len(ids):
-        note += f"; {len(pictures) - len(ids)} images have no annotation and are not in the split"
-    paths = [pictures.find(image_id) or str(images / f"{image_id}.jpg") for image_id in ids]
-    sources = [str(xml.find_one(image_id)) for image_id in ids]
-    _check_one_to_one(paths, sources)
-    return FoundSplit(
-        ids=ids,
-        images=paths,
-        annotations=sources,
-        note=note,
-        bare=bare,
-        rivals=[" and ".join(rivals) for image_id in ids if (rivals := pictures.rivals(image_id))],
-    )
+
+
+def _named_pictures(lines: Sequence[Line], pictures: FileIndex) -> dict[str, str]:
+    """The paths of the images that are listed with their suffix, by id."""
+    named = ((line.image_id, pictures.find_named(line.name)) for line in lines if line.found)
+    return {image_id: found[1] for image_id, found in named if found and found[0] == image_id}
 
 
 def _annotated(lines: Sequence[Line], xml: FileIndex, path: Path) -> list[str]:
@@ -133,7 +137,7 @@ def _annotated(lines: Sequence[Line], xml: FileIndex, path: Path) -> list[str]:
     return ids
 
 
-def _bare(line: Line, path: Path, folder: Path) -> str:
+def _bare(line: Line, path: Path | None, folder: Path) -> str:
     name = shown(line.image_id if line.found else line.text)
     return (
         f"annotation must be a readable XML file, got none for {name} ({path}:{line.number}; looked in {folder})"

@@ -12,6 +12,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detector.evaluation.outcomes import coco_counts
 from detector.records import DetectionTable, Float64, Int64, ObjectTable, Report, object_table
 
 COCO_NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -60,7 +61,10 @@ def evaluate_coco_json(annotations: Mapping[str, Any], results: Sequence[Mapping
 def coco_tables(
     annotations: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
 ) -> tuple[ObjectTable, DetectionTable]:
-    """An instances tree and a results list as tables: positions in `images`, labels by rising category id."""
+    """An instances tree and a results list as tables: positions in `images`, labels by rising category id.
+
+    Equal scores rank by position, but in `evaluate_coco_json` by id: sort the images by id for the same numbers.
+    """
     positions = {image["id"]: position for position, image in enumerate(annotations["images"])}
     labels = {number: label for label, number in enumerate(category_ids(annotations), 1)}
     crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in annotations["annotations"]], np.bool_)
@@ -130,7 +134,7 @@ def _report(run: COCOeval, objects: ObjectTable, detections: DetectionTable) -> 
     return Report(
         protocol="coco",
         ap=ap,
-        objects=_count(objects.labels[~objects.crowd], len(ap)),
+        objects=_count(objects.labels[coco_counts(objects)], len(ap)),
         detections=_count(_counted_labels(detections), len(ap)),
         mean_ap=numbers["AP"] if with_objects.size else float("nan"),
         median_ap=float(np.median(with_objects)) if with_objects.size else float("nan"),

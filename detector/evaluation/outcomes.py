@@ -28,6 +28,7 @@ Protocol = Literal["ilsvrc", "voc2007", "voc2010", "coco"]
 
 COCO_IOUS = np.linspace(0.5, 0.95, 10)  # pycocotools' iouThrs; the first is 0.5
 COCO_MAX_DETECTIONS = 100  # of an image and class, the best ones
+COCO_LARGEST_AREA = 1e5**2  # pycocotools' areaRng "all" begins at 0 and ends here
 NO_BLACKLIST: Int64 = np.empty((0, 2), np.int64)
 
 Matcher = Callable[[ObjectTable, DetectionTable], Matches]
@@ -79,7 +80,7 @@ def match_detections(
             counted = ~objects.difficult
             ranked = take(detections, np.argsort(-detections.scores, kind="stable"))
         case "coco":
-            counted = ~objects.crowd
+            counted = coco_counts(objects)
             ranked = _best_of_each_image_and_class(detections)
     found = match_ranked(protocol, objects, ranked, blacklist)
     outcomes, hits = np.stack([m.outcomes for m in found]), np.stack([m.objects for m in found])
@@ -102,19 +103,33 @@ def match_ranked(
 def match_coco(objects: ObjectTable, ranked: DetectionTable, ious: Float64) -> list[Matches]:
     """The matches of the detections `ranked` best first at each of `ious`, by the rule of pycocotools.
 
-    As `match_unused` among the objects that are no crowds, but the last on equality; a detection that hits none
-    and has at least that share of its area in a crowd of its class is ignored.
+    As `match_unused` among the objects that count, but the last on equality; a detection that hits none is ignored
+    if it has at least that share of its area in a crowd of its class, hits an object of an area that COCO does not
+    know, or has such an area itself.
     """
-    rows = np.flatnonzero(~objects.crowd)[::-1]
+    rows = np.flatnonzero(coco_counts(objects))[::-1]
     single, crowds = take(objects, rows), take(objects, objects.crowd)
+    others = take(objects, ~objects.crowd & ~_is_coco_area(objects.areas))
     inside = inside_regions(crowds, ranked)
+    strange = ~_is_coco_area((ranked.boxes[:, 2:] - ranked.boxes[:, :2]).prod(axis=1))
     nothing_skipped = np.zeros(len(ranked.scores), np.bool_)
     matches = []
     for iou in ious:
         outcomes, hits = match_unused(single, ranked, np.full(len(rows), iou), nothing_skipped)
-        outcomes[(outcomes == FALSE_POSITIVE) & (inside >= iou)] = IGNORED
+        on_others = match_unused(others, ranked, np.full(len(others.labels), iou), outcomes != FALSE_POSITIVE)
+        excused = (inside >= iou) | (on_others.objects >= 0) | strange
+        outcomes[(outcomes == FALSE_POSITIVE) & excused] = IGNORED
         matches.append(Matches(outcomes, np.append(rows, -1)[hits]))
     return matches
+
+
+def coco_counts(objects: ObjectTable) -> Bool:
+    """Mask (G,) of the objects that COCO counts: no crowds, no areas below 0 (inverted boxes) or above 1e10."""
+    return ~objects.crowd & _is_coco_area(objects.areas)
+
+
+def _is_coco_area(areas: Float64) -> Bool:
+    return (areas >= 0) & (areas <= COCO_LARGEST_AREA)
 
 
 def check_tables(objects: ObjectTable, detections: DetectionTable, num_images: int, num_classes: int) -> None:

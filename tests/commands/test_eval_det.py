@@ -159,6 +159,46 @@ def test_coco_files_are_evaluated_with_their_own_ids_and_areas(coco_files: Path,
     assert (tmp_path / "out/report.html").read_text().count("<figure>") == 1
 
 
+PROTOCOLS = ["ilsvrc", "voc2007", "voc2010", "coco"]
+
+
+def check_agreement(files: Path, out: Path) -> dict[str, float]:
+    """The mean AP by each protocol, which every report states alike, inside its interval."""
+    reports = {protocol: coco(files, out / protocol, protocol=protocol) for protocol in PROTOCOLS}
+    means = {protocol: report["mean_ap_with_objects"] for protocol, report in reports.items()}
+    for report in reports.values():
+        for other, row in report["protocols"].items():
+            assert row["mean_ap_with_objects"] == pytest.approx(means[other])
+        lowest, highest = report["mean_ap_with_objects_interval"]
+        assert lowest - 1e-9 <= report["mean_ap_with_objects"] <= highest + 1e-9
+    assert reports["coco"]["coco"]["AP"] == pytest.approx(means["coco"])
+    return means
+
+
+def test_objects_found_exactly_have_the_mean_one_though_their_ids_begin_at_zero(
+    coco_files: Path, tmp_path: Path
+) -> None:
+    tree = json.loads((coco_files / "tree.json").read_text())
+    for number, entry in enumerate(tree["annotations"]):
+        entry["id"] = number
+    (coco_files / "tree.json").write_text(json.dumps(tree))
+    found = [
+        {name: entry[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.5}
+        for entry in tree["annotations"]
+    ]
+    (coco_files / "found.json").write_text(json.dumps(found))
+    assert check_agreement(coco_files, tmp_path / "out") == pytest.approx(dict.fromkeys(PROTOCOLS, 1.0))
+
+
+def test_equal_scores_rank_by_image_id_wherever_the_json_has_the_image(coco_files: Path, tmp_path: Path) -> None:
+    tree = json.loads((coco_files / "tree.json").read_text())
+    tree["images"].reverse()
+    (coco_files / "tree.json").write_text(json.dumps(tree))
+    right = {"image_id": 4, "category_id": 30, "bbox": [10, 10, 50, 50], "score": 0.5}
+    (coco_files / "found.json").write_text(json.dumps([{**right, "image_id": 8}, right]))
+    assert check_agreement(coco_files, tmp_path / "out")["coco"] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("protocol", ["ilsvrc", "voc2007", "voc2010"])
 def test_coco_files_can_be_evaluated_by_the_other_protocols(
     coco_files: Path, tmp_path: Path, protocol: str

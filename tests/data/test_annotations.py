@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +103,122 @@ def test_missing_corner_box_or_name_is_refused(tmp_path: Path) -> None:
     assert "ymin of object 1 must be a finite number of at most 1e9, got nothing" in error_of(
         path, text.replace("ymin", "top")
     )
-    assert "object 1 must have a <bndbox>" in error_of(path, text.replace("bndbox", "box"))
+    assert "object 1 must have one <bndbox>, got none" in error_of(path, text.replace("bndbox", "box"))
     assert "name of object 1 must be 1 to 200 printable characters in one line, got ''" in error_of(
         path, text.replace("<name>cat</name>", "")
     )
+
+
+@pytest.mark.parametrize("corner", ["1_0", "1e300", "-2e9", "\u0661\u0662", "0x10", "1 2", "1" * 5000, "True"])
+def test_corner_in_a_notation_of_python_s_own_or_too_large_is_refused(tmp_path: Path, corner: str) -> None:
+    text = annotation_text([("cat", (corner, 2, 3, 4))])
+    assert "xmin of object 1 must be a finite number of at most 1e9, got '" in error_of(tmp_path / "a.xml", text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "</bndbox>",
+            "</bndbox><bndbox><xmin>9</xmin><xmax>9</xmax><ymin>9</ymin><ymax>9</ymax></bndbox>",
+            "<bndbox>",
+        ),
+        ("<name>cat</name>", "<name>cat</name><name>dog</name>", "<name>"),
+        ("<xmin>1</xmin>", "<xmin>1</xmin><xmin>2</xmin>", "<xmin>"),
+        ("<difficult>0</difficult>", "<difficult>0</difficult><difficult>1</difficult>", "<difficult>"),
+    ],
+)
+def test_what_an_object_states_twice_must_not_differ(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = annotation_text([("cat", (1, 2, 3, 4))])
+    assert f"object 1 must have one {message}, got 2 that differ" in error_of(
+        tmp_path / "a.xml", text.replace(old, new)
+    )
+    first = new.replace(">9<", ">{}<").format(1, 3, 2, 4) if "bndbox" in old else old * 2
+    (tmp_path / "a.xml").write_text(text.replace(old, first))
+    assert read_annotation(tmp_path / "a.xml").corners.tolist() == [[1, 2, 3, 4]]
+
+
+def test_sizes_that_differ_are_refused_and_equal_ones_are_one(tmp_path: Path) -> None:
+    text = annotation_text([])
+    size = "<size><width>60</width><height>{}</height></size>"
+    wrong = text.replace("<size>", size.format(41) + "<size>")
+    assert "height must be stated once, got 2 that differ" in error_of(tmp_path / "a.xml", wrong)
+    (tmp_path / "a.xml").write_text(text.replace("<size>", size.format("40.0") + "<size>"))
+    assert read_annotation(tmp_path / "a.xml").height == 40
+    inside = text.replace("<width>60</width>", "<width>60</width><width>61</width>")
+    assert "<size> must have one <width>, got 2 that differ" in error_of(tmp_path / "a.xml", inside)
+
+
+@pytest.mark.parametrize(
+    ("flag", "difficult"), [("0", False), ("1", True), ("", False), (" TRUE\n", True), ("False", False)]
+)
+def test_difficult_is_a_flag(tmp_path: Path, flag: str, difficult: bool) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(annotation_text([("cat", (1, 2, 3, 4))]).replace("<difficult>0", f"<difficult>{flag}"))
+    assert read_annotation(path).difficult.tolist() == [difficult]
+
+
+@pytest.mark.parametrize("flag", ["yes", "2", "-1", "0.5", "maybe"])
+def test_difficult_that_is_no_flag_is_refused(tmp_path: Path, flag: str) -> None:
+    text = annotation_text([("cat", (1, 2, 3, 4))]).replace("<difficult>0", f"<difficult>{flag}")
+    assert f"difficult of object 1 must be 0 or 1, got {flag!r}" in error_of(tmp_path / "a.xml", text)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "ca\nt", "ca\tt", "x" * 201, "\u202ecat", "ca\u2028t"])
+def test_name_that_is_no_line_is_refused(tmp_path: Path, name: str) -> None:
+    text = annotation_text([("dog", (1, 2, 3, 4)), (name, (1, 2, 3, 4))])
+    message = error_of(tmp_path / "a.xml", text)
+    assert "name of object 2 must be 1 to 200 printable characters in one line, got '" in message
+
+
+def test_name_or_number_with_elements_in_it_is_refused(tmp_path: Path) -> None:
+    text = annotation_text([("cat", (1, 2, 3, 4))])
+    for old, tag in (("cat", "name"), (">3<", "xmax")):
+        wrong = text.replace(old, "cat<b/>juice" if old == "cat" else ">3<b/>0<")
+        assert f"<{tag}> of object 1 must hold text alone, got <b> in it" in error_of(tmp_path / "a.xml", wrong)
+
+
+def test_objects_that_stand_further_in_are_not_left_out_without_a_word(tmp_path: Path) -> None:
+    text = annotation_text([("cat", (1, 2, 3, 4))]).replace("<object>", "<objects><object>")
+    message = error_of(tmp_path / "a.xml", text.replace("</object>", "</object></objects>"))
+    assert "objects must stand in <annotation> itself" in message
+
+
+def test_a_namespace_changes_nothing(tmp_path: Path) -> None:
+    text = annotation_text([("cat", (1, 2, 3, 4))])
+    path = tmp_path / "a.xml"
+    path.write_text(text.replace("<annotation>", '<annotation xmlns="http://somewhere">'))
+    assert read_annotation(path).corners.tolist() == [[1, 2, 3, 4]]
+    spaced = text.replace("<object", "<v:object").replace("</object", "</v:object")
+    path.write_text(spaced.replace("<annotation>", '<annotation xmlns:v="v">'))
+    assert read_annotation(path).names == ("cat",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_annotation(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(annotation_text([("\u00e9t\u00e9", (1, 2, 3, 4))]).encode(encoding))
+    assert read_annotation(path).names == ("\u00e9t\u00e9",)
+
+
+def test_elements_may_nest_as_deep_as_they_like(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(b"<annotation>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"</annotation>")
+    assert read_annotation(path).names == ()
+
+
+def test_a_pipe_and_a_folder_are_no_annotations(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.xml")
+    (tmp_path / "b.xml").mkdir()
+    for name in ("a.xml", "b.xml"):
+        with pytest.raises(DataError, match=rf"annotation must be a readable file, got .*{name} \(it is "):
+            read_annotation(tmp_path / name)
+
+
+@pytest.mark.parametrize("width", ["120.5", "1e10", "1_0", "-0.5", "9" * 400])
+def test_size_that_is_no_whole_number_is_refused(tmp_path: Path, width: str) -> None:
+    message = error_of(tmp_path / "a.xml", annotation_text([], width=width))
+    assert "width must be a whole number of pixels up to 1e9, got '" in message
 
 
 @pytest.mark.parametrize("width", ["-3", "wide", "nan", "inf"])

@@ -1,11 +1,12 @@
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from trees import coco_tree, side_by_side, write_coco
+from trees import coco_tree, side_by_side, write_coco, write_image
 
 from detector.config import DataSettings
 from detector.data import coco
@@ -199,6 +200,68 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
         (["annotations", 0, "image_id"], [12], "annotations[0].image_id must be the id of an image, got [12]"),
         (["annotations", 0, "category_id"], 1, "annotations[0].category_id must be the id of a category, got 1"),
         (["annotations", 0, "area"], "big", "annotations[0].area must be a number of pixels from 0, got 'big'"),
+        (
+            ["images", 0, "id"],
+            10**18,
+            "images[0].id must be a whole number of its own, of at most 18 digits, got 1000",
+        ),
+        (
+            ["images", 0, "id"],
+            12.0,
+            "images[0].id must be a whole number of its own, of at most 18 digits, got 12.0",
+        ),
+        (["images", 0, "height"], 120.5, "images[0].height must be a whole number of pixels up to 1e9, got 120.5"),
+        (["images", 0, "height"], -1, "images[0].height must be a whole number of pixels up to 1e9, got -1"),
+        (["images", 0, "height"], 2**63, "images[0].height must be a whole number of pixels up to 1e9, got 9223"),
+        (["images", 0, "height"], True, "images[0].height must be a whole number of pixels up to 1e9, got True"),
+        (
+            ["images", 0, "height"],
+            math.nan,
+            "images[0].height must be a whole number of pixels up to 1e9, got nan",
+        ),
+        (["images", 0, "file_name"], None, "images[0].file_name must be the name of a file, got None"),
+        (["images", 0, "file_name"], "", "images[0].file_name must be the name of a file, got ''"),
+        (
+            ["images", 0, "file_name"],
+            "a\n.jpg",
+            r"images[0].file_name must be the name of a file in one printable line",
+        ),
+        (["images", 0, "file_name"], "a\0.jpg", r"got 'a\x00.jpg'"),
+        (
+            ["categories", 0, "name"],
+            "do\ng",
+            r"categories[0].name must be 1 to 200 printable characters in one line",
+        ),
+        (
+            ["categories", 0, "name"],
+            " ",
+            "categories[0].name must be 1 to 200 printable characters in one line, got ' '",
+        ),
+        (
+            ["categories", 0, "name"],
+            "cat ",
+            "categories[1].name must differ from that of categories[0], got 'cat' in",
+        ),
+        (
+            ["annotations", 0, "bbox", 0],
+            1e308,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of",
+        ),
+        (
+            ["annotations", 0, "bbox", 0],
+            10**400,
+            "annotations[0].bbox must be four finite numbers x, y, width, height",
+        ),
+        (
+            ["annotations", 0, "bbox", 0],
+            True,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of",
+        ),
+        (["annotations", 0, "area"], -1, "annotations[0].area must be a number of pixels from 0, got -1"),
+        (["annotations", 0, "area"], math.nan, "annotations[0].area must be a number of pixels from 0, got nan"),
+        (["annotations", 0, "area"], True, "annotations[0].area must be a number of pixels from 0, got True"),
+        (["annotations", 0, "iscrowd"], True, "annotations[0].iscrowd must be 0 or 1, got True"),
+        (["annotations", 0, "image_id"], True, "annotations[0].image_id must be the id of an image, got True"),
         (["annotations", 0, "iscrowd"], 2, "annotations[0].iscrowd must be 0 or 1, got 2"),
     ],
 )
@@ -225,6 +288,94 @@ def test_json_that_is_missing_or_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[1]")
     with pytest.raises(DataError, match=r"must be an object, got list \(.*x\.json\)"):
         read_coco_json(tmp_path / "x.json")
+
+
+def test_whole_numbers_may_be_written_as_floats_and_names_with_blanks_around(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][0].update(height=40.0, width=60.0)
+    tree["categories"][1]["name"] = " cat\n"
+    path = write_coco(tmp_path, "train", tree)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    data = read(tmp_path)
+    assert data.sizes.tolist() == [[40, 60], [40, 60]]
+    assert data.classes.category_ids == (3, 7)
+    assert len(data.notes) == 1
+
+
+def test_ids_may_be_zero_and_negative(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][1]["id"] = -5
+    for number, (entry, category) in enumerate(zip(tree["annotations"], tree["categories"], strict=True)):
+        entry["id"], category["id"], entry["category_id"] = number, number, number
+    write_coco(tmp_path, "train", tree)
+    data = read(tmp_path)
+    assert data.classes.category_ids == (1, 0)
+    assert data.objects.labels.tolist() == [2, 1]
+    assert coco_image_ids(data).tolist() == [12, -5]
+
+
+def test_a_file_that_two_images_name_is_told(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][1]["file_name"] = "./b.jpg"
+    write_coco(tmp_path, "train", tree)
+    wanted = (
+        r"^images\[1\]\.file_name must be another file than images\[0\]'s, got '\./b\.jpg' \(.*_train\.json\)$"
+    )
+    with pytest.raises(DataError, match=wanted):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_images_outside_are_read_only_where_the_user_says_so(tmp_path: Path, absolute: bool) -> None:
+    tree = coco_tree()
+    path = write_coco(tmp_path / "data", "train", tree)
+    outside = write_image(tmp_path / "outside.jpg")
+    tree["images"][0]["file_name"] = str(outside) if absolute else "../../outside.jpg"
+    path.write_text(json.dumps(tree))
+    wanted = (
+        r"^images\[0\]\.file_name must be a path inside its folder, got '.*outside\.jpg' \(.*train\.json; data\."
+    )
+    with pytest.raises(DataError, match=wanted):
+        read(tmp_path / "data")
+    settings = DataSettings(format="coco", root=tmp_path / "data", outside_root="allow")
+    assert read_coco(settings, "train", CLASSES).record(0).path.samefile(outside)
+
+
+def test_a_link_inside_the_root_may_lead_out_of_it(tmp_path: Path) -> None:
+    write_coco(tmp_path / "data", "train", coco_tree())
+    (tmp_path / "data" / "train").rename(tmp_path / "disk")
+    (tmp_path / "data" / "train").symlink_to(tmp_path / "disk")
+    assert len(read(tmp_path / "data")) == 2
+
+
+@pytest.mark.parametrize("split", ["train", "train/_annotations.coco.json"])
+def test_images_may_stand_beside_their_json(tmp_path: Path, split: str) -> None:
+    for name in ("train", "valid"):  # of each the images have the same names
+        path = write_coco(tmp_path, name, coco_tree())
+        path.rename(tmp_path / name / "_annotations.coco.json")
+    data = read(tmp_path, split)
+    assert data.name == "train"
+    assert data.record(0).path == tmp_path / "train" / "b.jpg"
+    assert coco_class_names(DataSettings(format="coco", root=tmp_path), [split]) == ("cat", "dog")
+
+
+def test_the_folder_that_holds_the_most_images_counts(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, "train", coco_tree())
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(tmp_path / "train" / name, tmp_path / "images" / name)
+    (tmp_path / "train" / "a.jpg").unlink()
+    assert read(tmp_path).record(0).path == tmp_path / "images" / "b.jpg"
+    assert path.is_file()
+
+
+def test_a_file_name_too_long_for_the_system_is_an_image_that_is_not_there(tmp_path: Path) -> None:
+    tree = coco_tree()
+    path = write_coco(tmp_path, "train", tree)
+    tree["images"][0]["file_name"] = "n" * 300 + ".jpg"
+    path.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"^image must be .*File name too long"):
+        read(tmp_path)
 
 
 def test_results_carry_the_json_s_own_ids(tmp_path: Path) -> None:
@@ -297,7 +448,8 @@ def test_ground_truth_of_another_format_counts_images_and_classes_from_one(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("names", "ids"), [(("7", "12"), [7, 12]), (("000007", "12"), [1, 2]), (("9" * 30, "1"), [1, 2])]
+    ("names", "ids"),
+    [(("7", "12"), [7, 12]), (("000007", "12"), [1, 2]), (("9" * 30, "1"), [1, 2]), (("1\u0661", "11"), [1, 2])],
 )
 def test_image_ids_that_are_all_plain_numbers_are_used(
     tmp_path: Path, names: tuple[str, ...], ids: list[int]

@@ -148,6 +148,38 @@ def test_a_list_of_another_folder_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "cat/../../a.jpg"])
+def test_a_list_leads_out_of_its_folder_only_where_the_user_says_so(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "data/cat/b.jpg", "a.jpg")
+    name = name.replace("/etc", str(tmp_path))
+    path = write_lines(tmp_path / "data" / "val.txt", "cat/b.jpg 0", f"{name} 1")
+    where = f"{path}:2; data.outside_root=allow allows it"
+    assert message(tmp_path / "data", "val") == (
+        f"image of a list must be a path inside its folder, got {shown(name)} ({where})"
+    )
+    images = read_labelled_images(tmp_path / "data", "val", outside=True)
+    assert Path(images.paths[1]).samefile(tmp_path / "a.jpg")
+
+
+def test_a_class_folder_whose_name_is_no_line_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "train/cat/a.jpg", "train/do\ng/a.jpg")
+    assert message(tmp_path, "train").startswith(
+        "name of a class folder must be 1 to 200 printable characters in one line, got 'do\\ng' ("
+    )
+
+
+def test_links_to_folders_above_are_no_classes_and_add_no_images(tmp_path: Path) -> None:
+    touch(tmp_path, "train/cat/a.jpg")
+    (tmp_path / "train/all").symlink_to(".")
+    (tmp_path / "train/cat/up").symlink_to("..")
+    assert rows(read_labelled_images(tmp_path, "train"), tmp_path) == [("train/cat/a.jpg", 1)]
+
+
+def test_a_csv_with_blanks_in_its_header_is_a_csv(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "classes.csv", "id, wnid, name", "1, n01, cat")
+    assert read_class_names(path) == ClassList(("cat",), ("n01",))
+
+
 def test_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:
     places = f"neither {tmp_path / 'vall'} nor {tmp_path / 'vall.txt'}"
     assert message(tmp_path, "vall") == f"split must be a folder or a list file, got 'vall' ({places})"

@@ -6,6 +6,7 @@ from trees import write_lines
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.data.lists import read_blacklist, read_image_list
+from detector.data.names import KnownIds
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"), ("n01", "n02"))
@@ -22,6 +23,18 @@ def test_image_list_without_indices_is_counted_from_one(tmp_path: Path) -> None:
     ids, indices = read_image_list(write_lines(tmp_path / "val.txt", "x/b", "a"))
     assert ids == ["x/b", "a"]
     assert indices.tolist() == [1, 2]
+
+
+def test_names_that_hold_blanks_are_told_from_name_and_index_by_the_images_there_are(tmp_path: Path) -> None:
+    names = KnownIds(frozenset({"b", "b 2", "c d"}))
+    ids, indices = read_image_list(write_lines(tmp_path / "val.txt", "b 2", "b", "c d"), names)
+    assert ids == ["b 2", "b", "c d"]
+    assert indices.tolist() == [1, 2, 3]
+    ids, indices = read_image_list(write_lines(tmp_path / "val.txt", "b 2 5", "b 7", "c d 1"), names)
+    assert ids == ["b 2", "b", "c d"]
+    assert indices.tolist() == [5, 7, 1]
+    with pytest.raises(DataError, match=r"val\.txt:2 must read <name> <index> as the others, got 'b 2'"):
+        read_image_list(write_lines(tmp_path / "val.txt", "b 7", "b 2"), names)  # the second is the image b 2
 
 
 def test_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
@@ -46,6 +59,10 @@ def test_empty_image_list_is_empty(tmp_path: Path) -> None:
         (("a 1", "b -2"), "val.txt:2 must have an image index from 1, got '-2'"),
         (("a 1.5",), "val.txt:1 must have an image index"),
         (("a 99999999999999999999",), "val.txt:1 must have an image index"),
+        (("a " + "9" * 5000,), "val.txt:1 must have an image index from 1, got '999"),
+        (("a 1_0",), "val.txt:1 must have an image index from 1, got '1_0'"),
+        (("a \u0661",), "val.txt:1 must have an image index from 1"),
+        (("a 1", "# a comment"), "val.txt:2 must read <name> <index> as the others, got '# a comment'"),
         (("a 1", "b"), "val.txt:2 must read <name> <index>"),
         (("a", "b 2"), "val.txt:2 must read <name> <index>"),
         (("a 1 2",), "val.txt:1 must read <name> <index>"),
@@ -68,6 +85,12 @@ def test_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
 def test_blacklist_rows_are_positions_and_labels(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "black.txt", "7 n02", "3 n01", "7 n01", "7 n02")
     assert read_blacklist(path, np.array([3, 7]), CLASSES).tolist() == [[1, 2], [0, 1], [1, 1]]
+
+
+def test_blacklist_may_call_a_class_by_a_name_with_blanks(tmp_path: Path) -> None:
+    classes = ClassList(("polar bear", "dog"), ("n01", "n02"))
+    path = write_lines(tmp_path / "black.txt", "7 polar bear", "3\tdog ")
+    assert read_blacklist(path, np.array([3, 7]), classes).tolist() == [[1, 1], [0, 2]]
 
 
 def test_blacklisted_images_outside_the_split_are_left_out(tmp_path: Path) -> None:

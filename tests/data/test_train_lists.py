@@ -5,6 +5,7 @@ import pytest
 from trees import write_lines
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
+from detector.data.names import KnownIds
 from detector.data.train_lists import TrainLists, completeness_of, draw_positives, read_train_lists
 from detector.errors import DataError
 
@@ -83,12 +84,44 @@ def test_list_of_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"list of training images must be of a class in 1..2, got 03 ({path})"
 
 
-@pytest.mark.parametrize("line", ["a 2", "a", "a 1 1"])
+@pytest.mark.parametrize("line", ["a 2", "a", "a 1 1", "b c -1", "1", "a 1.0"])
 def test_wrong_line_of_a_train_list_is_named(tmp_path: Path, line: str) -> None:
     path = write_lines(tmp_path / "train_1.txt", "b 1", line, "c 1")
     with pytest.raises(DataError) as caught:
         read_train_lists(tmp_path, CLASSES)
     assert f"{path}:2 must read <image id> <1, 0 or -1>, got {line!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["a 1", "a b"])
+def test_wrong_line_of_a_list_without_flags_is_named(tmp_path: Path, line: str) -> None:
+    path = write_lines(tmp_path / "train_pos_1.txt", "b", "", line)
+    with pytest.raises(DataError) as caught:
+        read_train_lists(tmp_path, CLASSES)
+    assert str(caught.value) == f"{path}:3 must read <image id>, got {line!r}"
+
+
+def test_names_may_hold_blanks_and_suffixes_where_there_are_such_images(tmp_path: Path) -> None:
+    names = KnownIds(frozenset({"b", "b 2", "v.2"}))
+    write_lines(tmp_path / "train_1.txt", "b 1", "b 2 -1", "", "v.2 0")
+    write_lines(tmp_path / "train_neg_2.txt", "b 2", "b")
+    lists = read_train_lists(tmp_path, CLASSES, names)
+    assert lists is not None
+    assert lists.ids == ["b", "b 2", "v.2"]
+    assert lists.complete.tolist() == [[True, True], [True, True], [False, False]]
+    assert [rows.tolist() for rows in lists.positives] == [[0], []]
+
+
+@pytest.mark.parametrize("name", ["/etc/a", "../a", "x/../y"])
+def test_a_name_that_leads_out_of_the_data_is_refused(tmp_path: Path, name: str) -> None:
+    path = write_lines(tmp_path / "train_1.txt", "b 1", f"{name} 1")
+    with pytest.raises(DataError, match=rf"must be a path inside its folder, got '{name}' \({path}:2; "):
+        read_train_lists(tmp_path, CLASSES)
+
+
+def test_blank_lines_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "train_1.txt").write_bytes(b"\xef\xbb\xbf\r\nb 1\r\na\t-1 \r\nc 1\r\n\r\nd 0")
+    write_lines(tmp_path / "train_2.txt", "a 1", "b -1", "d -1")
+    check_the_lists_of_a_to_d(read(tmp_path))
 
 
 def test_random_lists_say_what_their_lines_say(tmp_path: Path) -> None:

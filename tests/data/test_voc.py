@@ -125,6 +125,69 @@ def test_image_listed_twice_is_named(tmp_path: Path) -> None:
         read(root, path.stem)
 
 
+def test_a_list_names_images_with_blanks_dots_and_suffixes(tmp_path: Path) -> None:
+    names = ("b", "b 2", "a.jpg", "Screen 9.41.00 AM", "v.2", "img (1)")
+    side_by_side(tmp_path, "train", **{name: [("cat", (1, 1, 10 + k, 9))] for k, name in enumerate(names)})
+    for lines in (names, [f"{name}.jpg" for name in names], [f"{name} 1" for name in names]):
+        data = read(tmp_path, str(write_lines(tmp_path / "train" / "list.txt", *lines)))
+        assert data.image_ids.tolist() == list(names)
+        assert data.objects.boxes[:, 2].tolist() == [10, 11, 12, 13, 14, 15]
+        assert [Path(path).stem for path in data.paths.tolist()] == list(names)
+
+
+def test_hidden_folders_and_links_to_folders_above_add_no_images(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("cat", (1, 1, 9, 9))])
+    side_by_side(tmp_path / "train", ".ipynb_checkpoints", b=[("dog", (1, 1, 9, 9))], a=[])
+    (tmp_path / "train" / "up").symlink_to(tmp_path)
+    assert read(tmp_path, "train").image_ids.tolist() == ["a"]
+    assert voc_class_names(DataSettings(format="voc", root=tmp_path), ["train"]) == ("cat",)
+
+
+def test_a_list_says_which_of_two_suffixes_it_means_else_the_first_counts_with_a_note(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("cat", (1, 1, 9, 9))])
+    write_image(tmp_path / "train" / "a.png")
+    data = read(tmp_path, "train")
+    assert Path(data.record(0).path).name == "a.jpg"
+    assert data.notes[1].startswith("train: 1 images have others of their name, which differ in suffix; the first")
+    named = write_lines(tmp_path / "named.txt", "a.png")
+    data = read(tmp_path / "train", str(named))
+    assert Path(data.record(0).path).name == "a.png"
+    assert len(data.notes) == 1
+
+
+def test_two_annotations_of_one_image_are_told(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("cat", (1, 1, 9, 9))])
+    write_annotation(tmp_path / "train" / "old" / "a.xml")
+    with pytest.raises(
+        DataError, match=r"^image must have one annotation, got .*train/a\.xml and .*old/a\.xml \(.*a\.jpg"
+    ):
+        read(tmp_path, "train")
+    (tmp_path / "train" / "old" / "a.xml").rename(tmp_path / "train" / "a.XML")
+    with pytest.raises(DataError, match=r"^'a' must be one file, got .*a\.XML and .*a\.xml$"):
+        read(tmp_path, "train")
+
+
+def test_two_lines_that_mean_one_image_are_told(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("cat", (1, 1, 9, 9))])
+    path = write_lines(tmp_path / "list.txt", "x/a", "y/a")
+    with pytest.raises(DataError, match=r"list\.txt:2 must name another image, got 'y/a' as in line 1"):
+        read(tmp_path / "train", str(path))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../train/a"])
+def test_a_list_leads_out_of_the_root_only_where_the_user_says_so(tmp_path: Path, name: str) -> None:
+    side_by_side(tmp_path, "train", a=[("cat", (1, 1, 9, 9))])
+    path = str(
+        write_lines(tmp_path / "list.txt", "a", name.replace("/etc/passwd", str(tmp_path / "train" / "a.jpg")))
+    )
+    with pytest.raises(
+        DataError, match=r"list must be a path inside its folder, got '.*a.*' \(.*list\.txt:2; data\.outside"
+    ):
+        read(tmp_path / "train", path)
+    path = str(write_lines(tmp_path / "list.txt", name.replace("/etc/passwd", str(tmp_path / "train" / "a.jpg"))))
+    assert len(read(tmp_path / "train", path, outside_root="allow")) == 1
+
+
 @pytest.mark.shared
 def test_real_fruit_is_read(shared: Path) -> None:
     root = shared / "data" / "fruit"

@@ -18,6 +18,8 @@ from detector.evaluation.coco import (
     evaluate_coco,
     evaluate_coco_json,
 )
+from detector.evaluation.outcomes import NO_BLACKLIST, match_detections
+from detector.evaluation.weighted import class_ap
 from detector.records import DetectionTable, object_table
 
 Tree = dict[str, Any]
@@ -80,6 +82,66 @@ def test_numbers_are_those_of_pycocotools(seed: int) -> None:
         expected = precision.mean() if precision.max() > -1 else math.nan
         np.testing.assert_allclose(report.ap[c], expected)
     assert (tree, results) == before
+
+
+@pytest.mark.parametrize("ids", [[0, 1], [1, 0], [5, 5], [-1, 0], [None, "a"], [10**30, 0.5]])
+def test_found_objects_are_found_whatever_ids_their_annotations_have(ids: list[object]) -> None:
+    box = {"bbox": [10, 10, 50, 50], "image_id": 4}
+    entries = [{**box, "id": number, "category_id": label} for label, number in enumerate(ids, 1)]
+    tree = {"images": [{"id": 4}], "categories": [{"id": 1}, {"id": 2}], "annotations": entries}
+    report = evaluate_coco_json(tree, [{**box, "category_id": label, "score": 0.5} for label in (1, 2)])
+    np.testing.assert_allclose(report.ap, [1, 1])
+    for entry in entries:
+        del entry["id"]
+    assert evaluate_coco_json(tree, [{**box, "category_id": 1, "score": 0.5}]).ap[0] == pytest.approx(1)
+
+
+def odd_case(seed: int, kind: str) -> tuple[Tree, list[Tree]]:
+    """A few coarse boxes, so that overlaps and scores are often equal; `kind` says what is odd about them."""
+    random = np.random.default_rng(seed)
+    images = sorted(random.choice(np.arange(-3, 20), 3, replace=False).tolist())
+    categories = random.choice(np.arange(9), 2, replace=False).tolist()
+
+    def entry(inverted: bool) -> Tree:
+        x, y, width, height = (random.integers(1, 6, 4) * (4e4 if kind == "huge" else 10)).tolist()
+        sides = {"flat": [width, 0.0], "inverted": [-width, height]}.get(kind if inverted else "", [width, height])
+        where = {"image_id": int(random.choice(images)), "category_id": int(random.choice(categories))}
+        return {**where, "bbox": [x, y, *sides]}
+
+    annotations = [
+        {**entry(random.random() < 0.3), "id": number, "iscrowd": int(random.random() < 0.2)}
+        for number in range(7)
+    ]
+    if kind == "areas":
+        for each in annotations:
+            each["area"] = float(random.choice([0, 1, 1024, 1025, 9216, 1e10, 1e10 + 1]))
+    found = [entry(kind == "inverted" and random.random() < 0.3) for _ in range(6)]
+    found += [{name: each[name] for name in ("image_id", "category_id", "bbox")} for each in annotations]
+    results = [{**each, "score": random.integers(1, 4) / 4} for each in found]
+    tree = {
+        "images": [{"id": number} for number in images],
+        "categories": [{"id": number} for number in categories],
+        "annotations": annotations,
+    }
+    return tree, results
+
+
+@pytest.mark.parametrize("kind", ["plain", "flat", "inverted", "areas", "huge"])
+@pytest.mark.parametrize("seed", range(12))
+def test_every_way_to_the_numbers_gives_the_same(seed: int, kind: str) -> None:
+    tree, results = odd_case(seed, kind)
+    report = evaluate_coco_json(tree, results)
+    objects, detections = coco_tables(tree, results)
+    by_tables = evaluate_coco(objects, detections, 3, 2)
+    assert by_tables.coco == pytest.approx(report.coco)
+    matched = match_detections("coco", objects, detections, 3, 2, NO_BLACKLIST)
+    np.testing.assert_allclose(class_ap(matched), report.ap)
+    for other in (by_tables.objects, matched.positives):
+        np.testing.assert_array_equal(other, report.objects)
+    numbered = {**tree, "annotations": [{**each, "id": n} for n, each in enumerate(tree["annotations"], 1)]}
+    for each in numbered["annotations"]:
+        each.setdefault("area", each["bbox"][2] * each["bbox"][3])
+    assert list(report.coco.values()) == by_pycocotools(numbered, results).stats.tolist()
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
