@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,30 @@ def test_errors_make_the_status_1(config: Path, capsys: pytest.CaptureFixture[st
     assert commands.main(["check_data", str(config), "--html", str(page), "--samples", "0"]) == 1
     assert "error: test: 1 images cannot be read" in capsys.readouterr().out
     assert "<img" not in page.read_text()
+
+
+def test_names_that_are_not_utf_8_are_shown_as_escapes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = config.parent / "data" / "train"
+    name = os.fsdecode(b"caf\xe9")
+    for path in sorted(folder.iterdir()):
+        path.rename(folder / f"{name}{path.suffix}")
+    write_annotation(folder / f"{name}.xml", ("cat", (2, 2, 20, 30)), ("cat", (2, 2, 20, 2)), height=40)
+    page = config.parent / "page.html"
+    assert commands.main(["check_data", str(config), "--html", str(page)]) == 0
+    assert r"caf\udce9.xml: cat at " in capsys.readouterr().out
+    html = page.read_text()
+    assert r"caf\udce9.xml: cat at " in html
+    assert html.count('src="data:image/jpeg;base64,') == 2
+
+
+def test_a_name_of_a_class_in_two_lines_is_a_finding(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config.parent / "data" / "test" / "test.xml"
+    path.write_text(path.read_text().replace("cat", "ca\nt"))
+    page = config.parent / "page.html"
+    assert commands.main(["check_data", str(config), "--html", str(page)]) == 1
+    printed = capsys.readouterr().out
+    assert rf"name of object 1 must be 1 to 200 printable characters in one line, got 'ca\nt' ({path})" in printed
+    assert page.is_file()
 
 
 def test_a_wrong_config_is_status_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Data with every fault there is, and the check that tells all of them."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -171,6 +172,68 @@ def test_an_image_listed_without_annotation_is_told(tmp_path: Path) -> None:
     settings = DataSettings(format="voc", root=tmp_path / "train", train=("../train.txt",))
     result = check_data(settings, {"train": ("../train.txt",)})
     assert "got none for 'b'" in findings(result)["train", "annotations cannot be read"][0]
+
+
+def test_every_listed_image_without_annotation_is_told(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("cat", (2, 2, 20, 30))])
+    path = write_lines(tmp_path / "list.txt", "a", "b", "c 1")
+    settings = DataSettings(format="voc", root=tmp_path / "train", train=(str(path),))
+    cases = findings(check_data(settings, {"train": (str(path),)}))["list", "annotations cannot be read"]
+    assert [
+        f"got none for {name} ({path}:{line};" in case
+        for name, line, case in zip(("'b'", "'c 1'"), (2, 3), cases, strict=True)
+    ] == [True, True]
+
+
+def test_why_no_class_was_found_is_told(root: Path) -> None:
+    for number in range(3):
+        path = root / "train" / f"train{number}.xml"
+        path.write_text('<?xml version="1.0" encoding="gb2312"?>' + path.read_text())
+    wanted = (
+        r"^splits train must name at least one class, got none \(3 annotations cannot be read: .*train0\.xml\)\)$"
+    )
+    with pytest.raises(DataError, match=wanted):
+        check(root)
+
+
+def test_a_split_without_images_and_one_without_any_that_can_be_read_are_errors(root: Path) -> None:
+    for path in (root / "test").iterdir():
+        path.unlink()
+    for path in (root / "train").glob("*.png"):
+        path.write_bytes(path.name.encode())
+    found = {(each.split, each.text): each.severity for each in check(root, bad_images="skip").findings}
+    assert found["test", "split holds no image"] == "error"
+    assert found["train", "images cannot be read"] == "error"
+
+
+def test_the_lists_that_training_would_stop_at_stop_the_check(tmp_path: Path) -> None:
+    make_dataset(tmp_path, images=6, classes=2, seed=0, val=3, mean_width=80)
+    black = write_lines(tmp_path / "black.txt", "1 n99999999")
+    settings = DataSettings(root=tmp_path, classes=Path("synsets.csv"), blacklist=Path("black.txt"))
+    with pytest.raises(DataError, match=rf"^{black}:1 must name a class of the list, got 'n99999999'$"):
+        check_data(settings, {"test": ("val",)})
+
+
+def test_joined_splits_whose_categories_have_other_ids_are_an_error(tmp_path: Path) -> None:
+    tree = coco_tree()
+    write_coco(tmp_path, "one", tree)
+    tree["categories"][0]["id"] = tree["annotations"][0]["category_id"] = 8
+    write_coco(tmp_path, "two", tree)
+    settings = DataSettings(format="coco", root=tmp_path, train=("one",), test=("one", "two"))
+    text = "ids of categories differ in splits that are to be joined"
+    assert findings(check_data(settings, {"test": ("one", "two")}))["one + two", text] == ("dog 7 and dog 8",)
+    assert ("one + two", text) not in findings(check_data(settings, {"train": ("one",), "test": ("two",)}))
+
+
+def test_cases_are_one_printable_line_each(root: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\n")
+    write_image(root / "train" / "x.png", 70).rename(root / "train" / f"{name}.png")
+    write_annotation(root / "train" / "x.xml", ("cat", (2, 2, 20, 2)), height=70).rename(
+        root / "train" / f"{name}.xml"
+    )
+    (case,) = findings(check(root))["train", "boxes have a side of one pixel or less and are not trained on"]
+    assert r"train/caf\udce9\n.xml: cat at " in case
+    assert check_text(check(root), 0).encode()
 
 
 def test_ilsvrc_and_coco_are_checked_too(tmp_path: Path) -> None:

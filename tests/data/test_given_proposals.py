@@ -1,4 +1,7 @@
+import io
 import json
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +10,11 @@ import pytest
 from trees import coco_tree, side_by_side, write_coco
 
 from detector.config import DataSettings
+from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.given_proposals import GivenProposals
 from detector.data.readers import open_dataset
+from detector.data.voc import read_voc
 from detector.errors import DataError
 from detector.records import Array
 
@@ -137,6 +142,10 @@ OBJECTS = np.array(["c", None], object)
             {"boxes": np.where(BOXES == 20, np.nan, BOXES)},
             "boxes must be finite numbers of at most 1e9, got nan in row 1",
         ),
+        (
+            {"boxes": np.where(BOXES == 20, 1e30, BOXES)},
+            "boxes must be finite numbers of at most 1e9, got 1.0000000150474662e+30 in row 1",
+        ),
         ({"scores": SCORES[:3]}, "scores must have shape (4,), got (3,)"),
         ({"scores": SCORES * np.inf}, "scores must be finite numbers, got inf in row 0"),
         ({"scores": np.array([1, 2, 3, 1e300])}, "scores must be finite numbers, got 1e+300 in row 3"),
@@ -164,6 +173,12 @@ def test_a_wrong_array_is_one_line_that_names_file_and_field(
             row(box=[1, 2, 3, "4"]),
             "bbox must be four finite numbers x, y, width, height of at most 1e9, got [1, 2, 3, '4']",
         ),
+        (
+            row(box=[1e308, 2, 3, 4]),
+            "bbox must be four finite numbers x, y, width, height of at most 1e9, got [1e+308",
+        ),
+        (row(image_id="x" * 2000), "image_id must be a name or a whole number, got 'xxx"),
+        (row(score=True), "score must be a finite number, got True"),
         (row(score=float("nan")), "score must be a finite number, got nan"),
         (row(score=10**400), "score must be a finite number, got 1000"),
         ({"image_id": "a", "bbox": [1, 2, 3, 4]}, "score must be a finite number, got None"),
@@ -202,6 +217,35 @@ def test_files_that_are_no_proposals_are_named(tmp_path: Path, photos: Dataset, 
         with pytest.raises(DataError, match=name) as caught:
             GivenProposals.open(path, photos)
         assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_no_file_of_proposals(tmp_path: Path, photos: Dataset) -> None:
+    for name in ("x.npz", "x.json"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(
+            DataError, match=r"^proposals must be a readable file, got .* \(it is no regular file\)$"
+        ):
+            GivenProposals.open(tmp_path / name, photos)
+
+
+def test_an_array_that_claims_more_than_there_is_memory_is_refused(tmp_path: Path, photos: Dataset) -> None:
+    path = write_npz(tmp_path, scores=None)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 44, 4)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("scores.npy", header.getvalue())
+    with pytest.raises(DataError, match=r"^scores of an \.npz must be whole"):
+        GivenProposals.open(path, photos)
+
+
+def test_images_may_be_called_by_names_with_blanks_and_dots(tmp_path: Path) -> None:
+    names = ("b", "b 2", "a.jpg", "v.2")
+    side_by_side(tmp_path, "train", **{name: [("cat", (1, 1, 9, 9))] for name in names})
+    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", ClassList(("cat",)))
+    rows = [row(name, [0, 0, 1 + place, 9]) for place, name in enumerate(names)]
+    given = GivenProposals.open(write_json(tmp_path, *rows), data)
+    widths = {str(data.image_ids[k]): given.read(k).boxes[0, 2] for k in range(4)}
+    assert widths == {"b": 1, "b 2": 2, "a.jpg": 3, "v.2": 4}
 
 
 def test_one_array_under_the_name_of_an_npz_is_refused(tmp_path: Path, photos: Dataset) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def test_empty_table_is_written_as_an_empty_file(tmp_path: Path) -> None:
         ("7 1 nan 0 0 9 9", "score must be a finite number, got 'nan'"),
         ("7 1 0.5 0 0 inf 9", "xmax must be a finite number of at most 1e9, got 'inf'"),
         ("7 1 0.5 0 1_0 9 9", "ymin must be a finite number of at most 1e9, got '1_0'"),
+        ("7 1 0.5 0 1e300 9 9", "ymin must be a finite number of at most 1e9, got '1e300'"),
+        ("7 1 1e300 0 0 9 9", "score must be a finite number, got '1e300'"),
+        ("inf 1 0.5 0 0 9 9", "image index must be a finite number, got 'inf'"),
+        ("1e300 1 0.5 0 0 9 9", "image index must be one of the image list, got '1e300'"),
+        ("7 \u0661 0.5 0 0 9 9", "class id must be a finite number"),
+        ("7 1 True 0 0 9 9", "score must be a finite number, got 'True'"),
         ("7 n01 0.5 0 0 9 9", "class id must be a finite number, got 'n01'"),
         (
             "7 1 0.5 0 0 9",
@@ -91,6 +98,14 @@ def test_all_lines_of_a_wrong_number_of_fields_and_bytes_that_are_no_text_are_er
         read_submission(written(tmp_path, b"7 1 0.5\n7 1 0.5\n"), INDICES, 2)
     with pytest.raises(DataError, match=r"found\.txt \(it is not UTF-8 at byte 14\)"):
         read_submission(written(tmp_path, b"7 1 0.5 0 0 9 \xff\xfe\n"), INDICES, 2)
+
+
+def test_a_pipe_is_no_file_of_detections(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "found.txt")
+    with pytest.raises(DataError, match=r"submission must be a readable file, got .* \(it is no regular file\)"):
+        read_submission(tmp_path / "found.txt", INDICES, 2)
+    with pytest.raises(DataError, match=r"results must be a readable file, got .* \(it is no regular file\)"):
+        read_coco_results(tmp_path / "found.txt", TREE)
 
 
 def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -119,6 +134,12 @@ def test_coco_results_are_returned_as_they_are(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"image_id": 2}, "image_id must be an image of the annotations, got 2"),
+        ({"image_id": True}, "image_id must be an image of the annotations, got True"),
+        ({"category_id": "3"}, "category_id must be a category of the annotations, got '3'"),
+        ({"bbox": [1, 2, 3, 1e308]}, "bbox must be four finite numbers x, y, width, height of at most 1e9"),
+        ({"bbox": [1, 2, 3, True]}, "bbox must be four finite numbers"),
+        ({"score": 1e300}, "score must be a finite number, got 1e+300"),
+        ({"score": True}, "score must be a finite number, got True"),
         ({"image_id": [1]}, "image_id must be an image of the annotations"),
         ({"category_id": 4}, "category_id must be a category of the annotations, got 4"),
         ({"category_id": None}, "category_id must be a category of the annotations, got None"),
