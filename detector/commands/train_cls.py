@@ -7,7 +7,7 @@ from pathlib import Path
 from detector.commands import training_parser
 from detector.config import ClassificationConfig, dump_config, load_config
 from detector.pipeline.classification import run_classification
-from detector.pipeline.pretrained import with_local_weights
+from detector.pipeline.pretrained import fetch_weights
 from detector.pipeline.run import RunFolder
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.print_config:
         sys.stdout.write(dump_config(config))
         return 0
-    config = with_local_weights(config, options.download)
+    fetch_weights(config, options.download)
     outcome = run_classification(RunFolder(options.run or Path("runs") / config.name), config)
     if outcome is not None:
         sys.stdout.write(outcome.text())

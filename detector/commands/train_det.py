@@ -7,7 +7,7 @@ from pathlib import Path
 from detector.commands import training_parser
 from detector.config import Config, dump_config, load_config
 from detector.pipeline.distributed import process_group
-from detector.pipeline.pretrained import with_local_weights
+from detector.pipeline.pretrained import fetch_weights
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import outcome_text, run_training
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.print_config:
         sys.stdout.write(dump_config(config))
         return 0
-    config = with_local_weights(config, options.download)
+    fetch_weights(config, options.download)
     with process_group(config.engine.device) as group:
         outcome = run_training(RunFolder(options.run or Path("runs") / config.name), config, group)
     if group.is_first:

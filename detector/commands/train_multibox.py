@@ -7,7 +7,7 @@ from pathlib import Path
 from detector.commands import training_parser
 from detector.config import MultiBoxConfig, dump_config, load_config
 from detector.pipeline.multibox import run_multibox
-from detector.pipeline.pretrained import with_local_weights
+from detector.pipeline.pretrained import fetch_weights
 from detector.pipeline.run import RunFolder
 
 
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(dump_config(config))
         return 0
     run = RunFolder(options.run or Path("runs") / config.name)
-    outcome = run_multibox(run, with_local_weights(config, options.download))
+    fetch_weights(config, options.download)
+    outcome = run_multibox(run, config)
     if outcome is not None:
         sys.stdout.write(outcome.text())
     return 0

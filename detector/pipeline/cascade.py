@@ -26,6 +26,7 @@ from detector.pipeline.distributed import Group
 from detector.pipeline.features import HALF, choose_images, half_entry
 from detector.pipeline.inputs import engine_name, label_inputs
 from detector.pipeline.parts import Tensors, run_parts
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.region_batches import LabelledRegions
 from detector.pipeline.regions import LABEL, TrainingRegions, load_regions
 from detector.pipeline.run import RunFolder, Stage, file_hash
@@ -63,13 +64,14 @@ def run_cascade(run: RunFolder, config: Config, labelled: Labelled, group: Group
 
 def cascade_network(run: RunFolder, config: Config) -> Path:
     """The file of the network that looks at all regions."""
-    return config.cascade.weights or config.network.weights or run.model_path
+    return weights_file(config.cascade.weights or config.network.weights) or run.model_path
 
 
 def check_cascade(config: Config) -> None:
     """Raise DataError where weights of the cascade's own cannot be read."""
-    if config.cascade.is_used and config.cascade.weights:
-        load_model(config.cascade.weights)
+    weights = weights_file(config.cascade.weights) if config.cascade.is_used else None
+    if weights:
+        load_model(weights)
 
 
 def small_region(config: Config) -> RegionSettings:

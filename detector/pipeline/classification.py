@@ -21,6 +21,7 @@ from detector.pipeline.board import check_tensorboard
 from detector.pipeline.classify import ClassificationTest, open_images, run_classification_test
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import labelled_hash, training_inputs
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.run import RunFolder
 from detector.pipeline.steps import MetricsLog
 from detector.pipeline.training_stage import check_shares, run_training_stage
@@ -65,7 +66,7 @@ def make_classifier_trainer(
     torch.manual_seed(config.seed)
     network = RegionClassifier(config.network.variant, len(training.classes), config.network.dropout)
     preprocessing = preprocessing_of(config.network.variant)
-    weights = config.network.weights
+    weights = weights_file(config.network.weights)
     if weights:
         preprocessing = load_pretrained(network, weights)
     trained: Network = network

@@ -32,6 +32,7 @@ from detector.networks.weights import load_model, save_model
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import detect_inputs, engine_name, images_hash, proposal_inputs, truth_hash
 from detector.pipeline.parts import Tensors, run_parts
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.rescoring import Examples, apply_context, context_rows, learn_classes, learn_rescoring
 from detector.pipeline.run import RunFolder, Stage, file_hash
@@ -100,17 +101,21 @@ def _rescored(config: Config) -> str:
 
 def image_network(run: RunFolder, config: Config) -> Path:
     """The file in the run folder of the network that sees whole images."""
-    return run.image_network_path if image_weights(config) else run.model_path
+    return run.image_network_path if has_image_network(config) else run.model_path
 
 
-def image_weights(config: Config) -> Path | None:
-    """The pretrained weights of that network; None where it is the region classifier."""
+def has_image_network(config: Config) -> bool:
+    """Whether that network has pretrained weights of its own, and is not the region classifier."""
+    return _image_weights(config) is not None
+
+
+def _image_weights(config: Config) -> Path | None:
     return config.context.weights or config.network.weights
 
 
 def keep_image_network(run: RunFolder, config: Config, group: Group) -> None:
     """Copy pretrained weights into the run folder, whose detector then needs nothing else."""
-    weights = image_weights(config)
+    weights = weights_file(_image_weights(config))
     if weights and group.is_first:
         network, preprocessing, _ = load_model(weights)
         save_model(run.image_network_path, network, preprocessing)
@@ -119,8 +124,8 @@ def keep_image_network(run: RunFolder, config: Config, group: Group) -> None:
 
 def check_image_network(config: Config) -> None:
     """Raise DataError for weights that cannot be read or do not give ImageNet's probabilities where asked to."""
-    weights = image_weights(config)
-    if not config.context.is_used or weights is None:
+    weights = weights_file(_image_weights(config)) if config.context.is_used else None
+    if weights is None:
         return
     outputs = load_model(weights)[0].classifier.out_features
     if "imagenet" in config.context.image and outputs != IMAGENET_CLASSES:

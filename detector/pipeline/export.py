@@ -3,16 +3,22 @@
 import shutil
 from pathlib import Path
 
-from detector.config import Config, dump_config
+from detector.config import Config, EnsembleSettings, dump_config
 from detector.errors import ConfigError, DataError
 from detector.files import write_atomically, write_text
+from detector.inference.context import Context
+from detector.inference.models import ModelFiles, load_models
 from detector.networks.export import export_onnx
+from detector.networks.multibox_weights import load_multibox
 from detector.networks.quantized import ranges_path
 from detector.networks.weights import load_model
-from detector.pipeline.context import image_weights
+from detector.pipeline.context import has_image_network, image_network, trained_context
+from detector.pipeline.filter import trained_cascade
 from detector.pipeline.loading import run_config
 from detector.pipeline.model_card import model_card
 from detector.pipeline.run import RunFolder
+from detector.pipeline.train import trained_detector
+from detector.pipeline.weights import fitted_ensemble
 
 CARD = "MODEL_CARD.md"
 ONNX = "region_classifier.onnx"
@@ -39,7 +45,7 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
         path = target.path / "model" / ONNX
         export_onnx(path, network, preprocessing, config.region.crop_size, facts.get("classes", ()))
         files.append(path)
-    write_text(target.config_path, dump_config(config))
+    write_text(target.config_path, dump_config(run.read_config(Config, [])))
     write_text(target.path / CARD, card)
     return [*files, target.config_path, target.path / CARD]
 
@@ -50,7 +56,7 @@ def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]
     wanted = {
         (run.weights_path, target.weights_path): config.ensemble.fit_weights,
         (run.context_path, target.context_path): config.context.is_used,
-        (run.image_network_path, target.image_network_path): config.context.is_used and image_weights(config),
+        (run.image_network_path, target.image_network_path): config.context.is_used and has_image_network(config),
         (run.cascade_path, target.cascade_path): config.cascade.is_used,
     }
     pairs += [pair for pair, is_wanted in wanted.items() if is_wanted]
@@ -60,10 +66,26 @@ def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]
     for source, _ in pairs:
         if not source.is_file():
             raise DataError(f"run must hold a trained model, got none at {source}")
+    _check_files(run, config)
     for source, copy in pairs:
         with write_atomically(copy) as temporary:
             shutil.copyfile(source, temporary)
     return [copy for _, copy in pairs]
+
+
+def _check_files(run: RunFolder, config: Config) -> None:
+    """Read what will be passed on; ConfigError or DataError for a file that is damaged or does not fit."""
+    members = [run.member(number) for number in range(config.ensemble.members)]
+    load_models([trained_detector(member, config) for member in members], EnsembleSettings())
+    fitted_ensemble(run, config.ensemble)
+    if config.context.is_used:
+        Context.load(trained_context(run, config))
+        load_model(image_network(run, config))
+    cascade = trained_cascade(run, config)
+    if cascade is not None:
+        load_models([ModelFiles(cascade)], EnsembleSettings())
+    if config.proposals.source in ("multibox", "union") and config.proposals.multibox.weights is not None:
+        load_multibox(config.proposals.multibox.weights)
 
 
 def _member(run: RunFolder, target: RunFolder, number: int, config: Config) -> list[tuple[Path, Path]]:

@@ -19,6 +19,7 @@ from detector.pipeline.best import Best
 from detector.pipeline.board import make_board
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import finetune_inputs, label_inputs, pretrain_inputs
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.region_batches import BatchMaker, LabelledBatch, LabelledRegions, run_labels
 from detector.pipeline.regions import ObjectRegions, TrainingRegions
 from detector.pipeline.run import RunFolder, Stage
@@ -35,17 +36,19 @@ RegionTrainer = Trainer[RegionClassifier, LabelledBatch]
 Objective = Callable[[nn.Module, LabelledBatch], Loss]
 
 
-def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Config:
-    """Train a classifier of the objects' own boxes; `config` with its trunk as the weights to start from.
+def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Path | None:
+    """Train a classifier of the objects' own boxes; the weights whose trunk fine-tuning starts from.
 
-    With `pretrain.steps` 0 there is nothing to do.
+    With `pretrain.steps` 0 there is nothing to do, and they are those of `network.weights`, None for none.
     """
-    settings = config.pretrain
+    settings, start = config.pretrain, weights_file(config.network.weights)
     if not settings.steps:
-        return config
+        return start
     check_shares("pretrain.batch_size", settings.batch_size, group)
     objective = ObjectObjective(settings.label_smoothing)
-    trainer, preprocessing = make_trainer(config, settings, len(dataset.classes), objective, group, config.seed)
+    trainer, preprocessing = make_trainer(
+        config, settings, len(dataset.classes), objective, group, config.seed, start
+    )
     labelled = run_labels(
         run.stage("labels", "objects"), ObjectRegions(dataset), label_inputs(config, dataset), group
     )
@@ -61,7 +64,7 @@ def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group)
     )
     run_training_stage(
         run.stage("pretrain"),
-        pretrain_inputs(config, dataset, group.world),
+        pretrain_inputs(config, dataset, group.world, start),
         group,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
@@ -76,7 +79,7 @@ def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group)
         output,
         lambda network: save_model(output, network, preprocessing, classes=list(dataset.classes.names)),
     )
-    return config.model_copy(update={"network": config.network.model_copy(update={"weights": output})})
+    return output
 
 
 def run_finetune(
@@ -85,9 +88,10 @@ def run_finetune(
     labelled: LabelledRegions[TrainingRegions],
     validation: LabelledRegions[TrainingRegions] | None,
     member: int,
+    start: Path | None,
     group: Group,
 ) -> Path:
-    """Train the region classifier and return the path of its weights; resumes from the last checkpoint.
+    """Train the region classifier from the weights `start`; the path of its own. Resumes from the last checkpoint.
 
     The members of an ensemble, from 0, begin with the same weights and draw other regions in another order.
     """
@@ -95,7 +99,7 @@ def run_finetune(
     dataset = labelled.regions.dataset
     output = stage.run.model_path
     seed = config.seed + MEMBER_SEED * member
-    trainer, preprocessing = make_finetuner(config, len(dataset.classes), group, seed)
+    trainer, preprocessing = make_finetuner(config, len(dataset.classes), group, seed, start)
     makes = BatchMaker(
         config,
         settings,
@@ -114,7 +118,9 @@ def run_finetune(
     }
     run_training_stage(
         stage,
-        finetune_inputs(config, dataset, validation.regions.dataset if validation else None, member, group.world),
+        finetune_inputs(
+            config, dataset, validation.regions.dataset if validation else None, member, group.world, start
+        ),
         group,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
@@ -133,25 +139,37 @@ def run_finetune(
     return output
 
 
-def make_finetuner(config: Config, classes: int, group: Group, seed: int) -> tuple[RegionTrainer, Preprocessing]:
+def make_finetuner(
+    config: Config, classes: int, group: Group, seed: int, start: Path | None
+) -> tuple[RegionTrainer, Preprocessing]:
     """The trainer of the region classifier at step 0, its dropout drawn by `seed`, and its network's input."""
     settings = config.finetune
     check_shares("finetune.batch_size", settings.batch_size, group)
     check_shares("finetune.positives", settings.positives, group)
-    return make_trainer(config, settings, classes + 1, RegionObjective(settings.label_smoothing), group, seed)
+    objective = RegionObjective(settings.label_smoothing)
+    return make_trainer(config, settings, classes + 1, objective, group, seed, start)
 
 
 def make_trainer(
-    config: Config, settings: RegionTraining, outputs: int, objective: Objective, group: Group, seed: int
+    config: Config,
+    settings: RegionTraining,
+    outputs: int,
+    objective: Objective,
+    group: Group,
+    seed: int,
+    start: Path | None,
 ) -> tuple[RegionTrainer, Preprocessing]:
-    """A trainer at step 0 and its network's input; DataError or ConfigError for wrong weights or settings."""
+    """A trainer at step 0, of a network with the weights `start`, and its network's input.
+
+    DataError or ConfigError for wrong weights or settings.
+    """
     if config.region.mode == "shared":
         check_shares("region.shared_images", config.region.shared_images, group)
     torch.manual_seed(config.seed)
-    network = _make_network(config, outputs)
+    network = _make_network(config, outputs, start is not None)
     preprocessing = preprocessing_of(config.network.variant)
-    if config.network.weights:
-        preprocessing = load_pretrained(network, config.network.weights)
+    if start is not None:
+        preprocessing = load_pretrained(network, start)
     trainer = Trainer(
         network,
         objective,
@@ -169,11 +187,11 @@ def make_trainer(
     return trainer, preprocessing
 
 
-def _make_network(config: Config, outputs: int) -> RegionClassifier:
+def _make_network(config: Config, outputs: int, is_pretrained: bool) -> RegionClassifier:
     """The network as `region.mode` trains it."""
     variant, dropout = config.network.variant, config.network.dropout
     if config.region.mode == "shared":
-        return SharedClassifier(variant, outputs, dropout, config.region, config.network.weights is not None)
+        return SharedClassifier(variant, outputs, dropout, config.region, is_pretrained)
     return RegionClassifier(variant, outputs, dropout, len(config.region.paddings))
 
 

@@ -1,6 +1,7 @@
 """What the stages' results depend on, as hashes: two stages with equal inputs need not be run twice."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from detector.data.labelled_images import LabelledImages
 from detector.data.stores import Store
 from detector.inference.backends import choose_backend
 from detector.networks.device import choose_device, choose_precision
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.run import file_hash, key_of
 
 
@@ -58,12 +60,12 @@ def proposal_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
 
 def multibox_inputs(config: MultiBoxConfig, dataset: Dataset, world: int) -> dict[str, Any]:
     """Inputs of a trained MultiBox network."""
-    weights = config.network.weights
+    weights = weights_file(config.network.weights)
     return {
         "images": images_hash(dataset),
         "truth": truth_hash(dataset),
         "exif": config.data.exif,
-        "network": config.network.model_dump(mode="json"),
+        "network": config.network.model_dump(mode="json") | {"weights": str(weights) if weights else None},
         "weights": file_hash(weights) if weights else None,
         "multibox": config.multibox.model_dump(),
         "train": _training(config.train),
@@ -82,26 +84,26 @@ def label_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def pretrain_inputs(config: Config, dataset: Dataset, world: int) -> dict[str, Any]:
-    """Inputs of the network trained on objects' boxes."""
+def pretrain_inputs(config: Config, dataset: Dataset, world: int, start: Path | None) -> dict[str, Any]:
+    """Inputs of the network trained on objects' boxes, from the weights `start`."""
     return {
         "images": images_hash(dataset),
         "truth": truth_hash(dataset),
         "exif": config.data.exif,
         "pretrain": _training(config.pretrain),
-        **_network_inputs(config, world),
+        **_network_inputs(config, world, start),
     }
 
 
 def finetune_inputs(
-    config: Config, dataset: Dataset, validation: Dataset | None, member: int, world: int
+    config: Config, dataset: Dataset, validation: Dataset | None, member: int, world: int, start: Path | None
 ) -> dict[str, Any]:
-    """Inputs of the fine-tuned network; the number of processes decides who draws which dropout."""
+    """Inputs of the network fine-tuned from `start`; the number of processes decides who draws which dropout."""
     return {
         "labels": label_inputs(config, dataset),
         "validation": label_inputs(config, validation) if validation else None,
         "finetune": _training(config.finetune),
-        **_network_inputs(config, world),
+        **_network_inputs(config, world, start),
         **({"member": member} if member else {}),
     }
 
@@ -154,12 +156,12 @@ def evaluate_inputs(
 
 def training_inputs(config: ClassificationConfig, images_hash: str, world: int) -> dict[str, Any]:
     """Inputs of a trained classifier of whole images; the number of processes decides who draws which dropout."""
-    weights = config.network.weights
+    weights = weights_file(config.network.weights)
     return {
         "images": images_hash,
         "exif": config.data.exif,
         "crop": config.crop.model_dump(),
-        "network": config.network.model_dump(mode="json"),
+        "network": config.network.model_dump(mode="json") | {"weights": str(weights) if weights else None},
         "weights": file_hash(weights) if weights else None,
         "train": _training(config.train),
         "precision": precision_name(config.engine),
@@ -174,12 +176,11 @@ def _region(region: RegionSettings) -> dict[str, Any]:
     return first | region.model_dump(exclude_defaults=True)
 
 
-def _network_inputs(config: Config, world: int) -> dict[str, Any]:
-    weights = config.network.weights
+def _network_inputs(config: Config, world: int, start: Path | None) -> dict[str, Any]:
     return {
         "region": _region(config.region),
         "network": config.network.model_dump(mode="json", exclude={"weights"}),
-        "weights": file_hash(weights) if weights else None,
+        "weights": file_hash(start) if start else None,
         "precision": precision_name(config.engine),
         "processes": world,
         "seed": config.seed,

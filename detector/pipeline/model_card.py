@@ -8,6 +8,7 @@ from detector.config import Config, detection_methods, reported_method
 from detector.evaluation.detection_report.words import PROTOCOLS
 from detector.evaluation.pages import page_environment
 from detector.networks.weights import load_model
+from detector.pipeline.pretrained import weights_name
 from detector.pipeline.run import RunFolder
 from detector.pipeline.train import split_slug
 
@@ -47,7 +48,7 @@ def model_card(run: RunFolder, config: Config) -> str:
             data=config.data.root.name,
             trained_on=_split_text(run, config.data.train),
             tested_on=_split_text(run, config.data.test),
-            start=weights.name if weights else "",
+            start=weights_name(weights) if weights else "",
             environment=environment,
             hardware=[environment["processor"], *environment["accelerators"]],
             hash=facts.get("hash", "unknown"),

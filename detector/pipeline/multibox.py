@@ -24,6 +24,7 @@ from detector.networks.weights import load_trunk, preprocessing_of
 from detector.pipeline.board import check_tensorboard
 from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import multibox_inputs
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.propose import run_propose
 from detector.pipeline.run import RunFolder, environment_notes
 from detector.pipeline.steps import MetricsLog
@@ -115,8 +116,9 @@ def make_multibox_trainer(
         config.network.variant, config.multibox.form, torch.from_numpy(fit_priors(config, training))
     )
     preprocessing = preprocessing_of(config.network.variant)
-    if config.network.weights:
-        preprocessing = load_trunk(network.backbone, config.network.weights)
+    weights = weights_file(config.network.weights)
+    if weights:
+        preprocessing = load_trunk(network.backbone, weights)
     objective = MultiBoxObjective(
         config.multibox.box_weight,
         config.multibox.matching,

@@ -1,22 +1,34 @@
-"""Pretrained weights of a config, by path or by name."""
+"""Pretrained weights of a config, by path or by name.
+
+A config keeps what its user wrote: a name stays one, and its file is looked up wherever it is read. So no file
+that is passed on holds a path of this machine that nobody typed.
+"""
 
 from pathlib import Path
-from typing import Any, TypeVar
 
 from detector.config import ClassificationConfig, Config, MultiBoxConfig
-from detector.networks.sources import find_weights
-
-AnyConfig = TypeVar("AnyConfig", Config, ClassificationConfig, MultiBoxConfig)
+from detector.networks.sources import SOURCES, find_weights
 
 
-def with_local_weights(config: AnyConfig, download: bool) -> AnyConfig:
-    """`config` with the paths of its weights in place of names; missing ones are fetched with `download`."""
-    sections: dict[str, Any] = {"network": config.network}
+def fetch_weights(config: Config | ClassificationConfig | MultiBoxConfig, download: bool) -> None:
+    """Make sure that weights given by name are on this machine; missing ones are fetched with `download`.
+
+    DataError says what to put where.
+    """
+    given = [config.network.weights]
     if isinstance(config, Config):
-        sections |= {"context": config.context, "cascade": config.cascade}
-    return config.model_copy(update={name: _found(section, download) for name, section in sections.items()})
+        given += [config.context.weights, config.cascade.weights]
+    for weights in given:
+        if weights is not None:
+            find_weights(weights, download)
 
 
-def _found(section: Any, download: bool) -> Any:
-    weights: Path | None = section.weights
-    return section.model_copy(update={"weights": find_weights(weights, download)}) if weights else section
+def weights_file(weights: Path | None) -> Path | None:
+    """The file of the weights of a setting, None where none are set; DataError for one that is not here."""
+    return None if weights is None else find_weights(weights)
+
+
+def weights_name(weights: Path) -> str:
+    """What the file of such weights is called."""
+    source = SOURCES.get(str(weights))
+    return weights.name if source is None else source.file

@@ -45,6 +45,7 @@ from detector.pipeline.features import MinedRegions, choose_images, run_test_fea
 from detector.pipeline.filter import Filtered, filtered, run_regions
 from detector.pipeline.finetune import make_finetuner, run_finetune, run_pretrain
 from detector.pipeline.inputs import label_inputs
+from detector.pipeline.pretrained import weights_file
 from detector.pipeline.propose import run_propose
 from detector.pipeline.region_batches import LabelledRegions, run_labels
 from detector.pipeline.regions import TrainingRegions
@@ -98,7 +99,7 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
         check_apart("context.splits", training, held_out)
         check_image_network(config)
     check_cascade(config)
-    make_finetuner(config, len(training.classes), group, config.seed)
+    make_finetuner(config, len(training.classes), group, config.seed, weights_file(config.network.weights))
     check_weights(config.ensemble, config.ensemble.members + len(_further_detectors(config)))
     if group.is_first:
         run.begin(config)
@@ -106,10 +107,10 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
         run.log_notes(dict.fromkeys(training.notes + testing.notes))
     labelled = _label(run, config, training, config.data.train, group)
     judged = _label(run, config, validation, config.finetune.validation, group) if validation else None
-    started = run_pretrain(run, config, training, group)
+    start = run_pretrain(run, config, training, group)
     for member in range(config.ensemble.members):
         folder = run.member(member)
-        run_finetune(folder.stage("finetune"), started, labelled, judged, member, group)
+        run_finetune(folder.stage("finetune"), config, labelled, judged, member, start, group)
         run_calibrate(folder, config, group, training)
         _train_heads(folder, config, labelled, group)
     if config.cascade.is_used:
@@ -142,7 +143,7 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Gr
 def trained_detectors(run: RunFolder, config: Config) -> list[ModelFiles]:
     """The files of the run's members, then of the ensemble's further runs'; DataError where one is missing."""
     members = [run.member(number) for number in range(config.ensemble.members)]
-    return [*(_trained_detector(folder, config) for folder in members), *_further_detectors(config)]
+    return [*(trained_detector(folder, config) for folder in members), *_further_detectors(config)]
 
 
 def _further_detectors(config: Config) -> list[ModelFiles]:
@@ -151,11 +152,12 @@ def _further_detectors(config: Config) -> list[ModelFiles]:
     for path in config.ensemble.runs:
         run = RunFolder(path)
         settings = run.read_config(Config, [])
-        found += [_trained_detector(run.member(number), settings) for number in range(settings.ensemble.members)]
+        found += [trained_detector(run.member(number), settings) for number in range(settings.ensemble.members)]
     return found
 
 
-def _trained_detector(run: RunFolder, config: Config) -> ModelFiles:
+def trained_detector(run: RunFolder, config: Config) -> ModelFiles:
+    """The files of one model; DataError where one is missing."""
     detector = ModelFiles(
         run.model_path,
         run.svm_path if config.svm.enabled else None,

@@ -3,11 +3,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from made_runs import CLASSES, write_run
 
 from detector import load_detector
 from detector.config import Config
 from detector.errors import DataError
+from detector.networks.multibox import MultiBox
+from detector.networks.multibox_weights import save_multibox
+from detector.networks.preprocessing import IMAGENET
 from detector.pipeline import export
 from detector.pipeline.export import export_run
 from detector.pipeline.model_card import model_card
@@ -33,15 +37,33 @@ def test_an_exported_folder_detects_as_the_run(tmp_path: Path) -> None:
 
 
 def test_multibox_weights_are_exported_with_what_needs_them(tmp_path: Path) -> None:
-    (tmp_path / "multibox.safetensors").write_bytes(b"weights")
+    network = MultiBox("paper_bn", "learned", torch.rand(5, 4))
+    save_multibox(tmp_path / "multibox.safetensors", network, IMAGENET)
+    content = (tmp_path / "multibox.safetensors").read_bytes()
     words = ["proposals.source=union", f"proposals.multibox.weights={tmp_path / 'multibox.safetensors'}"]
     run = write_run(tmp_path / "run", *words)
     export_run(run, tmp_path / "out", safetensors=True, onnx=False)
-    assert (tmp_path / "out" / "model" / "multibox.safetensors").read_bytes() == b"weights"
+    assert (tmp_path / "out" / "model" / "multibox.safetensors").read_bytes() == content
     (tmp_path / "multibox.safetensors").unlink()
     with pytest.raises(DataError, match="must hold a trained model"):
         export_run(run, tmp_path / "other", safetensors=True, onnx=False)
     assert not (tmp_path / "other").exists()
+    # and of what is exported again, where its user's own weights are gone, the settings are still its user's
+    export_run(RunFolder(tmp_path / "out"), tmp_path / "again", safetensors=True, onnx=False)
+    configs = [(tmp_path / name / "config.yaml").read_text() for name in ("run", "out", "again")]
+    assert configs[0] == configs[1] == configs[2]
+
+
+@pytest.mark.parametrize("name", ["region_classifier", "svm", "boxes"])
+def test_a_damaged_file_is_not_passed_on(tmp_path: Path, name: str) -> None:
+    run = write_run(tmp_path / "run", "svm.enabled=true", "boxes.enabled=true")
+    path = run.path / "model" / f"{name}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"must have the hash .*{name}\.safetensors"):
+        export_run(run, tmp_path / "out", safetensors=True, onnx=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_network_is_exported_as_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +105,8 @@ def test_the_card_of_a_run_without_report_says_so(tmp_path: Path) -> None:
     assert "weights they started from (bvlc_googlenet.npz)" in card
     assert "/somewhere" not in card
     assert "by linear SVMs" in card
+    config = run.read_config(Config, ["network.weights=bvlc"])
+    assert "- Start: bvlc_googlenet.caffemodel" in model_card(run, config)
     assert "Flickr" in card
 
 

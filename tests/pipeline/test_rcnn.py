@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,14 @@ import torch
 from processes import kill_once_written, metrics_without_times
 
 from detector.boxes import encode_boxes
-from detector.config import Config, ContextSettings, load_config
+from detector.config import Config, ContextSettings, dump_config, load_config
 from detector.data.images import read_image
 from detector.data.readers import open_dataset
 from detector.data.stores import Store
 from detector.errors import ConfigError
 from detector.inference.engine import RegionEngine
 from detector.networks.region_heads import load_boxes, load_svm
+from detector.networks.safetensors_files import read_tensors
 from detector.networks.weights import load_model
 from detector.pipeline.features import choose_images
 from detector.pipeline.run import RunFolder
@@ -225,6 +227,16 @@ def test_pretraining_on_objects_gives_fine_tuning_its_trunk(tiny_config_path: Pa
     assert (before.classifier.out_features, after.classifier.out_features) == (2, 3)
     weights = [network.backbone.state_dict()["conv1.conv.weight"] for network in (before, after)]
     torch.testing.assert_close(*weights, rtol=0, atol=1e-6)
+    facts = read_tensors(run.model_path)[1]
+    assert facts["config"] == dump_config(config)
+    assert str(tmp_path) not in json.dumps(facts)
+    moved = RunFolder(tmp_path / "elsewhere" / "run")
+    for stage in ("propose", "labels"):
+        shutil.copytree(run.path / "stages" / stage, moved.path / "stages" / stage)
+    run_training(moved, config)
+    for name in ("pretrained", "region_classifier"):
+        one, two = (each.path / f"model/{name}.safetensors" for each in (run, moved))
+        assert one.read_bytes() == two.read_bytes()
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(0, {1, 2, 4}), (2, None), (9, {1, 2, 4})])
