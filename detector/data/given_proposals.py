@@ -137,7 +137,8 @@ def _load_arrays(path: Path) -> dict[str, Array]:
     name, arrays = "content", {}
     require_file(path, "proposals")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because numpy leaves a damaged file open
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             for name in [known for known in KINDS if known in file]:
                 arrays[name] = file[name]
     except Exception as error:  # whatever a damaged file makes its reader stumble over, memory among it
