@@ -4,9 +4,9 @@ A grid along the axes is two interpolations along one: every row of a crop is a 
 are sampled at the crop's columns once and kept while the next rows of the crop need them.
 """
 
-import numba
 import numpy as np
 
+from detector.jit import njit
 from detector.records import COLOURS, Float32
 
 
@@ -21,7 +21,7 @@ def sample_grids(image: Float32, x: Float32, y: Float32, fill_outside: bool) -> 
     return crops
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _neighbours(position, extent):  # type: ignore[no-untyped-def]
     """The two pixels around a position, and the share of the second; beyond the outermost centres, the nearest."""
     from_first = min(max(position - np.float32(0.5), np.float32(0)), np.float32(extent - 1))
@@ -29,7 +29,7 @@ def _neighbours(position, extent):  # type: ignore[no-untyped-def]
     return first, min(first + 1, extent - 1), from_first - np.float32(first)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _inside(positions, extent):  # type: ignore[no-untyped-def]
     """The range of rising positions that lie in the image."""
     first, end = 0, len(positions)
@@ -40,7 +40,7 @@ def _inside(positions, extent):  # type: ignore[no-untyped-def]
     return first, end
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sample_row(line, left, right, share, first, end, out):  # type: ignore[no-untyped-def]
     """Fill columns `first` to `end` of `out` (S * 3,); their two pixels begin at `left` and `right` in `line`."""
     for column in range(first, end):
@@ -50,7 +50,7 @@ def _sample_row(line, left, right, share, first, end, out):  # type: ignore[no-u
             out[to + c] = line[low + c] + share[column] * (line[high + c] - line[low + c])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sample_grids(image, x, y, fill_outside, crops):  # type: ignore[no-untyped-def]
     height, width = image.shape[:2]
     size = x.shape[1]

@@ -2,10 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 
 from detector.errors import DataError
+from detector.jit import njit
 from detector.records import Array, Float32, Int64
 
 MAX_GROWTH = 1000 / 16  # of a side, by an offset: as if a region of 16 pixels could become one of 1,000
@@ -78,7 +78,7 @@ def nms(boxes: Float32, scores: Float32, iou: float) -> Int64:
     return order[_keep_greedily(np.ascontiguousarray(boxes[order], dtype=np.float32), iou)]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _keep_greedily(boxes, iou):  # type: ignore[no-untyped-def]
     """Mask (N,) of the boxes that survive when earlier rows suppress later ones."""
     count = boxes.shape[0]
@@ -127,7 +127,7 @@ def _keep_softly(
     return candidates[kept], lowered.astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _lower_and_keep(boxes, scores, sigma, iou, min_score):  # type: ignore[no-untyped-def]
     """Soft-NMS of boxes whose scores are at least `min_score`; linear where `sigma` is 0. `scores` change."""
     left = np.arange(len(boxes))  # the boxes not decided yet, in their order, in left[:count]
@@ -170,7 +170,7 @@ def vote_boxes(kept: Float32, boxes: Float32, scores: Float32, iou: float = 0.5)
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _average_neighbours(kept, boxes, weights, iou):  # type: ignore[no-untyped-def]
     voted = kept.copy()
     total = np.zeros(4)
@@ -186,7 +186,7 @@ def _average_neighbours(kept, boxes, weights, iou):  # type: ignore[no-untyped-d
     return voted
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _overlap(a, i, b, j):  # type: ignore[no-untyped-def]
     """IoU of box i of `a` and box j of `b`; 0 where they share no area."""
     width = min(a[i, 2], b[j, 2]) - max(a[i, 0], b[j, 0])

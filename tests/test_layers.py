@@ -12,7 +12,8 @@ PACKAGE = ROOT / "detector"
 LAYERS = [
     {"text"},
     {"errors"},
-    {"records", "files", "parallel"},
+    {"records", "files", "parallel", "caches"},
+    {"jit"},
     {"boxes", "bilinear", "config"},
     {"data", "proposals", "evaluation"},
     {"networks"},
@@ -96,5 +97,6 @@ def test_every_command_has_its_tool() -> None:
     from detector.commands import COMMANDS
 
     tools = {path.stem for path in (ROOT / "tools").glob("*.py")}
-    modules = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - {"__init__"}
+    shared = {"__init__", "options", "process"}
+    modules = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - shared
     assert tools == modules == set(COMMANDS)

@@ -1,16 +1,38 @@
 """The commands: `detector NAME ...`, or `python tools/NAME.py ...`."""
 
 import argparse
-import ctypes
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import FrameType
 
-from detector.errors import ConfigError, DataError
+from detector.caches import settle_caches
+from detector.commands.options import Parser, a_name, a_path, given, number_above, number_between, whole_number
+from detector.commands.process import (
+    interruptible,
+    is_interrupt,
+    keep_freed_memory,
+    line_of,
+    prepare_streams,
+    say,
+    silence,
+)
+from detector.errors import ConfigError
+
+__all__ = [
+    "COMMANDS",
+    "Parser",
+    "a_name",
+    "a_path",
+    "config_parser",
+    "main",
+    "number_above",
+    "number_between",
+    "run",
+    "run_parser",
+    "training_parser",
+    "whole_number",
+]
 
 COMMANDS = {
     "train_det": "train a detector and test it, into a run folder",
@@ -52,20 +74,13 @@ RESUMED = ("train_det", "test_det", "ablate", "train_cls", "eval_cls", "train_mu
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The `detector` program: its first word names the command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
-        lines = [f"  {name:16}{summary}" for name, summary in COMMANDS.items()]
-        sys.stdout.write("\n".join(["usage: detector COMMAND ...", "", *lines, ""]))
-        return 0 if words else USAGE_ERROR
-    if words[0] not in COMMANDS:
-        sys.stderr.write(f"detector: command must be one of {', '.join(COMMANDS)}, got {words[0]}\n")
-        return USAGE_ERROR
-    return run(words[0], words[1:])
+    if words and words[0] in COMMANDS:
+        return run(words[0], words[1:])
+    return _guarded("detector", lambda: _without_command(words))
 
 
 def run(name: str, arguments: Sequence[str] | None = None) -> int:
@@ -73,32 +88,72 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     # OpenMP threads that spin while they wait make torch many times slower once anything else needs a core;
     # read when torch is loaded, so it is set before
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, _interrupt)
+    settle_caches()
+    return _guarded(name, lambda: _run(name, arguments))
+
+
+def _run(name: str, arguments: Sequence[str] | None) -> int:
+    if name in NEED_TORCH:
+        keep_freed_memory()
+        check_torchvision()
+    return importlib.import_module(f"detector.commands.{name}").main(arguments)
+
+
+def _without_command(words: Sequence[str]) -> int:
+    """Help, where it is asked for; else what is wrong."""
+    if words and words[0] not in ("-h", "--help"):
+        raise ConfigError(f"command must be one of {', '.join(COMMANDS)}, got {given(words[0])}")
+    lines = [f"  {name:16}{summary}" for name, summary in COMMANDS.items()]
+    sys.stdout.write("\n".join(["usage: detector COMMAND ...", "", *lines, ""]))
+    return 0 if words else USAGE_ERROR
+
+
+def _guarded(name: str, work: Callable[[], int]) -> int:
+    """The exit status of `work`; whatever ends it but a fault of ours is told in one line."""
+    prepare_streams()
+    status: int | None
+    with interruptible() as came:
+        try:
+            status = work()
+            sys.stdout.flush()
+        except BaseException as error:
+            if isinstance(error, BrokenPipeError) and _reader_has_gone():
+                return INTERRUPTED
+            status = _end(name, error, came())
+            if status is None:
+                raise
+    return status
+
+
+def _end(name: str, error: BaseException, came: bool) -> int | None:
+    """Tell what ended the command `name`, and its exit status; None for a fault of the program."""
+    if is_interrupt(error, came):
+        say(f"{name}: interrupted{'; the same command goes on from here' * (name in RESUMED)}")
+        return INTERRUPTED
+    line = line_of(error)
+    if line is None:
+        return None
+    say(f"{name}: {line}")
+    _reader_has_gone()
+    return USAGE_ERROR
+
+
+def _reader_has_gone() -> bool:
+    """Whether nothing can be written to stdout, as where the reader of a pipe, such as `head`, has ended."""
     try:
-        if name in NEED_TORCH:
-            keep_freed_memory()
-            check_torchvision()
-        return importlib.import_module(f"detector.commands.{name}").main(arguments)
-    except (ConfigError, DataError) as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        return USAGE_ERROR
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted{'; the same command goes on from here' * (name in RESUMED)}\n")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
-    except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"{name}: {error}\n")
-        return USAGE_ERROR
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+        return True
+    return False
 
 
 def config_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
     """The arguments that every command with a config file has; `example` is such a file."""
-    parser = argparse.ArgumentParser(prog=name, description=description)
-    parser.add_argument("config", type=Path, help=f"YAML file, such as {example}")
+    parser = Parser(prog=name, description=description)
+    parser.add_argument("config", type=a_path, help=f"YAML file, such as {example}")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
-    parser.add_argument("--run", type=Path, help="run folder, in which a repeated command goes on (runs/NAME)")
+    parser.add_argument("--run", type=a_path, help="run folder, in which a repeated command goes on (runs/NAME)")
     return parser
 
 
@@ -112,22 +167,13 @@ def training_parser(name: str, description: str | None, example: str) -> argpars
 
 def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     """The arguments of a command that tests a trained run."""
-    parser = argparse.ArgumentParser(prog=name, description=description)
-    parser.add_argument("run", type=Path, help="run folder of train_det")
+    parser = Parser(prog=name, description=description)
+    parser.add_argument("run", type=a_path, help="run folder of train_det")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the run's")
-    parser.add_argument("--split", action="append", help="split to test; several are joined (default: the run's)")
+    parser.add_argument(
+        "--split", action="append", type=a_name, help="split to test; several are joined (default: the run's)"
+    )
     return parser
-
-
-def whole_number(lowest: int) -> Callable[[str], int]:
-    """The `type` of an option that takes a whole number from `lowest`, which is not negative."""
-
-    def read(word: str) -> int:
-        if not (word.isascii() and word.isdecimal() and int(word) >= lowest):
-            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest}, got {word}")
-        return int(word)
-
-    return read
 
 
 def check_torchvision() -> None:
@@ -135,25 +181,8 @@ def check_torchvision() -> None:
     try:
         importlib.import_module("torchvision")
     except (RuntimeError, ImportError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"torch and torchvision must be a matching pair, got '{reason}'; repair: "
             "pip install --force-reinstall torch torchvision"
         ) from None
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what is freed: a network's large maps are else fetched from the system again, page by page.
-
-    Training on a CPU spends about half of its time on that: see benchmarks/freed_memory.md.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, -1)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

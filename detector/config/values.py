@@ -89,7 +89,7 @@ def _read(kinds: set[Any], value: object) -> object:
     if isinstance(value, str):
         return _read_text(kinds, str.__str__(value))
     if isinstance(value, Path):
-        return value if _is_path(str(value)) else Misfit(value)
+        return value if is_path(str(value)) else Misfit(value)
     if isinstance(value, bool):
         return value
     if float in kinds and isinstance(value, Real):
@@ -104,7 +104,7 @@ def _read_text(kinds: set[Any], text: str) -> object:
     if number is not None:
         return number
     if Path in kinds:
-        return Path(text) if _is_path(text) else Misfit(text)
+        return Path(text) if is_path(text) else Misfit(text)
     return text if str not in kinds or is_printable(text) else Misfit(text)
 
 
@@ -113,7 +113,8 @@ def is_printable(text: str) -> bool:
     return bool(text.strip()) and one_line(text, LONGEST_TEXT) == text
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Whether `text` can be the path of a file: not empty, without control characters, not too long."""
     return bool(text) and not CONTROL.search(text) and len(text.encode(errors="surrogateescape")) <= LONGEST_PATH
 
 

@@ -6,10 +6,10 @@ overlaps that are equal there are equal here, fractional corners included.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.jit import njit
 from detector.records import Array, Bool, DetectionTable, Float64, Int64, ObjectTable, take
 
 Outcomes = NDArray[np.int8]
@@ -109,7 +109,7 @@ def _rows_hit(rows: Int64, hits: Int64) -> Int64:
     return np.append(rows, -1)[hits]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def overlap(a, b):  # type: ignore[no-untyped-def]
     """IoU of two boxes of inclusive pixels, -1 where they share none."""
     width = min(a[2], b[2]) - max(a[0], b[0]) + 1
@@ -120,7 +120,7 @@ def overlap(a, b):  # type: ignore[no-untyped-def]
     return width * height / union
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _match_unused(boxes, skipped, first, last, objects, thresholds):  # type: ignore[no-untyped-def]
     outcomes = np.zeros(len(boxes), np.int8)
     hits = np.full(len(boxes), -1, np.int64)
@@ -142,7 +142,7 @@ def _match_unused(boxes, skipped, first, last, objects, thresholds):  # type: ig
     return outcomes, hits
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _match_best(boxes, first, last, objects, difficult, threshold):  # type: ignore[no-untyped-def]
     outcomes = np.full(len(boxes), FALSE_POSITIVE, np.int8)
     hits = np.full(len(boxes), -1, np.int64)
@@ -164,7 +164,7 @@ def _match_best(boxes, first, last, objects, difficult, threshold):  # type: ign
     return outcomes, hits
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _share_inside(boxes, first, last, regions):  # type: ignore[no-untyped-def]
     best = np.zeros(len(boxes))
     for m in range(len(boxes)):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from detector.evaluation.matching import inclusive, overlap
+from detector.jit import njit
 from detector.records import DetectionTable, Float64, Int64, ObjectTable
 
 
@@ -36,7 +36,7 @@ def nearest_objects(objects: ObjectTable, detections: DetectionTable) -> Neighbo
     return Neighbours(iou[0], row[0], iou[1], row[1])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _nearest(boxes, labels, first, last, objects, object_labels):  # type: ignore[no-untyped-def]
     """IoU and place (2, M) of the nearest object of the same class, and of another."""
     ious = np.zeros((2, len(boxes)))

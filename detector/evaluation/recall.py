@@ -9,11 +9,11 @@ the files state them.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from detector.errors import DataError
 from detector.evaluation.matching import blacklisted
+from detector.jit import njit
 from detector.records import FIRST_LABEL, Array, Bool, Float64, Int64, ObjectTable, take
 
 LOWEST_IOU = 0.5  # of the average recall, which goes from here to 1 (Hosang et al.)
@@ -135,7 +135,7 @@ def _mean(values: Array) -> Float64:
     return values.mean(axis=0) if len(values) else np.full(values.shape[1:], np.nan)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _best_overlaps(objects, boxes, budgets):  # type: ignore[no-untyped-def]
     """Best IoU (G, K + 1) of each object among the first budgets[k] boxes, and last among all of them."""
     best = np.zeros((len(objects), len(budgets) + 1))

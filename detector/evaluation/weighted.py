@@ -7,12 +7,12 @@ those of the next.
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from detector.evaluation.average_precision import ELEVEN_RECALLS, HUNDRED_AND_ONE_RECALLS
 from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 from detector.evaluation.outcomes import MatchedDetections, Protocol, group_by_class
+from detector.jit import njit
 from detector.records import FIRST_LABEL, Float64, Int64
 
 AT_EVERY_OBJECT = np.empty(0)
@@ -73,7 +73,7 @@ def mean_over_classes(ap: Float64) -> Float64:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _average_precisions(outcomes, image, edges, positives, weights, recalls):  # type: ignore[no-untyped-def]
     longest = np.diff(edges).max() if len(positives) else 0
     recall, precision = np.empty(longest), np.empty(longest)
@@ -89,7 +89,7 @@ def _average_precisions(outcomes, image, edges, positives, weights, recalls):  #
     return ap
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _rising_points(outcomes, image, positives, weights, recall, precision):  # type: ignore[no-untyped-def]
     """Write recall, and the best precision from there on, at each true positive; returns how many there are.
 
@@ -111,7 +111,7 @@ def _rising_points(outcomes, image, positives, weights, recall, precision):  # t
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _mean_height(recall, heights, at):  # type: ignore[no-untyped-def]
     """The mean of `heights` at the recalls `at`, or over all of recall if there are none."""
     total, reached, before = 0.0, 0, 0.0

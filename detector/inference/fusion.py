@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numba
 import numpy as np
 
 from detector.boxes import box_area, nms
 from detector.errors import DataError
+from detector.jit import njit
 from detector.records import Detections, join, take
 
 
@@ -79,7 +79,7 @@ def _per_class(found: Detections, change: Callable[[Detections], Detections]) ->
     return take(changed, np.argsort(-changed.scores, kind="stable"))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _cluster(boxes, scores, iou):  # type: ignore[no-untyped-def]
     """Clusters of one class's boxes (n, 4), best first: mean boxes (k, 4), mean scores (k,) and sizes (k,)."""
     sums = np.zeros((len(boxes), 4))

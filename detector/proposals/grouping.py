@@ -6,9 +6,9 @@ merged first, then the one whose higher region is; a merged region is numbered a
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from detector.jit import njit
 from detector.proposals.regions import COLOUR_BINS, MAX_REGIONS, TEXTURE_BINS, Regions
 from detector.proposals.segmentation import Int32, find_root
 from detector.records import Float64, Int64
@@ -54,7 +54,7 @@ def _histograms(regions: Regions, similarity: Similarity) -> tuple[Int32, Float6
     return counts, np.concatenate([np.empty(0), *weights])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _merge_all(sizes, boxes, counts, weights, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
     """Merge the most similar neighbours until one region is left.
 
@@ -94,7 +94,7 @@ def _merge_all(sizes, boxes, counts, weights, pairs, use_size, use_fill):  # typ
             link = following[link]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _normalise(counts, weights, size, profile):  # type: ignore[no-untyped-def]
     """Histograms as similarities compare them: those of a kind sum to UNIT."""
     scale = UNIT / size
@@ -102,7 +102,7 @@ def _normalise(counts, weights, size, profile):  # type: ignore[no-untyped-def]
         profile[i] = np.int32(counts[i] * (weights[i] * scale) + 0.5)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _merge(region, a, b, sizes, boxes):  # type: ignore[no-untyped-def]
     sizes[region] = sizes[a] + sizes[b]
     for side in range(2):
@@ -110,13 +110,13 @@ def _merge(region, a, b, sizes, boxes):  # type: ignore[no-untyped-def]
         boxes[region, side + 2] = max(boxes[a, side + 2], boxes[b, side + 2])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _add(counts, total):  # type: ignore[no-untyped-def]
     for i in range(counts.shape[0]):
         total[i] += counts[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _neighbour_lists(pairs, total):  # type: ignore[no-untyped-def]
     """Linked lists: partners[heads[r]], partners[following[heads[r]]], ... until -1 are neighbours of r."""
     heads = np.full(total, -1)
@@ -131,7 +131,7 @@ def _neighbour_lists(pairs, total):  # type: ignore[no-untyped-def]
     return heads, following, partners
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _join_lists(region, a, b, owners, listed, heads, following, partners):  # type: ignore[no-untyped-def]
     """Make the list of `region` of the links of `a` and `b`, each living neighbour once.
 
@@ -150,7 +150,7 @@ def _join_lists(region, a, b, owners, listed, heads, following, partners):  # ty
             link = after
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _rank(a, b, first, second, sizes, boxes, area, use_size, use_fill):  # type: ignore[no-untyped-def]
     """The heap's key of the pair a < b and their profiles: least for the most similar, then by a, then by b."""
     shared = np.int32(0)
@@ -167,7 +167,7 @@ def _rank(a, b, first, second, sizes, boxes, area, use_size, use_fill):  # type:
     return (-similarity << (2 * REGION_BITS)) | (a << REGION_BITS) | b
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pop_live(heap, filled, owners):  # type: ignore[no-untyped-def]
     """Remove keys until one is of two regions not yet merged; return them and the heap's new size."""
     while True:
@@ -176,7 +176,7 @@ def _pop_live(heap, filled, owners):  # type: ignore[no-untyped-def]
             return (key >> REGION_BITS) & REGION_MASK, key & REGION_MASK, filled
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _push(heap, filled, key, owners):  # type: ignore[no-untyped-def]
     """Add `key` to the binary heap heap[:filled] and return its new size; make room first if it is full."""
     if filled == heap.shape[0]:
@@ -189,7 +189,7 @@ def _push(heap, filled, key, owners):  # type: ignore[no-untyped-def]
     return filled + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _drop_merged(heap, owners):  # type: ignore[no-untyped-def]
     """Keep the keys of two regions not yet merged, in order, which is a heap too; return their number."""
     filled = 0
@@ -201,13 +201,13 @@ def _drop_merged(heap, owners):  # type: ignore[no-untyped-def]
     return filled
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _is_live(key, owners):  # type: ignore[no-untyped-def]
     a, b = (key >> REGION_BITS) & REGION_MASK, key & REGION_MASK
     return owners[a] == a and owners[b] == b
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pop(heap, filled):  # type: ignore[no-untyped-def]
     """Remove the least key of heap[:filled]; return it and the new size."""
     least, key = heap[0], heap[filled - 1]

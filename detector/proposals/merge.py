@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
 from detector.boxes import box_area
 from detector.errors import ConfigError
+from detector.jit import njit
 from detector.records import Bool, Float32, Float64, Proposals
 
 
@@ -53,7 +53,7 @@ def _distinct(boxes: Float32, limit: float) -> Bool:
     return _keep_distinct(exact, area, by_area, first, last, limit)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _keep_distinct(boxes, area, by_area, first, last, limit):  # type: ignore[no-untyped-def]
     """Mask (N,); the boxes near in area to box i are by_area[first[i]:last[i]]."""
     keep = np.ones(len(boxes), np.bool_)

@@ -8,11 +8,11 @@ stronger falls in the last; neighbours are 8-connected.
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import DataError
+from detector.jit import njit
 from detector.proposals.segmentation import MEMORY_BITS, NEIGHBOURS, Int32, is_new, pair_key
 from detector.records import Array, Float32, Float64, Image, Int64
 
@@ -121,7 +121,7 @@ def _pairs(keys: NDArray[np.uint64]) -> Int64:
     return np.stack([unique >> np.uint64(32), unique & np.uint64(2**32 - 1)], axis=1).astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _bin_channel(plane, along_x, along_y, bins, colour, texture):  # type: ignore[no-untyped-def]
     """Fill the rows bins[y, colour] and the four from bins[y, texture] on."""
     height, width = plane.shape
@@ -140,13 +140,13 @@ def _bin_channel(plane, along_x, along_y, bins, colour, texture):  # type: ignor
             bins[y, texture + 3, x] = _axis_bin((along_y[y, x] - along_x[y, x]) * slanted)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _axis_bin(response):  # type: ignore[no-untyped-def]
     last = np.int32(TEXTURE_BINS - 1)
     return last + min(max(np.int32(response), -last), last)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _accumulate(labels, bins, offsets, sizes, boxes, counts):  # type: ignore[no-untyped-def]
     height, kinds, width = bins.shape
     for y in range(height):
@@ -163,7 +163,7 @@ def _accumulate(labels, bins, offsets, sizes, boxes, counts):  # type: ignore[no
                 row[offsets[kind] + bins[y, kind, x]] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _rectify(signed, sizes, texture):  # type: ignore[no-untyped-def]
     """Histograms texture (R, 4 C, 2, 10) of opposite orientations from those signed (R, 4 C, 19) of the axes."""
     for region in range(signed.shape[0]):
@@ -177,7 +177,7 @@ def _rectify(signed, sizes, texture):  # type: ignore[no-untyped-def]
                 back[0] -= back[step]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _touching(labels):  # type: ignore[no-untyped-def]
     """Keys of the pairs of labels of 8-connected pixels that differ; a few repeats remain."""
     height, width = labels.shape
@@ -194,7 +194,7 @@ def _touching(labels):  # type: ignore[no-untyped-def]
     return keys[:found].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _join(numbers, sizes, boxes, counts, joined_sizes, joined_boxes, joined_counts):  # type: ignore[no-untyped-def]
     for region in range(numbers.shape[0]):
         number = numbers[region]

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.jit import njit
 from detector.records import Array, Float32
 
 GRADES = (
@@ -144,7 +144,7 @@ def _in_grades(k: float) -> float:
     return min(k, UNLIMITED) * GRADES**2
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _grade_edges(planes, grades):  # type: ignore[no-untyped-def]
     channels, height, width = planes.shape
     grades[:] = NO_EDGE
@@ -165,7 +165,7 @@ def _grade_edges(planes, grades):  # type: ignore[no-untyped-def]
                 out[i] = np.uint16(np.sqrt(np.sqrt(squares[i])) * np.float32(GRADES) + np.float32(0.5))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _first_of_grades(grades):  # type: ignore[no-untyped-def]
     """How many edges are lighter than each grade, and in the end the number of edges, (NO_EDGE + 1,)."""
     starts = np.zeros(NO_EDGE + 2, np.int32)
@@ -174,7 +174,7 @@ def _first_of_grades(grades):  # type: ignore[no-untyped-def]
     return np.cumsum(starts[: NO_EDGE + 1]).astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sort_edges(grades, starts):  # type: ignore[no-untyped-def]
     """Edges in stable order of their grades; starts (NO_EDGE + 1,) holds where each grade begins."""
     edges = np.empty(starts[-1], np.uint32)
@@ -189,7 +189,7 @@ def _sort_edges(grades, starts):  # type: ignore[no-untyped-def]
     return edges
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def find_root(parent, node):  # type: ignore[no-untyped-def]
     """The root of `node` in the forest `parent`; the path to it is shortened."""
     root = parent[parent[node]]
@@ -200,14 +200,14 @@ def find_root(parent, node):  # type: ignore[no-untyped-def]
     return root
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _find_ends(parent, steps, edge):  # type: ignore[no-untyped-def]
     """The roots of the two pixels that `edge` joins."""
     pixel = np.uint32(edge // DIRECTIONS)
     return find_root(parent, pixel), find_root(parent, np.uint32(pixel + steps[edge % DIRECTIONS]))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _grow(edges, starts, steps, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
     """Merge as the paper does, but each component only until an edge of it is refused.
 
@@ -236,7 +236,7 @@ def _grow(edges, starts, steps, k, parent, size, heaviest):  # type: ignore[no-u
     return refused[:count], grades[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _leave_open(edges, start, steps, parent, open_places):  # type: ignore[no-untyped-def]
     """Write the places of the edges between two components, in the block from `start`; return their number.
 
@@ -250,13 +250,13 @@ def _leave_open(edges, start, steps, parent, open_places):  # type: ignore[no-un
     return count
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _limit(grade, k, size):  # type: ignore[no-untyped-def]
     """The grade, rounded down, up to which a component accepts edges; its last merge was of `grade`."""
     return np.int32(min(np.sqrt(np.float64(grade) ** 2 + k / size), np.float64(NO_EDGE)))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _drop_repeated(edges, grades, steps, labels):  # type: ignore[no-untyped-def]
     """Ends (2, E) and grades (E,) of `edges` between labels, most of those that join a pair again left out."""
     ends, kept = np.empty((2, edges.shape[0]), np.uint32), np.empty_like(grades)
@@ -270,13 +270,13 @@ def _drop_repeated(edges, grades, steps, labels):  # type: ignore[no-untyped-def
     return ends[:, :count].copy(), kept[:count].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def pair_key(a, b):  # type: ignore[no-untyped-def]
     """The lower of two labels in the upper 32 bits, the higher one in the others."""
     return np.uint64(min(a, b)) << np.uint64(32) | np.uint64(max(a, b))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def is_new(memory, key):  # type: ignore[no-untyped-def]
     """0 for a `key` above 0 that is in `memory` (2 ** MEMORY_BITS,), which forgets: it has one place for many."""
     place = (key * SCATTER) >> np.uint64(64 - MEMORY_BITS)
@@ -285,7 +285,7 @@ def is_new(memory, key):  # type: ignore[no-untyped-def]
     return new
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _merge_alike(ends, grades, k, parent, size, heaviest):  # type: ignore[no-untyped-def]
     """Merge as the paper does; return the edges between two components when visited."""
     limit = np.empty(parent.shape[0], np.int32)
@@ -306,7 +306,7 @@ def _merge_alike(ends, grades, k, parent, size, heaviest):  # type: ignore[no-un
     return crossing[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _merge_small(ends, edges, min_size, parent, size):  # type: ignore[no-untyped-def]
     for edge in edges:
         a, b = find_root(parent, ends[0, edge]), find_root(parent, ends[1, edge])
@@ -314,7 +314,7 @@ def _merge_small(ends, edges, min_size, parent, size):  # type: ignore[no-untype
             _unite(parent, size, a, b)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _join_agreeing(ends, labelings):  # type: ignore[no-untyped-def]
     """A forest of nodes: those of an edge are joined where every row of `labelings` (K, F) labels them alike."""
     rows, nodes = labelings.shape
@@ -331,7 +331,7 @@ def _join_agreeing(ends, labelings):  # type: ignore[no-untyped-def]
     return parent
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _unite(parent, size, a, b):  # type: ignore[no-untyped-def]
     """Join the trees of roots `a` and `b` and return the root of both."""
     root, child = (a, b) if size[a] >= size[b] else (b, a)
@@ -340,7 +340,7 @@ def _unite(parent, size, a, b):  # type: ignore[no-untyped-def]
     return root
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _number(parent):  # type: ignore[no-untyped-def]
     """The tree (N,) of each node, numbered by their first nodes, and each tree's root."""
     labels = np.empty(parent.shape[0], np.int32)

@@ -7,11 +7,11 @@ a few times, in random order, over those rows alone that are not at rest at a bo
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from detector.config import SvmSettings
 from detector.errors import DataError
+from detector.jit import njit
 from detector.records import Bool, Float32
 
 ROUNDS = 200  # at most; features whose norms are about 20 take 5 to 10
@@ -74,7 +74,7 @@ def _certify(weights: Float32, slack: Float32, alphas: Float32, limits: Float32)
     return float(objective), float(objective - (alphas.sum(dtype=np.float64) - regulariser))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _squares(features):  # type: ignore[no-untyped-def]
     """Squared norms (n,) of the rows."""
     squares = np.empty(features.shape[0], np.float32)
@@ -86,7 +86,7 @@ def _squares(features):  # type: ignore[no-untyped-def]
     return squares
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _dot(row, constant, weights):  # type: ignore[no-untyped-def]
     """The score of a row (F,) that ends with `constant`."""
     total = np.float32(0)
@@ -95,7 +95,7 @@ def _dot(row, constant, weights):  # type: ignore[no-untyped-def]
     return total + constant * weights[-1]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _score(features, constant, weights):  # type: ignore[no-untyped-def]
     """Scores (n,) of the rows."""
     scores = np.empty(features.shape[0], np.float32)
@@ -104,7 +104,7 @@ def _score(features, constant, weights):  # type: ignore[no-untyped-def]
     return scores
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _combine(features, constant, factors):  # type: ignore[no-untyped-def]
     """The rows' sum (F + 1,), each times its factor (n,)."""
     width = features.shape[1]
@@ -116,7 +116,7 @@ def _combine(features, constant, factors):  # type: ignore[no-untyped-def]
     return total.astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _sweep(features, constant, signs, limits, curvatures, order, alphas, weights):  # type: ignore[no-untyped-def]
     """Move each row's alpha, in this order, to the dual's maximum along it; alphas and weights change in place."""
     width = features.shape[1]

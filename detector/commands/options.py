@@ -1,0 +1,92 @@
+"""Options of commands: read by the same rules as settings, and wrong ones told in one line."""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from detector.config.limits import MANY
+from detector.config.values import is_path, is_printable, number_of, whole_of
+from detector.text import LONGEST_VALUE, one_line, shown
+
+# argparse's words for what is wrong, and ours; \1 is the option
+REWORDED = (
+    (r"argument (.+?): invalid choice: (.*) \(choose from (.*)\)", r"\1 must be one of \3, got \2"),
+    (r"argument (.+?): expected (.*?)arguments?", r"\1 must be followed by \2value"),
+    (r"argument (.+?): ignored explicit argument (.*)", r"\1 must be given without a value, got \2"),
+    (r"argument (.+?): (must .*)", r"\1 \2"),
+    (r"argument (.+?): (.*)", r"\1: \2"),
+    (r"the following arguments are required: (.*)", r"\1 must be given"),
+    (r"unrecognized arguments: (.*)", r"unknown arguments: \1"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write `message` in the form of our errors and exit with status 2."""
+        for pattern, form in REWORDED:
+            found = re.fullmatch(pattern, message, re.DOTALL)
+            if found:
+                message = found.expand(form)
+                break
+        self.exit(2, f"{self.prog}: {one_line(message)}\n")
+
+
+def whole_number(lowest: int, highest: int = MANY) -> Callable[[str], int]:
+    """The `type` of an option that takes a whole number from `lowest` to `highest`, in decimal digits."""
+
+    def read(word: str) -> int:
+        number = whole_of(word)
+        if number is None or not lowest <= number <= highest:
+            limits = f"from {lowest}" if number is None or number < lowest else f"from {lowest} to {highest}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, got {given(word)}")
+        return number
+
+    return read
+
+
+def number_between(lowest: float, highest: float) -> Callable[[str], float]:
+    """The `type` of an option that takes a number in `lowest`..`highest`, both included."""
+
+    def read(word: str) -> float:
+        number = number_of(word)
+        if number is None or not lowest <= number <= highest:
+            raise argparse.ArgumentTypeError(f"must be a number in {lowest:g}..{highest:g}, got {given(word)}")
+        return number
+
+    return read
+
+
+def number_above(lowest: float, highest: float) -> Callable[[str], float]:
+    """The `type` of an option that takes a number above `lowest` and at most `highest`."""
+
+    def read(word: str) -> float:
+        number = number_of(word)
+        if number is None or not lowest < number <= highest:
+            wanted = f"a number above {lowest:g} and at most {highest:g}"
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {given(word)}")
+        return number
+
+    return read
+
+
+def a_path(word: str) -> Path:
+    """The `type` of an option that takes the path of a file or folder, which need not be there."""
+    if not is_path(word):
+        raise argparse.ArgumentTypeError(f"must be a path, got {shown(word)}")
+    return Path(word)
+
+
+def a_name(word: str) -> str:
+    """The `type` of an option that takes the name of a split, a device or the like."""
+    if not is_printable(word):
+        raise argparse.ArgumentTypeError(f"must be text of printable letters, got {shown(word)}")
+    return word
+
+
+def given(word: str) -> str:
+    """A word of the command line for a message: as it stands, if it is short and can be seen so."""
+    return word if is_printable(word) and len(word) <= LONGEST_VALUE else shown(word)
