@@ -10,6 +10,8 @@ import numba
 
 from detector.caches import can_write, stand_in, user_folder
 
+SETTINGS: Any = numba.config
+
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit(cache=True, **options)`, which does not fail where nothing can be kept.
@@ -31,7 +33,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 @cache
 def _folder(source: Path) -> str | None:
     """NUMBA_CACHE_DIR for the sources in a folder: "" leaves the choice to numba, None is for no cache."""
-    given: str = numba.config.CACHE_DIR
+    given: str = SETTINGS.CACHE_DIR
     if given and can_write(Path(given)):
         return given
     if can_write(source / "__pycache__") or user_folder() is not None:
@@ -43,11 +45,11 @@ def _folder(source: Path) -> str | None:
 @contextmanager
 def _kept_in(folder: str) -> Iterator[None]:
     """Within, numba's setting is `folder`: it holds for our functions alone."""
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder
+    before, SETTINGS.CACHE_DIR = SETTINGS.CACHE_DIR, folder
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        SETTINGS.CACHE_DIR = before
 
 
 def _forgiving(function: Any) -> Any:

@@ -29,7 +29,7 @@ def load(path: Path) -> ModuleType:
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(jit.numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setattr(jit.SETTINGS, "CACHE_DIR", str(tmp_path / "kept"))
     path = tmp_path / "doubled.py"
     path.write_text(SOURCE)
     return path

@@ -14,6 +14,7 @@ from detector.commands.process import (
     keep_freed_memory,
     line_of,
     prepare_streams,
+    reader_has_gone,
     say,
     silence,
 )
@@ -117,11 +118,10 @@ def _guarded(name: str, work: Callable[[], int]) -> int:
             status = work()
             sys.stdout.flush()
         except BaseException as error:
-            if isinstance(error, BrokenPipeError) and _reader_has_gone():
-                return INTERRUPTED
             status = _end(name, error, came())
             if status is None:
                 raise
+            _flush()
     return status
 
 
@@ -130,22 +130,21 @@ def _end(name: str, error: BaseException, came: bool) -> int | None:
     if is_interrupt(error, came):
         say(f"{name}: interrupted{'; the same command goes on from here' * (name in RESUMED)}")
         return INTERRUPTED
+    if isinstance(error, BrokenPipeError) and reader_has_gone():
+        return INTERRUPTED
     line = line_of(error)
     if line is None:
         return None
     say(f"{name}: {line}")
-    _reader_has_gone()
     return USAGE_ERROR
 
 
-def _reader_has_gone() -> bool:
-    """Whether nothing can be written to stdout, as where the reader of a pipe, such as `head`, has ended."""
+def _flush() -> None:
+    """Write out what was said before an error; where that cannot be, nothing more is said of it at the end."""
     try:
         sys.stdout.flush()
     except OSError:
         silence(sys.stdout)
-        return True
-    return False
 
 
 def config_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import run_parser, whole_number
+from detector.commands import a_path, run_parser, whole_number
 from detector.config import Config
+from detector.config.limits import REGIONS
 from detector.evaluation.ablation_report import ablation_text, write_ablation
 from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
 from detector.pipeline.distributed import process_group
@@ -15,12 +16,14 @@ from detector.pipeline.run import RunFolder
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score every region once by every model and view; print what their averages reach, and the report's path."""
     parser = run_parser("ablate", __doc__)
-    parser.add_argument("--also", action="append", type=Path, default=[], help="run of another seed; means of all")
     parser.add_argument(
-        "--regions", type=whole_number(1), default=TIMED_REGIONS, help="scored to take a row's time"
+        "--also", action="append", type=a_path, default=[], help="run of another seed; means of all"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/ablate"), help="folder of the report of all runs, with --also"
+        "--regions", type=whole_number(1, REGIONS), default=TIMED_REGIONS, help="scored to take a row's time"
+    )
+    parser.add_argument(
+        "--out", type=a_path, default=Path("runs/ablate"), help="folder of the report of all runs, with --also"
     )
     options = parser.parse_intermixed_args(arguments)
     runs = [RunFolder(path) for path in (options.run, *options.also)]

@@ -1,13 +1,13 @@
 """Measure this machine: the stages of detection, every engine installed, and what others run."""
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from detector.commands import whole_number
+from detector.commands import Parser, a_path, number_above, whole_number
+from detector.config.limits import REGIONS
 from detector.files import write_text
 from detector.pipeline.bench.machine import LoadWatch
 from detector.pipeline.bench.result import PARTS, run_bench
@@ -32,32 +32,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench",
         description=f"{__doc__} Candidates take turns, each in a process of its own; numbers are medians of the "
         "rounds. engine.backend, engine.precision and engine.compile, where you set them, narrow the engines.",
     )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the published")
-    parser.add_argument("--images", type=Path, help="folder of photographs (default: synthetic scenes)")
-    parser.add_argument("--count", type=whole_number(1), default=4, help="images (%(default)s)")
+    parser.add_argument("--images", type=a_path, help="folder of photographs (default: synthetic scenes)")
+    parser.add_argument("--count", type=whole_number(1, REGIONS), default=4, help="images (%(default)s)")
     parser.add_argument(
-        "--regions", type=whole_number(1), default=0, help="regions of an image (as many as are proposed)"
+        "--regions", type=whole_number(1, REGIONS), default=0, help="regions of an image (as many as are proposed)"
     )
-    parser.add_argument("--weights", type=Path, help="run folder, weight file, or bvlc, torchvision (random)")
+    parser.add_argument("--weights", type=a_path, help="run folder, weight file, or bvlc, torchvision (random)")
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
-    parser.add_argument("--seconds", type=_time, default=1.0, help="of a candidate in each round (%(default)s)")
-    parser.add_argument("--rounds", type=whole_number(1), default=5, help="turns of each candidate (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=number_above(0, 3600), default=1.0, help="of a candidate in each round (%(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=whole_number(1, 1000), default=5, help="turns of each candidate (%(default)s)"
+    )
     parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated (stages, engines)")
     parser.add_argument("--peer", action="store_true", help="what others run, too")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the tables (%(default)s)")
+    parser.add_argument(
+        "--out", type=a_path, default=Path("runs/bench"), help="folder of the tables (%(default)s)"
+    )
     return parser.parse_intermixed_args(arguments)
-
-
-def _time(word: str) -> float:
-    try:
-        seconds = float(word)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {word}")
-    return seconds

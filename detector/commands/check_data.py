@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import whole_number
+from detector.commands import Parser, a_path, whole_number
 from detector.config import Config, load_config
 from detector.data.check import check_data
 from detector.data.check_text import check_text
@@ -27,15 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="check_data", description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML file, such as configs/ilsvrc_det.yaml")
+    parser = Parser(prog="check_data", description=__doc__)
+    parser.add_argument("config", type=a_path, help="YAML file, such as configs/ilsvrc_det.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
     parser.add_argument("--decode", action="store_true", help="decode every image, not its header and end alone")
     parser.add_argument(
         "--cases", type=whole_number(0), default=5, help="to print of each finding; 0: all (%(default)s)"
     )
     parser.add_argument(
-        "--samples", type=whole_number(0), default=6, help="images of each split on the page (%(default)s)"
+        "--samples", type=whole_number(0, 10_000), default=6, help="images of each split on the page (%(default)s)"
     )
-    parser.add_argument("--html", type=Path, help="file of the page (runs/NAME/data.html)")
+    parser.add_argument("--html", type=a_path, help="file of the page (runs/NAME/data.html)")
     return parser.parse_intermixed_args(arguments)

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import whole_number
+from detector.commands import Parser, a_name, a_path, whole_number
+from detector.config.limits import REGIONS
 from detector.evaluation.bootstrap import RESAMPLES
 from detector.evaluation.comparison_report import comparison_text, write_comparison
 from detector.evaluation.detection_report.analysis import PROTOCOLS
@@ -26,21 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
+    parser = Parser(prog="compare", description=__doc__)
     parser.add_argument(
         "first", metavar="RUN", help="run folder of train_det, or FOLDER:METHOD, such as runs/a:svm"
     )
     parser.add_argument("others", nargs="+", metavar="RUN", help="runs to compare with the first")
-    parser.add_argument("--split", action="append", help="split they were tested on; several are joined (theirs)")
+    parser.add_argument(
+        "--split", type=a_name, action="append", help="split they were tested on; several are joined (theirs)"
+    )
     parser.add_argument("--protocol", choices=PROTOCOLS, help="of the evaluation (the first run's)")
     parser.add_argument(
-        "--resamples", type=whole_number(1), default=RESAMPLES, help="of the bootstrap (%(default)s)"
+        "--resamples", type=whole_number(1, REGIONS), default=RESAMPLES, help="of the bootstrap (%(default)s)"
     )
     parser.add_argument(
-        "--pictures", type=whole_number(0), default=PICTURES, help="changed images to draw (%(default)s)"
+        "--pictures", type=whole_number(0, 10_000), default=PICTURES, help="changed images to draw (%(default)s)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/compare"), help="folder of the report (%(default)s)"
+        "--out", type=a_path, default=Path("runs/compare"), help="folder of the report (%(default)s)"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value", help="setting over those of all runs"

@@ -5,10 +5,11 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
+from detector.commands import Parser, a_name, a_path, whole_number
+from detector.config.limits import CLASSES, CROP
 from detector.files import write_text
-from detector.networks.describe import describe, total
+from detector.networks.describe import SMALLEST, describe, total
 from detector.networks.printed_table import describe_text
 
 
@@ -31,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="describe", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = Parser(prog="describe", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("variant", type=a_name, help="paper, paper_bn or torchvision")
+    parser.add_argument(
+        "--size", type=whole_number(SMALLEST, CROP), default=224, help="height and width of the input, pixels"
     )
-    parser.add_argument("variant", help="paper, paper_bn or torchvision")
-    parser.add_argument("--size", type=int, default=224, help="height and width of the input, pixels")
-    parser.add_argument("--classes", type=int, default=1000, help="outputs of the classifier")
-    parser.add_argument("--json", type=Path, help="file to write the rows to")
+    parser.add_argument("--classes", type=whole_number(1, CLASSES), default=1000, help="outputs of the classifier")
+    parser.add_argument("--json", type=a_path, help="file to write the rows to")
     return parser.parse_args(arguments)

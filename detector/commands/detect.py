@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detector.commands import whole_number
+from detector.commands import Parser, a_path, number_between, whole_number
 from detector.data.detection_files import DetectionWriter, count_from_one, numbering_of, open_detection_files
 from detector.data.frames import Frame, Source, count_frames, find_sources, is_live
 from detector.errors import DataError
@@ -100,20 +100,20 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="detect", description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of train_det, or its region_classifier.safetensors")
+    parser = Parser(prog="detect", description=__doc__)
+    parser.add_argument("run", type=a_path, help="run folder of train_det, or its region_classifier.safetensors")
     parser.add_argument(
         "inputs", nargs="+", metavar="IMAGE|FOLDER|VIDEO|CAMERA", help="files, folders, or a camera's number"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/detect"), help="folder of the results (%(default)s)"
+        "--out", type=a_path, default=Path("runs/detect"), help="folder of the results (%(default)s)"
     )
     parser.add_argument(
-        "--min-score", type=float, help="least score to keep and draw (kept: the run's; drawn: 0.5)"
+        "--min-score", type=number_between(0, 1), help="least score to keep and draw (kept: the run's; drawn: 0.5)"
     )
     parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")
-    parser.add_argument("--annotations", type=Path, help="COCO JSON whose ids of images and classes to write")
+    parser.add_argument("--annotations", type=a_path, help="COCO JSON whose ids of images and classes to write")
     parser.add_argument(
         "--every", type=whole_number(1), default=1, help="of a video every so many pictures (%(default)s)"
     )

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detector.config import EngineSettings, ImageSettings
+from detector.commands import Parser, a_name, a_path, whole_number
+from detector.config import EngineSettings, ImageSettings, parse_config
+from detector.config.limits import BATCH, WORKERS
 from detector.inference.crops import CROPS
 from detector.networks.sources import find_weights
 from detector.pipeline.classify import open_tested_images, run_classification_test
@@ -16,16 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table like Table 3, of the first model and of all together, and the report's path."""
     options = _parse(arguments)
     models = [_model_path(path, options.download) for path in options.weights]
-    settings = ImageSettings(
-        root=options.data, test=options.split, images=options.images, classes=options.classes, exif=options.exif
-    )
-    engine = EngineSettings(
-        device=options.device,
-        precision=options.precision,
-        batch_size=options.batch_size,
-        compile=options.compile,
-        workers=options.workers,
-    )
+    given = vars(options)
+    images = {"root": options.data, "test": options.split, **_chosen(given, "images", "classes", "exif")}
+    settings = parse_config(ImageSettings, images, "command line")
+    chosen = _chosen(given, "device", "precision", "batch_size", "compile", "workers")
+    engine = parse_config(EngineSettings, chosen, "command line")
     testing = open_tested_images(settings, models[0])
     outcome = run_classification_test(
         RunFolder(options.out), models, testing, options.crops, settings.exif, engine
@@ -34,32 +31,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _chosen(options: Mapping[str, object], *names: str) -> dict[str, object]:
+    """The options of these names, which are those of settings."""
+    return {name: options[name] for name in names}
+
+
 def _model_path(path: Path, download: bool) -> Path:
     """The weights of a run folder of `train_cls`, of a file or of a name."""
     return RunFolder(path).classifier_path if path.is_dir() else find_weights(path, download)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="eval_cls", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(prog="eval_cls", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "weights",
         nargs="+",
-        type=Path,
+        type=a_path,
         help="weight file (.caffemodel, .npz, .pth, .safetensors), run folder of train_cls, or bvlc, torchvision",
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the images")
-    parser.add_argument("--split", default="val", help="folder of class folders, or list of <file> <class from 0>")
-    parser.add_argument("--images", type=Path, default=Path(), help="folder of a list's files, relative to --data")
-    parser.add_argument("--classes", type=Path, help="file of <wnid> <name> lines, relative to --data")
-    parser.add_argument("--crops", type=int, nargs="+", choices=CROPS, default=[1], help="crops an image")
-    parser.add_argument("--out", type=Path, default=Path("runs/eval_cls"), help="folder of the scores and report")
+    parser.add_argument("--data", type=a_path, required=True, help="folder of the images")
+    parser.add_argument(
+        "--split", type=a_name, default="val", help="folder of class folders, or list of <file> <class from 0>"
+    )
+    parser.add_argument(
+        "--images", type=a_path, default=Path(), help="folder of a list's files, relative to --data"
+    )
+    parser.add_argument("--classes", type=a_path, help="file of <wnid> <name> lines, relative to --data")
+    parser.add_argument(
+        "--crops", type=whole_number(1, max(CROPS)), nargs="+", choices=CROPS, default=[1], help="crops an image"
+    )
+    parser.add_argument(
+        "--out", type=a_path, default=Path("runs/eval_cls"), help="folder of the scores and report"
+    )
     parser.add_argument("--exif", choices=("ignore", "apply"), default="ignore", help="orientation tag")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--device", type=a_name, default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of numbers")
-    parser.add_argument("--batch-size", type=int, default=0, help="crops a forward pass; 0: chosen for the device")
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(0, BATCH),
+        default=0,
+        help="crops a forward pass; 0: chosen for the device",
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    parser.add_argument("--workers", type=int, default=-1, help="decoding threads; -1: one a core")
+    parser.add_argument(
+        "--workers", type=whole_number(-1, WORKERS), default=-1, help="decoding threads; -1: one a core"
+    )
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
     return parser.parse_args(arguments)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.commands import Parser, a_path
 from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
 from detector.data.coco_tree import read_coco_json, sorted_categories
 from detector.data.folders import is_file, require_file_name, require_folder
@@ -58,22 +59,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="eval_det", description=__doc__)
+    parser = Parser(prog="eval_det", description=__doc__)
     parser.add_argument("--format", choices=("ilsvrc", "coco"), required=True, help="format of the files")
     parser.add_argument(
-        "--annotations", type=Path, required=True, help="folder of XML files (ilsvrc) or instances JSON (coco)"
+        "--annotations", type=a_path, required=True, help="folder of XML files (ilsvrc) or instances JSON (coco)"
     )
-    parser.add_argument("--list", type=Path, help="ilsvrc: file of <image name> <index> lines")
+    parser.add_argument("--list", type=a_path, help="ilsvrc: file of <image name> <index> lines")
     parser.add_argument(
-        "--classes", type=Path, help="ilsvrc: CSV with the header id,wnid,name (default: DET's 200)"
+        "--classes", type=a_path, help="ilsvrc: CSV with the header id,wnid,name (default: DET's 200)"
     )
-    parser.add_argument("--blacklist", type=Path, help="ilsvrc: file of <image index> <wnid> lines to leave out")
+    parser.add_argument("--blacklist", type=a_path, help="ilsvrc: file of <image index> <wnid> lines to leave out")
     parser.add_argument(
-        "--detections", type=Path, required=True, help="submission text (ilsvrc) or results JSON (coco)"
+        "--detections", type=a_path, required=True, help="submission text (ilsvrc) or results JSON (coco)"
     )
     parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--images", type=Path, help="folder of the images: some are drawn in the report")
+    parser.add_argument("--out", type=a_path, required=True, help="folder of the report")
+    parser.add_argument("--images", type=a_path, help="folder of the images: some are drawn in the report")
     options = parser.parse_args(arguments)
     if options.format == "ilsvrc" and options.list is None:
         parser.error("--format ilsvrc needs --list")

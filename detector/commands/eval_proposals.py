@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from detector.commands import config_parser
+from detector.commands import a_name, a_path, config_parser, whole_number
 from detector.config import Config, load_config
+from detector.config.limits import REGIONS
 from detector.data.dataset import Dataset
 from detector.data.given_proposals import GivenProposals
 from detector.data.readers import open_dataset
@@ -102,7 +103,7 @@ def open_source(path: Path, dataset: Dataset) -> Source:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = config_parser("eval_proposals", __doc__, "configs/ilsvrc_det.yaml")
-    parser.add_argument("--split", action="append", required=True, help="split; several are joined")
+    parser.add_argument("--split", type=a_name, action="append", required=True, help="split; several are joined")
     parser.add_argument(
         "--proposals",
         nargs="+",
@@ -111,16 +112,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="stores of `propose`, or .npz and .json files, to compare (the run's own store of the split)",
     )
     parser.add_argument(
-        "--budgets", nargs="+", type=_budget, default=list(BUDGETS), help="numbers of boxes an image (%(default)s)"
+        "--budgets",
+        nargs="+",
+        type=whole_number(1, REGIONS),
+        default=list(BUDGETS),
+        help="numbers of boxes an image (%(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="folder of the report (RUN/recall_SPLIT)")
+    parser.add_argument("--out", type=a_path, help="folder of the report (RUN/recall_SPLIT)")
     return parser.parse_intermixed_args(arguments)
-
-
-def _budget(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and int(word)):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {word}")
-    return int(word)
 
 
 def _name_of(path: Path) -> str:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from detector.commands import Parser, a_path
 from detector.pipeline.export import export_run
 from detector.pipeline.run import RunFolder
 
@@ -19,11 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="export", description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of train_det")
+    parser = Parser(prog="export", description=__doc__)
+    parser.add_argument("run", type=a_path, help="run folder of train_det")
     parser.add_argument("--safetensors", action="store_true", help="the network and its heads, for load_detector")
     parser.add_argument("--onnx", action="store_true", help="the network alone, crops to logits")
-    parser.add_argument("--out", type=Path, help="folder to write (RUN/export)")
+    parser.add_argument("--out", type=a_path, help="folder to write (RUN/export)")
     options = parser.parse_args(arguments)
     if not (options.safetensors or options.onnx):
         parser.error("one of --safetensors and --onnx must be given")

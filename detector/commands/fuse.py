@@ -5,7 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.commands import Parser, a_name, a_path, number_above, number_between
 from detector.config import Config, load_config
+from detector.config.limits import SCALE
 from detector.data.dataset import Dataset
 from detector.data.found_detections import read_detections
 from detector.data.readers import open_dataset
@@ -45,40 +47,28 @@ def read_systems(paths: Sequence[Path], weights: Sequence[float], dataset: Datas
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="fuse", description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML file of the data, such as configs/ilsvrc_det.yaml")
+    parser = Parser(prog="fuse", description=__doc__)
+    parser.add_argument("config", type=a_path, help="YAML file of the data, such as configs/ilsvrc_det.yaml")
     parser.add_argument(
-        "detections", nargs="+", type=Path, metavar="FILE", help="COCO results (.json) or submissions (.txt)"
+        "detections", nargs="+", type=a_path, metavar="FILE", help="COCO results (.json) or submissions (.txt)"
     )
-    parser.add_argument("--split", action="append", help="split; several are joined (the config's data.test)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--weights", nargs="+", type=_weight, help="how much each file's scores count (equal)")
     parser.add_argument(
-        "--iou", type=_share, default=0.55, help="boxes that overlap more are one object (%(default)s)"
+        "--split", type=a_name, action="append", help="split; several are joined (the config's data.test)"
     )
-    parser.add_argument("--min-score", type=_share, default=0.0, help="detections below it are left out (none)")
+    parser.add_argument("--out", type=a_path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--weights", nargs="+", type=number_above(0, SCALE), help="how much each file's scores count (equal)"
+    )
+    parser.add_argument(
+        "--iou",
+        type=number_between(0, 1),
+        default=0.55,
+        help="boxes that overlap more are one object (%(default)s)",
+    )
+    parser.add_argument(
+        "--min-score", type=number_between(0, 1), default=0.0, help="detections below it are left out (none)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value", help="setting over the file's"
     )
     return parser.parse_intermixed_args(arguments)
-
-
-def _weight(word: str) -> float:
-    number = _number(word)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {word}")
-    return number
-
-
-def _share(word: str) -> float:
-    number = _number(word)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"must be a number in 0..1, got {word}")
-    return number
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {word}") from None

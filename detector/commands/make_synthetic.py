@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from detector.data.synthetic import EXHAUSTIVE, make_dataset
+from detector.commands import Parser, a_path, number_between, whole_number
+from detector.config.limits import SEED, SIDE, WORKERS
+from detector.data.synthetic import EXHAUSTIVE, MIN_MEAN_WIDTH, make_dataset
 from detector.data.synthetic_crops import make_crops
-from detector.data.synthetic_scenes import MEAN_WIDTH
+from detector.data.synthetic_scenes import MAX_CLASSES, MEAN_WIDTH
 from detector.errors import ConfigError
 
 DETECTION_ONLY = ("exhaustive", "mean_width", "context")
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="make_synthetic",
         description="Write a synthetic set. det: scenes in the 2015 layout of ILSVRC-DET: Data, Annotations, "
         "ImageSets, synsets.csv and det_validation_blacklist.txt. cls: crops of one object each in the layout of "
@@ -35,33 +36,42 @@ def _parser() -> argparse.ArgumentParser:
         "The same settings give the same bytes; an interrupted run is completed by running it again.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write; new, empty, or of an earlier run")
-    parser.add_argument("--task", choices=("det", "cls"), default="det", help="what the set is for")
-    parser.add_argument("--images", type=int, default=2000, help="training images")
     parser.add_argument(
-        "--val", type=int, default=None, help="validation images; None: a quarter of the training's"
+        "out", metavar="OUT", type=a_path, help="folder to write; new, empty, or of an earlier run"
     )
-    parser.add_argument("--classes", type=int, default=10, help="classes, 1 to 240; the first ones differ most")
-    parser.add_argument("--seed", type=int, default=0, help="two seeds give two sets of the same classes")
+    parser.add_argument("--task", choices=("det", "cls"), default="det", help="what the set is for")
+    parser.add_argument("--images", type=whole_number(1), default=2000, help="training images")
+    parser.add_argument(
+        "--val", type=whole_number(1), default=None, help="validation images; None: a quarter of the training's"
+    )
+    parser.add_argument(
+        "--classes",
+        type=whole_number(1, MAX_CLASSES),
+        default=10,
+        help="classes, 1 to 240; the first ones differ most",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0, SEED), default=0, help="two seeds give two sets of the same classes"
+    )
     parser.add_argument(
         "--exhaustive",
-        type=float,
+        type=number_between(0, 1),
         default=argparse.SUPPRESS,
         help=f"det: share of training images labelled for every class (default: {EXHAUSTIVE})",
     )
     parser.add_argument(
         "--mean-width",
-        type=float,
+        type=number_between(MIN_MEAN_WIDTH, SIDE),
         default=argparse.SUPPRESS,
         help=f"det: mean width of the images, pixels (default: {MEAN_WIDTH})",
     )
     parser.add_argument(
         "--context",
-        type=float,
+        type=number_between(0, 1),
         metavar="SHARE",
         default=argparse.SUPPRESS,
         help="det: classes that meet by theme, and this share of the objects so blurred that only the rest of the "
         "image tells them from a twin in another theme; context.json says which (default: no themes)",
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes; -1: one a core")
+    parser.add_argument("--workers", type=whole_number(-1, WORKERS), default=1, help="processes; -1: one a core")
     return parser

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import threading
@@ -52,9 +53,13 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         came.append(number)
         raise KeyboardInterrupt
 
+    def again() -> None:
+        if active:
+            os.kill(os.getpid(), came[-1])
+
     def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
         if came and isinstance(unraisable.exc_value, KeyboardInterrupt):
-            timer = threading.Timer(AGAIN, lambda: active and os.kill(os.getpid(), came[-1]))
+            timer = threading.Timer(AGAIN, again)
             timer.daemon = True
             timer.start()
         else:
@@ -107,6 +112,16 @@ def say(line: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+
+def reader_has_gone() -> bool:
+    """Whether stdout leads into a pipe that nobody reads any more, as after `| head`."""
+    try:
+        pipe = select.poll()
+        pipe.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in pipe.poll(0))
+    except (OSError, ValueError, AttributeError):  # no file, or a system without poll
+        return False
 
 
 def silence(stream: TextIO) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import config_parser
+from detector.commands import a_name, config_parser
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
 from detector.pipeline.distributed import process_group
@@ -16,7 +16,7 @@ from detector.pipeline.train import split_slug
 def main(arguments: Sequence[str] | None = None) -> int:
     """Propose regions for every image of the split; print how many and where they are."""
     parser = config_parser("propose", __doc__, "configs/ilsvrc_det.yaml")
-    parser.add_argument("--split", action="append", required=True, help="split; several are joined")
+    parser.add_argument("--split", type=a_name, action="append", required=True, help="split; several are joined")
     options = parser.parse_intermixed_args(arguments)
     config = load_config(Config, options.config, options.overrides)
     splits = tuple(options.split)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.commands import whole_number
+from detector.commands import Parser, a_name, a_path, whole_number
 from detector.config import Config, load_config
+from detector.config.limits import SEED
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.ilsvrc import list_folder
@@ -41,17 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="split_val", description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML file, such as configs/ilsvrc_det.yaml")
+    parser = Parser(prog="split_val", description=__doc__)
+    parser.add_argument("config", type=a_path, help="YAML file, such as configs/ilsvrc_det.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
-    parser.add_argument("--split", default="val", help="split to halve (%(default)s)")
+    parser.add_argument("--split", type=a_name, default="val", help="split to halve (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, help="folder of the lists SPLIT1.txt and SPLIT2.txt (the data set's own list folder)"
+        "--out", type=a_path, help="folder of the lists SPLIT1.txt and SPLIT2.txt (the data set's own list folder)"
     )
     parser.add_argument(
-        "--second", type=Path, metavar="FILE", help="list of the second half, such as R-CNN's val2.txt; no search"
+        "--second",
+        type=a_path,
+        metavar="FILE",
+        help="list of the second half, such as R-CNN's val2.txt; no search",
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the search (%(default)s)")
+    parser.add_argument("--seed", type=whole_number(0, SEED), default=0, help="of the search (%(default)s)")
     parser.add_argument("--force", action="store_true", help="replace other lists of these names")
     return parser.parse_intermixed_args(arguments)
 
