@@ -229,7 +229,9 @@ def test_wrong_usage_exits_with_two(words: list[str], capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
-    assert "usage: eval_det" in capsys.readouterr().err
+    line = capsys.readouterr().err
+    assert line.startswith("eval_det: ")
+    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize("case", ["t01_basic", "t02_duplicates"])

@@ -52,11 +52,13 @@ def test_a_themed_set_is_written_with_its_facts(tmp_path: Path) -> None:
         main([str(tmp_path), *words[:-1], "0.6"])
 
 
-@pytest.mark.parametrize("option", ["--exhaustive", "--mean-width", "--context"])
-def test_an_option_of_detection_is_refused_for_classification(tmp_path: Path, option: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value"), [("--exhaustive", "0.5"), ("--mean-width", "64.0"), ("--context", "0.5")]
+)
+def test_an_option_of_detection_is_refused_for_classification(tmp_path: Path, option: str, value: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        main([str(tmp_path / "new"), "--task", "cls", option, "64"])
-    assert str(caught.value) == f"{option} must be left out with --task cls, got 64.0"
+        main([str(tmp_path / "new"), "--task", "cls", option, value])
+    assert str(caught.value) == f"{option} must be left out with --task cls, got {value}"
     assert not (tmp_path / "new").exists()
 
 
