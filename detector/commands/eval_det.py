@@ -5,14 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from detector.commands import Parser, a_path
 from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
 from detector.data.coco_tree import read_coco_json, sorted_categories
-from detector.data.folders import is_file, require_file_name, require_folder
+from detector.data.folders import is_file, require_folder
 from detector.data.ilsvrc import annotated_names, read_blacklist, read_ground_truth, read_image_list
 from detector.data.images import read_image
 from detector.data.submission import read_coco_results, read_submission
@@ -86,7 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Files, Report]:
     classes = read_classes(options.classes) if options.classes else ilsvrc_det_classes()
     require_folder(options.annotations, "--annotations")
-    names, indices = read_image_list(options.list, annotated_names(options.annotations), outside=False)
+    names, indices = read_image_list(options.list, annotated_names(options.annotations))
     blacklist = np.empty((0, 2), np.int64)
     if options.blacklist:
         blacklist = read_blacklist(options.blacklist, indices, classes)
@@ -130,8 +130,6 @@ def _origin(options: argparse.Namespace, files: Files) -> dict[str, str]:
 def _find_images(files: Files, folder: Path) -> dict[int, Path]:
     """The files in `folder` of the images, by position; at least one with objects must be there."""
     require_folder(folder, "--images")
-    for name in files.image_names:
-        require_file_name(name, False, "name of an image", "under --images")
     found = {i: path for i, name in enumerate(files.image_names) if (path := _find(folder, name))}
     with_objects = np.unique(files.case.objects.image).tolist()
     if with_objects and not found.keys() & set(with_objects):
@@ -141,7 +139,9 @@ def _find_images(files: Files, folder: Path) -> dict[int, Path]:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file of an image whose `name` may lack its suffix."""
+    """The file inside `folder` of an image whose `name` may lack its suffix."""
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        return None
     candidates = [folder / name, *(folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)]
     return next((path for path in candidates if is_file(path)), None)
 

@@ -6,7 +6,7 @@ trained on. Warnings are what it repairs or leaves out, notes are worth knowing.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -83,11 +83,17 @@ def check_data(settings: DataSettings, roles: Mapping[str, Sequence[str]], decod
     """
     classes = _classes(settings)
     names = list(dict.fromkeys(name for splits in roles.values() for name in splits))
-    raw = [read_raw_split(settings, name, classes) for name in names]
+    raw = _with_titles([read_raw_split(settings, name, classes) for name in names])
     found: list[Finding] = []
     splits = tuple(_check_split(settings, each, classes, decode, found) for each in raw)
     found += _between(raw, roles)
     return DataCheck(classes, splits, tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity))))
+
+
+def _with_titles(splits: Sequence[RawSplit]) -> list[RawSplit]:
+    """`splits`, of which those that would have one title are called by their whole names."""
+    counts = Counter(split.title for split in splits)
+    return [replace(split, title=split.name) if counts[split.title] > 1 else split for split in splits]
 
 
 def _classes(settings: DataSettings) -> ClassList:

@@ -39,12 +39,16 @@ class FileIndex:
         return sorted(self._paths)
 
     def find(self, image_id: str) -> str | None:
-        """The path of the file called `image_id` below its folder, or by its name alone where only one has that.
+        """The path of the file called `image_id` below its folder, or by the end of its path where only one fits.
 
-        DataError where several have it, and none is called so below its folder.
+        DataError where several fit alike, and none is called so below its folder.
         """
         key = self._key(image_id)
-        return None if key is None else self._paths[key]
+        if key is None:
+            return None
+        paths = [self._paths[key], *self._others.get(key, ())]
+        ends = (path for path in paths if os.path.splitext(path)[0].endswith(f"/{image_id}"))  # noqa: PTH122
+        return paths[0] if len(paths) == 1 else next(ends, paths[0])
 
     def find_one(self, image_id: str) -> str | None:
         """As `find`; DataError where there are others of that name, which differ in suffix alone."""
@@ -76,6 +80,9 @@ class FileIndex:
         if image_id in self._paths:
             return image_id
         keys = self._by_name().get(image_id.rpartition("/")[2], [])
+        if len(keys) > 1:
+            alike = [key for key in keys if f"/{image_id}".endswith(f"/{key}") or key.endswith(f"/{image_id}")]
+            keys = alike if len(alike) == 1 else keys
         if len(keys) > 1:
             first, second = (self._paths[key] for key in keys[:2])
             raise DataError(f"{shown(image_id)} must be one file, got {len(keys)}, such as {first} and {second}")

@@ -169,7 +169,7 @@ def find_layout(root: Path) -> Layout:
 
 def read_split(layout: Layout, settings: DataSettings, split: str, classes: ClassList) -> Listed:
     """What the lists say of a split; DataError where there is no such list."""
-    by_class = read_train_lists(layout.lists, classes, PartNames(layout, (TRAIN,))) if split == TRAIN else None
+    by_class = _read_by_class(layout, settings, classes) if split == TRAIN else None
     if by_class is not None:
         return _read_train(layout, by_class, settings.train_positives)
     if split == TRAIN and settings.train_positives:
@@ -196,13 +196,20 @@ def _read_train(layout: Layout, by_class: TrainLists, most: int) -> Listed:
     return Listed(ids, np.arange(1, len(ids) + 1), (TRAIN,), source, by_class)
 
 
-def _completeness(layout: Layout, listed: Listed, in_train: Bool, classes: ClassList) -> Bool:
+def _read_by_class(layout: Layout, settings: DataSettings, classes: ClassList) -> TrainLists | None:
+    outside = settings.outside_root == "allow"
+    return read_train_lists(layout.lists, classes, PartNames(layout, (TRAIN,)), outside)
+
+
+def _completeness(
+    layout: Layout, listed: Listed, in_train: Bool, settings: DataSettings, classes: ClassList
+) -> Bool:
     """`Dataset.complete` (n, C): of images of train as the lists by class say, or by name where there are none."""
     partly = [PARTLY_LABELLED.fullmatch(image_id.rpartition("/")[2]) is not None for image_id in listed.ids]
     complete = np.broadcast_to(~np.array(partly, np.bool_)[:, None], (len(partly), len(classes)))
     by_class = listed.by_class
     if by_class is None and in_train.any():
-        by_class = read_train_lists(layout.lists, classes, PartNames(layout, (TRAIN,)))
+        by_class = _read_by_class(layout, settings, classes)
     if by_class is None:
         return complete
     rows = np.flatnonzero(in_train)
@@ -217,7 +224,7 @@ def read_marks(
     """`Dataset.complete` (n, C) and `Dataset.blacklist` (K, 2), for whose pairs no image is complete."""
     complete = all_complete(len(listed.ids), classes)
     if settings.negative_lists == "use":
-        complete = _completeness(layout, listed, in_train, classes)
+        complete = _completeness(layout, listed, in_train, settings, classes)
     if settings.blacklist is None:
         return complete, np.empty((0, 2), np.int64)
     indices = np.where(in_train, 0, listed.indices)  # the file's indices are those of val

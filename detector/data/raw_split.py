@@ -22,6 +22,8 @@ NOTHING = Annotation(0, 0, (), np.empty((0, 4)), np.empty(0, np.bool_))
 class RawSplit:
     """The n images of a split and their objects: nothing left out, nothing clipped or scaled.
 
+    `title` is the name, of a list file without its folder and suffix.
+
     ids and paths (n,) str; sources (n,) str name the annotation of each image; stated (n, 2) i64 height, width, 0
     where none is stated. Objects rise by image (G,) i64: names (G,) str, boxes (G, 4) f64 in continuous pixels of
     the stated size, crowd (G,) and difficult (G,) bool. `errors` are messages about annotations that cannot be
@@ -29,6 +31,7 @@ class RawSplit:
     """
 
     name: str
+    title: str
     ids: Array
     paths: Array
     sources: Array
@@ -43,11 +46,6 @@ class RawSplit:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def title(self) -> str:
-        """The name, of a list file without its folder and suffix."""
-        return split_name(self.name)
 
 
 def read_raw_split(settings: DataSettings, split: str, classes: ClassList | None = None) -> RawSplit:
@@ -86,6 +84,7 @@ def _read_coco(settings: DataSettings, split: str) -> RawSplit:
     entries, image, boxes = coco.entries_by_image(files.tree)
     return RawSplit(
         name=split,
+        title=split_name(split),
         ids=np.array([str(image["id"]) for image in images], np.str_),
         paths=np.array(files.paths, np.str_),
         sources=np.array(files.origins, np.str_),
@@ -108,6 +107,7 @@ def _with_annotations(
     counts = [len(annotation.names) for annotation in read]
     return RawSplit(
         name=split,
+        title=split_name(split),
         ids=np.array(ids, np.str_),
         paths=np.array(images, np.str_),
         sources=np.array([xml or image for xml, image in zip(annotations, images, strict=True)], np.str_),

@@ -48,18 +48,21 @@ class TrainLists:
     positives: tuple[Int64, ...]
 
 
-def read_train_lists(folder: Path, classes: ClassList, names: Names | None = None) -> TrainLists | None:
+def read_train_lists(
+    folder: Path, classes: ClassList, names: Names | None = None, outside: bool = False
+) -> TrainLists | None:
     """The lists of all classes in `folder`, None where there is none; DataError names a wrong list or line.
 
     The numbers in the lists' names are labels; but where `classes` are ILSVRC-DET's own in another order, they are
-    the numbers of its own. `names` are the images there are, for lists whose names hold blanks or have suffixes.
+    the numbers of its own. `names` are the images there are, for lists whose names hold blanks or have suffixes;
+    `outside` allows names that are absolute paths or hold "..".
     """
     paths = _paths_by_label(folder, classes)
     if not paths:
         return None
     places: Places = defaultdict()
     places.default_factory = places.__len__  # a new id gets the next place
-    entries = {label: _read_entries(lists, places, names) for label, lists in paths.items()}
+    entries = {label: _read_entries(lists, places, names, outside) for label, lists in paths.items()}
     ids = sorted(places)
     row_of = np.empty(len(ids), np.int64)
     row_of[[places[image_id] for image_id in ids]] = np.arange(len(ids))
@@ -118,25 +121,27 @@ def _labels_by_number(classes: ClassList) -> dict[int, int]:
     return {label: label for label in range(FIRST_LABEL, len(classes) + FIRST_LABEL)}
 
 
-def _read_entries(lists: Sequence[tuple[Path, int | None]], places: Places, names: Names | None) -> Entries:
+def _read_entries(
+    lists: Sequence[tuple[Path, int | None]], places: Places, names: Names | None, outside: bool
+) -> Entries:
     """The images of one class's lists, as places in `places`, which grows, with their flags."""
-    parts = [_read_list(path, flag, names) for path, flag in lists]
+    parts = [_read_list(path, flag, names, outside) for path, flag in lists]
     rows = [np.fromiter(map(places.__getitem__, ids), np.int32, len(ids)) for ids, _ in parts]
     return np.concatenate(rows), np.concatenate([flags for _, flags in parts])
 
 
-def _read_list(path: Path, flag: int | None, names: Names | None) -> tuple[list[str], Int8]:
+def _read_list(path: Path, flag: int | None, names: Names | None, outside: bool) -> tuple[list[str], Int8]:
     """The ids and flags of a list; `flag` is that of all lines, None where each has its own."""
     text = read_text(path, "list")
     lined = "\n" + text if text.endswith("\n") else f"\n{text}\n"
     words, lines = text.split(), lined.count("\n") - 1
     if any(sign in lined for sign in SIGNS):
-        return _read_line_by_line(path, text, flag, names)
+        return _read_line_by_line(path, text, flag, names, outside)
     if flag is not None and len(words) == lines and "\n\n" not in lined:
         return words, np.full(lines, flag, np.int8)
     if flag is None and len(words) == 2 * lines and _has_flags(lined, lines):
         return words[::2], np.fromiter(map(FLAGS.__getitem__, words[1::2]), np.int8, lines)
-    return _read_line_by_line(path, text, flag, names)
+    return _read_line_by_line(path, text, flag, names, outside)
 
 
 def _has_flags(lined: str, lines: int) -> bool:
@@ -144,7 +149,9 @@ def _has_flags(lined: str, lines: int) -> bool:
     return lined.count(" ") == lines and sum(lined.count(f" {flag}\n") for flag in FLAGS) == lines
 
 
-def _read_line_by_line(path: Path, text: str, flag: int | None, names: Names | None) -> tuple[list[str], Int8]:
+def _read_line_by_line(
+    path: Path, text: str, flag: int | None, names: Names | None, outside: bool
+) -> tuple[list[str], Int8]:
     """The same, ten times slower, where names may hold blanks and suffixes. DataError names a wrong line."""
     ids, flags = [], []
     wanted = "<image id> <1, 0 or -1>" if flag is None else "<image id>"
@@ -152,7 +159,7 @@ def _read_line_by_line(path: Path, text: str, flag: int | None, names: Names | N
         if not line.strip():
             continue
         name, *last = line.strip().rsplit(maxsplit=1) if flag is None else [line.strip()]
-        image_id = _identify(name, names, f"{path}:{number}")
+        image_id = _identify(name, names, outside, f"{path}:{number}")
         if image_id is None or (flag is None and (not last or last[0] not in FLAGS)):
             raise DataError(f"{path}:{number} must read {wanted}, got {shown(line.strip())}")
         ids.append(image_id)
@@ -160,9 +167,9 @@ def _read_line_by_line(path: Path, text: str, flag: int | None, names: Names | N
     return ids, np.array(flags, np.int8)
 
 
-def _identify(name: str, names: Names | None, where: str) -> str | None:
+def _identify(name: str, names: Names | None, outside: bool, where: str) -> str | None:
     """The id of the image called `name`; None where that holds blanks and no image is called so."""
-    require_file_name(name, False, "image of a list", where)
+    require_file_name(name, outside, "image of a list", where)
     found = names.identify([name], False) if names else None
     if found is None:
         return None if len(name.split()) > 1 else name

@@ -148,6 +148,35 @@ def test_annotation_folder_that_is_missing_is_an_error(files: Path, tmp_path: Pa
         ilsvrc(files, tmp_path / "out")
 
 
+def test_a_folder_without_any_annotation_of_the_list_is_an_error(files: Path, tmp_path: Path) -> None:
+    (files / "list.txt").write_text("x 5\ny 9\n")
+    with pytest.raises(
+        DataError, match=r"^annotations must be XML files of the listed images, got no x\.xml in .*/xml$"
+    ):
+        ilsvrc(files, tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", [("a b", "c.v2"), ("a b.JPEG", "c.v2.JPEG"), ("a b.xml", "c.v2.xml")])
+def test_names_in_the_list_may_hold_blanks_dots_and_suffixes(
+    files: Path, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    (files / "xml/a.xml").rename(files / "xml/a b.xml")
+    (files / "xml/b.xml").rename(files / "xml/c.v2.xml")
+    (files / "list.txt").write_text(f"{names[0]} 5\n{names[1]} 9\nc 2\n")
+    assert aps(ilsvrc(files, tmp_path / "out")) == [0.5, 0.5, None]
+
+
+def test_images_outside_the_folder_are_not_looked_at(coco_files: Path, tmp_path: Path) -> None:
+    tree = json.loads((coco_files / "tree.json").read_text())
+    tree["images"][0]["file_name"] = str(coco_files / "8.png")
+    tree["images"][1]["file_name"] = "../8.png"
+    (coco_files / "tree.json").write_text(json.dumps(tree))
+    (coco_files / "images").mkdir()
+    with pytest.raises(DataError, match=r"--images must be the folder of the images, got .* without "):
+        coco(coco_files, tmp_path / "out", "--images", str(coco_files / "images"))
+    assert coco(coco_files, tmp_path / "out")["mean_ap"] == pytest.approx(0.5)
+
+
 def test_coco_files_are_evaluated_with_their_own_ids_and_areas(coco_files: Path, tmp_path: Path) -> None:
     metrics = coco(coco_files, tmp_path / "out", "--images", str(coco_files))
     assert [(row["id"], row["name"], row["ap"]) for row in metrics["classes"]] == [

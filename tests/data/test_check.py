@@ -185,6 +185,14 @@ def test_every_listed_image_without_annotation_is_told(tmp_path: Path) -> None:
     ] == [True, True]
 
 
+def test_lists_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "all", a=[("cat", (2, 2, 20, 30))], b=[("cat", (2, 2, 20, 30))])
+    lists = [str(write_lines(tmp_path / name / "test.txt", name)) for name in ("a", "b")]
+    settings = DataSettings(format="voc", root=tmp_path / "all", train=(lists[0],), test=(lists[1],))
+    result = check_data(settings, {"train": (lists[0],), "test": (lists[1],)})
+    assert [split.raw.title for split in result.splits] == lists
+
+
 def test_why_no_class_was_found_is_told(root: Path) -> None:
     for number in range(3):
         path = root / "train" / f"train{number}.xml"

@@ -42,6 +42,17 @@ def test_name_alone_finds_a_file_unless_two_have_it(tmp_path: Path) -> None:
         index.find("elsewhere/b")
 
 
+def test_the_end_of_a_path_tells_files_of_one_name_apart(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("one/x/a.jpg", "one/y/a.jpg", "two/b.jpg", "three/b.jpg")))
+    index = FileIndex([tmp_path / "one"], (".jpg",))
+    assert index.find("one/x/a") == str(tmp_path / "one" / "x" / "a.jpg")
+    assert index.find("data/one/y/a") == str(tmp_path / "one" / "y" / "a.jpg")
+    assert FileIndex([tmp_path], (".jpg",)).find("y/a") == str(tmp_path / "one" / "y" / "a.jpg")
+    index = FileIndex([tmp_path / "two", tmp_path / "three"], (".jpg",))
+    assert index.find("three/b") == str(tmp_path / "three" / "b.jpg")
+    assert index.find("b") == index.find("elsewhere/b") == str(tmp_path / "two" / "b.jpg")
+
+
 def test_earlier_folder_and_then_earlier_suffix_count(tmp_path: Path) -> None:
     touch(tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg", tmp_path / "x" / "a.gif")
     index = FileIndex([tmp_path / "x", tmp_path / "y"], (".jpg", ".png", ".gif"))
