@@ -87,6 +87,7 @@ def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Files, Report]:
     classes = read_classes(options.classes) if options.classes else ilsvrc_det_classes()
     require_folder(options.annotations, "--annotations")
     names, indices = read_image_list(options.list, annotated_names(options.annotations))
+    _require_images(names, options.list)
     blacklist = np.empty((0, 2), np.int64)
     if options.blacklist:
         blacklist = read_blacklist(options.blacklist, indices, classes)
@@ -102,12 +103,18 @@ def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Files, Report]:
     results = read_coco_results(options.detections, annotations)
     ids = category_ids(annotations)
     names = [image["file_name"] for image in annotations["images"]]
+    _require_images(names, options.annotations)
     objects, detections = coco_tables(annotations, results)
     classes = class_list(sorted_categories(annotations).values(), (), str(options.annotations))
     case = Case(classes, len(names), objects, detections, np.empty((0, 2), np.int64))
     if options.protocol == "coco":  # the file's own numbers of images and annotations count
         return Files(case, ids, names), evaluate_coco_json(annotations, results)
     return Files(case, ids, names), case.evaluate(options.protocol)
+
+
+def _require_images(names: Sequence[str], path: Path) -> None:
+    if not names:
+        raise DataError(f"images must be at least one to be evaluated, got none ({path})")
 
 
 def _origin(options: argparse.Namespace, files: Files) -> dict[str, str]:

@@ -104,7 +104,8 @@ def _classes(settings: DataSettings) -> ClassList:
     names = {str(name) for split in splits for name in np.unique(split.names)}
     if not names:
         reasons = [error for split in splits for error in split.errors]
-        why = f"{len(reasons)} annotations cannot be read: {reasons[0]}" if reasons else str(settings.root)
+        nothing = f"there is no image in {settings.root}" if not any(map(len, splits)) else str(settings.root)
+        why = f"{len(reasons)} annotations cannot be read: {reasons[0]}" if reasons else nothing
         raise DataError(f"splits {', '.join(settings.train)} must name at least one class, got none ({why})")
     return ClassList(tuple(sorted(names)))
 
@@ -122,6 +123,8 @@ def _check_split(
     stops = settings.bad_images == "stop" or len(unreadable) == len(raw)
     tell("error" if stops else "warning", "images cannot be read", unreadable)
     tell("error", "annotations cannot be read", raw.errors)
+    for text, cases in raw.remarks.items():
+        tell("warning", text, cases)
     tell("warning", "images are the same file as another of the split", _repeated(raw))
     labels = np.array([classes.label(name) or 0 for name in raw.names.tolist()], np.int64)
     unknown = [f"{name} ({count} objects)" for name, count in Counter(raw.names[labels == 0].tolist()).items()]

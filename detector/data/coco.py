@@ -18,7 +18,7 @@ from detector.data.classes import ClassList, class_list
 from detector.data.coco_tree import COCO_ID, Tree, area_of, sorted_categories
 from detector.data.coco_tree import read_coco_json as read_coco_json
 from detector.data.dataset import Dataset, all_complete, split_name
-from detector.data.folders import is_file, is_folder, require_file_name, require_folder
+from detector.data.folders import is_file, is_folder, is_no_folder, require_file_name, require_folder
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64, ObjectTable, object_table
@@ -85,7 +85,7 @@ def find_coco_json(root: Path, split: str) -> Path:
     if split.endswith(".json"):
         paths = [root / split, Path(split)]
     for path in paths:
-        if is_file(path):
+        if is_no_folder(path):
             return path
     looked = f"{', '.join(map(str, paths[:-1]))} and {paths[-1]}"
     raise DataError(f"split must have a COCO JSON file, got {shown(split)} (looked for {looked})")

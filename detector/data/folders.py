@@ -147,6 +147,11 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_no_folder(path: Path) -> bool:
+    """Whether there is something at `path` that is no folder: a file, or what reading it will say it is."""
+    return os.path.lexists(path) and not is_folder(path)
+
+
 def is_folder(path: Path) -> bool:
     """Whether `path` is a folder; False also where nothing can be called so."""
     try:
@@ -159,7 +164,7 @@ def find_list(root: Path, split: str, folders: Sequence[Path]) -> Path | None:
     """The list file of `split`: SPLIT or SPLIT.txt in one of `folders`, else a path, below `root` or as is."""
     named = [folder / name for folder in folders for name in (f"{split}.txt", split)]
     candidates = [*named, root / split, Path(split)]
-    return next((path for path in candidates if is_file(path)), None)
+    return next((path for path in candidates if is_no_folder(path)), None)
 
 
 def require_folder(path: Path, what: str) -> Path:

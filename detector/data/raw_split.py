@@ -27,7 +27,8 @@ class RawSplit:
     ids and paths (n,) str; sources (n,) str name the annotation of each image; stated (n, 2) i64 height, width, 0
     where none is stated. Objects rise by image (G,) i64: names (G,) str, boxes (G, 4) f64 in continuous pixels of
     the stated size, crowd (G,) and difficult (G,) bool. `errors` are messages about annotations that cannot be
-    read; their images have no objects here. `categories` are the ids of COCO's by name.
+    read; their images have no objects here. `categories` are the ids of COCO's by name,
+    `remarks` the images that something else is to be said of.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RawSplit:
     crowd: Bool
     errors: tuple[str, ...] = ()
     categories: Mapping[str, int] = field(default_factory=dict)
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,7 +76,7 @@ def _read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> RawS
 def _read_voc(settings: DataSettings, split: str) -> RawSplit:
     found = voc.find_split(settings, split)
     raw = _with_annotations(split, found.ids, found.images, found.annotations, found.bare)
-    return replace(raw, boxes=voc.continuous(raw.boxes))
+    return replace(raw, boxes=voc.continuous(raw.boxes), remarks=found.remarks())
 
 
 def _read_coco(settings: DataSettings, split: str) -> RawSplit:

@@ -26,15 +26,16 @@ from detector.text import shown
 
 FOLDER_PAIRS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"))
 EVERY_IMAGE = "all"
-DIFFER = "which differ in suffix; the first counts"
+UNLISTED = "images have no annotation and are not in the split"
+RIVALS = "images have others of their name, which differ in suffix; the first counts"
 
 
 @dataclass(frozen=True)
 class FoundSplit:
     """The files of a split: ids, and in their order the paths of images and annotations.
 
-    `bare` are messages about the images of its list that have no annotation, `rivals` the images that have others
-    of their name beside them, which differ in suffix alone.
+    `bare` are messages about the images of its list that have no annotation, `unlisted` the images of a folder
+    that have none, `rivals` those that have others of their name beside them, which differ in suffix alone.
     """
 
     ids: list[str]
@@ -42,7 +43,12 @@ class FoundSplit:
     annotations: list[str]
     note: str
     bare: list[str]
+    unlisted: list[str]
     rivals: list[str]
+
+    def remarks(self) -> dict[str, list[str]]:
+        """What is to be said of images, and of which."""
+        return {UNLISTED: self.unlisted, RIVALS: self.rivals}
 
 
 def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
@@ -71,7 +77,10 @@ def voc_class_names(settings: DataSettings, splits: Sequence[str]) -> tuple[str,
     """The names of the objects of all `splits`, sorted."""
     names: set[str] = set()
     for split in splits:
-        names.update(np.unique(read_annotations(find_split(settings, split).annotations).names).tolist())
+        found = find_split(settings, split)
+        if not found.ids:
+            raise DataError(f"split {split} must hold at least one image, got none ({found.note})")
+        names.update(np.unique(read_annotations(found.annotations).names).tolist())
     return tuple(sorted(names))
 
 
@@ -95,15 +104,14 @@ def find_split(settings: DataSettings, split: str) -> FoundSplit:
     else:
         _require_folder_split(root, split, layout)
         ids = xml.ids()
-        if len(pictures) > len(ids):
-            note += f"; {len(pictures) - len(ids)} images have no annotation and are not in the split"
     chosen = _named_pictures(lines, pictures)
     paths = [chosen.get(i) or pictures.find(i) or str(images / f"{i}.jpg") for i in ids]
     sources = [str(xml.find_one(i)) for i in ids]
     _check_one_to_one(paths, sources)
+    unlisted = [] if list_file else _others(pictures, paths)
     bare = [_bare(line, list_file, annotations) for line in lines if not xml.find(line.image_id)]
     rivals = [" and ".join(found) for i in ids if i not in chosen and (found := pictures.rivals(i))]
-    return FoundSplit(ids, paths, sources, note, bare, rivals)
+    return FoundSplit(ids, paths, sources, note, bare, unlisted, rivals)
 
 
 def _require_folder_split(root: Path, split: str, layout: str) -> None:
@@ -113,6 +121,12 @@ def _require_folder_split(root: Path, split: str, layout: str) -> None:
             f"split must be a list file, a folder or {EVERY_IMAGE!r}, got {shown(split)} "
             f"(looked for {lists}, {root / split}, {split})"
         )
+
+
+def _others(pictures: FileIndex, paths: Sequence[str]) -> list[str]:
+    """The images that are not among `paths`."""
+    known = set(paths)
+    return [path for path in map(pictures.find, pictures.ids()) if path and path not in known]
 
 
 def _named_pictures(lines: Sequence[Line], pictures: FileIndex) -> dict[str, str]:
@@ -155,9 +169,9 @@ def _check_one_to_one(images: Sequence[str], annotations: Sequence[str]) -> None
 def _notes(split: str, found: FoundSplit) -> Iterator[str]:
     if found.bare:
         yield f"{split}: {len(found.bare)} images without annotation were left out ({found.bare[0]})"
-    if found.rivals:
-        text = f"{len(found.rivals)} images have others of their name, {DIFFER}"
-        yield f"{split}: {text} ({found.rivals[0]})"
+    for text, cases in found.remarks().items():
+        if cases:
+            yield f"{split}: {len(cases)} {text} ({cases[0]})"
 
 
 def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:

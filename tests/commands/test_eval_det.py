@@ -148,6 +148,16 @@ def test_annotation_folder_that_is_missing_is_an_error(files: Path, tmp_path: Pa
         ilsvrc(files, tmp_path / "out")
 
 
+def test_no_images_are_nothing_to_evaluate(files: Path, coco_files: Path, tmp_path: Path) -> None:
+    (files / "list.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"images must be at least one to be evaluated, got none \(.*list\.txt\)"):
+        ilsvrc(files, tmp_path / "out")
+    tree = json.loads((coco_files / "tree.json").read_text())
+    (coco_files / "tree.json").write_text(json.dumps({**tree, "images": [], "annotations": []}))
+    with pytest.raises(DataError, match=r"images must be at least one to be evaluated, got none \(.*tree\.json\)"):
+        coco(coco_files, tmp_path / "out", found="none.json")
+
+
 def test_a_folder_without_any_annotation_of_the_list_is_an_error(files: Path, tmp_path: Path) -> None:
     (files / "list.txt").write_text("x 5\ny 9\n")
     with pytest.raises(

@@ -193,6 +193,17 @@ def test_lists_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None
     assert [split.raw.title for split in result.splits] == lists
 
 
+def test_images_without_annotation_and_of_two_suffixes_are_told(root: Path) -> None:
+    write_image(root / "train" / "bare.jpg", 77)
+    write_image(root / "train" / "train0.jpg", 78, 60)
+    found = findings(check(root))
+    train = root / "train"
+    assert found["train", "images have no annotation and are not in the split"] == (str(train / "bare.jpg"),)
+    assert found["train", "images have others of their name, which differ in suffix; the first counts"] == (
+        f"{train / 'train0.jpg'} and {train / 'train0.png'}",
+    )
+
+
 def test_why_no_class_was_found_is_told(root: Path) -> None:
     for number in range(3):
         path = root / "train" / f"train{number}.xml"

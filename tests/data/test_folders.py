@@ -209,6 +209,15 @@ def test_paths_outside_are_allowed_where_the_user_says_so() -> None:
         require_file_name("/data/a\n", True, "file_name", "here")
 
 
+def test_what_is_no_file_is_found_to_be_told_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "link.txt").symlink_to("gone")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link"):
+        assert find_list(tmp_path, name, (tmp_path,)) == tmp_path / f"{name}.txt"
+    assert find_list(tmp_path, "folder", (tmp_path,)) is None
+
+
 def test_file_is_no_folder(tmp_path: Path) -> None:
     touch(tmp_path / "a")
     assert require_folder(tmp_path, "data.root") == tmp_path

@@ -47,7 +47,7 @@ def test_side_by_side_layout_takes_every_annotation_by_name(tmp_path: Path) -> N
     data = read(tmp_path, "train")
     assert data.image_ids.tolist() == ["a", "b"]
     assert data.objects.image.tolist() == [1]
-    assert "1 images have no annotation" in data.notes[0]
+    assert "1 images have no annotation and are not in the split (" in data.notes[1]
 
 
 def test_two_folders_are_read_whole_or_by_a_list_file(tmp_path: Path) -> None:
