@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from detector.errors import DataError
 
@@ -126,7 +126,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def open_text(path: Path, mode: str = "w") -> Iterator[TextIO]:
+def open_text(path: Path, mode: Literal["w", "a"] = "w") -> Iterator[TextIO]:
     """A UTF-8 text file to write (`mode` w) or append to (a), with lines ended as they are written.
 
     A failure of the disk is a DataError that names the file.
