@@ -109,6 +109,7 @@ def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> O
     present = [xml.find_one(image_id) or "" for image_id in ids]
     if ids and not any(present):
         raise DataError(f"annotations must be XML files of the listed images, got no {ids[0]}.xml in {folder}")
+    _check_different(present, ids, str(folder))
     table = read_annotations(present)
     return objects_of(table, continuous(table.corners), present, classes)
 
@@ -259,18 +260,19 @@ def find_files(layout: Layout, listed: Listed) -> tuple[list[str], list[str], Bo
                 images[position] = path
                 annotations[position] = xml.find_one(listed.ids[position]) or ""
                 in_train[position] = part == TRAIN
-    _check_different(images, listed)
+    _check_different(images, listed.ids, listed.source)
     expected = next(iter(folders.values()))[0]
     paths = [path or f"{expected / image_id}.JPEG" for path, image_id in zip(images, listed.ids, strict=True)]
     return paths, annotations, in_train
 
 
-def _check_different(images: Sequence[str], listed: Listed) -> None:
+def _check_different(paths: Sequence[str], ids: Sequence[str], source: str) -> None:
+    """DataError where two of the images `ids` (n,) have one of the files `paths` (n,), empty for none."""
     known: dict[str, str] = {}
-    for path, image_id in zip(images, listed.ids, strict=True):
+    for path, image_id in zip(paths, ids, strict=True):
         if path and known.setdefault(path, image_id) != image_id:
             names = f"{shown(known[path])} and {shown(image_id)}"
-            raise DataError(f"names of images must differ, got {names} for {path} ({listed.source})")
+            raise DataError(f"names of images must differ, got {names} for {path} ({source})")
 
 
 def _image_folders(layout: Layout, parts: Sequence[str]) -> dict[str, list[Path]]:

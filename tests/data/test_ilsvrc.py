@@ -255,8 +255,45 @@ def test_ground_truth_is_unclipped_and_missing_files_hold_no_objects(tmp_path: P
     np.testing.assert_array_equal(table.boxes, [[-3, 5, 81, 5], [1.5, 2, 4, 5]])
 
 
-def test_ground_truth_of_no_images_is_empty(tmp_path: Path) -> None:
+def test_ground_truth_is_of_images_that_have_annotations_of_their_own(tmp_path: Path) -> None:
     assert len(read_ground_truth(tmp_path, [], CLASSES).labels) == 0
+    write_annotation(tmp_path / "a.xml")
+    with pytest.raises(DataError, match=r"^names of images must differ, got 'x/a' and 'y/a' for .*a\.xml \("):
+        read_ground_truth(tmp_path, ["x/a", "y/a"], CLASSES)
+    with pytest.raises(
+        DataError, match=r"^annotations must be XML files of the listed images, got no gone\.xml in "
+    ):
+        read_ground_truth(tmp_path, ["gone"], CLASSES)
+
+
+def test_names_of_a_list_may_hold_blanks_dots_and_suffixes(tmp_path: Path) -> None:
+    root = tree_of_2015(tmp_path)
+    for name in ("b", "b 2", "v.2", "a.jpg"):
+        write_image(root / "Data" / "DET" / "val" / f"{name}.JPEG")
+        write_annotation(
+            root / "Annotations" / "DET" / "val" / f"{name}.xml", ("n00000002", (0, 0, 9 + len(name), 29))
+        )
+    for lines in (
+        ("b 2", "v.2", "a.jpg", "b"),
+        ("b 2 7", "v.2 8", "a.jpg 9", "b 1"),
+        ("b 2.JPEG 7", "v.2.JPEG 8", "a.jpg.JPEG 9", "b.JPEG 1"),
+    ):
+        path = write_lines(tmp_path / "mine.txt", *lines)
+        data = read_ilsvrc(DataSettings(root=root), str(path), CLASSES)
+        assert data.image_ids.tolist() == ["b 2", "v.2", "a.jpg", "b"]
+        assert data.objects.boxes[:, 2].tolist() == [13, 13, 15, 11]
+        assert data.indices.tolist() == ([1, 2, 3, 4] if lines[0] == "b 2" else [7, 8, 9, 1])
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../val/ILSVRC2012_val_00000002"])
+def test_a_list_that_leads_out_of_the_root_is_refused_unless_allowed(tmp_path: Path, name: str) -> None:
+    root = tree_of_2015(tmp_path / "data")
+    path = write_lines(tmp_path / "mine.txt", f"{name} 2")
+    with pytest.raises(DataError, match=rf"inside its folder, got '{name}' \({path}:1; data\.outside_root=allow"):
+        read_ilsvrc(DataSettings(root=root), str(path), CLASSES)
+    if name.startswith(".."):
+        allowed = DataSettings(root=root, outside_root="allow")
+        assert len(read_ilsvrc(allowed, str(path), CLASSES).objects.labels) == 1
 
 
 @pytest.mark.shared
