@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from detector.errors import ConfigError
-from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet, Variant
+from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet, Variant, batch_norms
 from detector.networks.preprocessing import IMAGENET, Preprocessing
 from detector.networks.sources import find_weights
 from detector.networks.weights import TRUNK, load_trunk
@@ -66,6 +66,12 @@ class FeatureInfo:
         return len(self.info)
 
 
+@fx.wrap  # one step of a traced graph, which torch.ao's quantisation leaves in floats
+def renormalise(images: Tensor, order: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Images (B, 3, H, W), their channels in `order` (3,), times scale plus shift (3, 1, 1) each."""
+    return images[:, order] * scale + shift
+
+
 class Renormalise(nn.Module):
     """Images (B, 3, H, W) normalised as `host` says, to what `network` says: changes nothing where they agree.
 
@@ -87,7 +93,7 @@ class Renormalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) as the network wants them."""
-        return images[:, self.order] * self.scale + self.shift
+        return renormalise(images, self.order, self.scale, self.shift)
 
 
 class GoogLeNetFeatures(nn.Module):
@@ -113,6 +119,7 @@ class GoogLeNetFeatures(nn.Module):
         if not 0 <= frozen_stages <= len(STAGES):
             raise ConfigError(f"frozen_stages must be in 0..{len(STAGES)}, got {frozen_stages}")
         self.feature_info = describe_maps(out_indices)
+        self.names = [LAST_MAPS[index] for index in self.feature_info.out_indices]
         self.norm_eval = norm_eval
         self.backbone = GoogLeNet(variant)
         wanted = None if weights is None else load_trunk(self.backbone, find_weights(Path(weights)))
@@ -124,16 +131,14 @@ class GoogLeNetFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The maps (B, C, h, w) of images (B, 3, H, W)."""
-        names = [LAST_MAPS[index] for index in self.feature_info.out_indices]
-        maps = self.backbone.maps(self.renormalise(images), set(names))
-        return [maps[name] for name in names]
+        return self.backbone.map_list(self.renormalise(images), self.names)
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but what is frozen stays in eval mode."""
         super().train(mode)
-        for module in self.modules():
-            if self.norm_eval and isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        if self.norm_eval:
+            for norm in batch_norms(self):
+                norm.eval()
         return self
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
 Variant = Literal["paper", "paper_bn", "torchvision"]
@@ -80,29 +81,40 @@ MODULES = {
 }  # that make a map
 
 
-class LocalResponseNorm(nn.Module):
-    """Normalisation across `size` neighbouring channels: x / (k + alpha / size * sum of squares) ** beta.
+@fx.wrap  # one step of a traced graph, which torch.ao's quantisation leaves in floats
+def local_response_norm(x: Tensor, channels: int, size: int, alpha: float, k: float) -> Tensor:
+    """x / (k + alpha / size * sum of squares over `size` neighbouring channels) ** 0.75 of x (B, channels, H, W).
 
     Krizhevsky et al. 2012, section 3.3, with Caffe's division of alpha by size. The sum is a banded 1x1
-    convolution and the power, for beta = 3/4, two reciprocal roots: several times faster than torch's own. Scaled
-    before they are squared, activations in the thousands do not overflow in half precision.
-    """
+    convolution and the power two reciprocal roots: several times faster than torch's own. Scaled before they are
+    squared, activations in the thousands do not overflow in half precision.
 
-    band: Tensor
+    The band is made anew each time, a hundredth of the work: a buffer that is in no state dict would be left
+    without its values where a network is made on torch's meta device and then loaded.
+    """
+    scaled = x * (alpha / size) ** 0.5
+    band = x.new_ones((channels, channels)).tril_(size // 2).triu_(-(size // 2))
+    root = torch.rsqrt(functional.conv2d(scaled * scaled, band[:, :, None, None]) + k)
+    return x * (root * torch.sqrt(root)).to(x.dtype)
+
+
+class LocalResponseNorm(nn.Module):
+    """`local_response_norm` as a module."""
 
     def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, k: float = 1.0) -> None:
         super().__init__()
+        self.channels = channels
+        self.size = size
+        self.alpha = alpha
         self.k = k
-        self.scale = (alpha / size) ** 0.5
-        distance = (torch.arange(channels)[:, None] - torch.arange(channels)[None, :]).abs()
-        band = (distance <= size // 2).float()
-        self.register_buffer("band", band[:, :, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, C, H, W)."""
-        scaled = x * self.scale
-        root = torch.rsqrt(functional.conv2d(scaled * scaled, self.band) + self.k)
-        return x * (root * torch.sqrt(root)).to(x.dtype)
+        return local_response_norm(x, self.channels, self.size, self.alpha, self.k)
+
+    def extra_repr(self) -> str:
+        """The settings, as torch's own modules show them."""
+        return f"{self.channels}, size={self.size}, alpha={self.alpha}, k={self.k}"
 
 
 class Conv(nn.Module):
@@ -112,10 +124,14 @@ class Conv(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not design.batch_norm)
         self.norm = nn.BatchNorm2d(outputs, design.epsilon) if design.batch_norm else nn.Identity()
+        self.has_norm = design.batch_norm
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, ceil(H / stride), ceil(W / stride))."""
-        return functional.relu(self.norm(self.conv(x)), inplace=True)
+        x = self.conv(x)
+        if self.has_norm:  # not through an identity: quantisers know a convolution followed by ReLU
+            x = self.norm(x)
+        return functional.relu(x, inplace=True)
 
 
 class Inception(nn.Module):
@@ -157,6 +173,7 @@ class GoogLeNet(nn.Module):
         self.variant = variant
         self.frozen_stages = 0
         self.checkpointing = False
+        self.steps = list(CHANNELS)
         design = DESIGNS[variant]
         self.conv1 = Conv(3, 64, 7, 2, design=design)
         self.norm1 = nn.Identity() if design.batch_norm else LocalResponseNorm(64)
@@ -174,27 +191,30 @@ class GoogLeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The feature map (B, 1024, h, w) of images (B, 3, H, W)."""
-        return self.maps(x, ("5b",))["5b"]
+        return self.map_list(x, ["5b"])[0]
 
     def maps(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """The maps called `names` (keys of CHANNELS) of images (B, 3, H, W), computed no further than the last.
 
         A map has CHANNELS[name] channels and one cell for REDUCTION[name] pixels.
         """
+        wanted = [step for step in self.steps if step in names]
+        return dict(zip(wanted, self.map_list(x, wanted), strict=True))
+
+    def map_list(self, x: Tensor, names: list[str]) -> list[Tensor]:
+        """The maps called `names`, in that order; TorchScript takes this form, too."""
+        last = max([self.steps.index(name) for name in names])
         found: dict[str, Tensor] = {}
-        for name in CHANNELS:
-            x = self._recomputed_step(name, x) if self._is_checkpointing() else self._step(name, x)
-            if name in names:
-                found[name] = x
-            if len(found) == len(names):
-                break
-        return found
+        for step in self.steps[: last + 1]:
+            x = self._run(step, x)
+            if step in names:
+                found[step] = x
+        return [found[name] for name in names]
 
     def resume(self, x: Tensor, name: str) -> Tensor:
         """The feature map of 5b (B, 1024, h', w') from the map called `name` (B, CHANNELS[name], h, w)."""
-        names = list(CHANNELS)
-        for step in names[names.index(name) + 1 :]:
-            x = self._recomputed_step(step, x) if self._is_checkpointing() else self._step(step, x)
+        for step in self.steps[self.steps.index(name) + 1 :]:
+            x = self._run(step, x)
         return x
 
     def freeze(self, stages: int) -> Self:
@@ -211,28 +231,34 @@ class GoogLeNet(nn.Module):
             module.eval()
         return self
 
-    def _step(self, name: str, x: Tensor) -> Tensor:
-        """The map called `name` from the map before it."""
-        match name:
-            case "conv1":
-                return self.conv1(x)
-            case "conv2":
-                x = self.norm1(self.pool(x))
-                return self.norm2(self.conv2(self.conv2_reduce(x)))
-            case "3a" | "4a":
-                x = self.pool(x)
-            case "5a":
-                x = self.last_pool(x)
-        return self.inception[name](x)
+    def _run(self, step: str, x: Tensor) -> Tensor:
+        """The map called `step` from the map before it; while checkpointing, what lies between is not kept."""
+        if not torch.jit.is_scripting() and self._is_checkpointing():
+            return self._recomputed_step(step, x)
+        return self._step(step, x)
+
+    def _step(self, step: str, x: Tensor) -> Tensor:
+        if step == "conv1":
+            return self.conv1(x)
+        if step == "conv2":
+            x = self.norm1(self.pool(x))
+            return self.norm2(self.conv2(self.conv2_reduce(x)))
+        if step == "3a" or step == "4a":
+            x = self.pool(x)
+        elif step == "5a":
+            x = self.last_pool(x)
+        for name, module in self.inception.items():  # TorchScript has no other way to find one by its name
+            if name == step:
+                x = module(x)
+        return x
 
     def _is_checkpointing(self) -> bool:
         return self.checkpointing and self.training and torch.is_grad_enabled()
 
-    def _recomputed_step(self, name: str, x: Tensor) -> Tensor:
-        """As `_step`, but what lies between the two maps is not kept for the way back."""
+    def _recomputed_step(self, step: str, x: Tensor) -> Tensor:
         return checkpoint(
             self._step,
-            name,
+            step,
             x,
             use_reentrant=False,
             preserve_rng_state=False,
@@ -242,7 +268,7 @@ class GoogLeNet(nn.Module):
     @contextmanager
     def _statistics_kept(self) -> Iterator[None]:
         """The batch statistics were counted on the way forward: not again when a step is computed again."""
-        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        norms = batch_norms(self)
         kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
             norm.momentum, norm.num_batches_tracked = 0.0, None
@@ -256,6 +282,11 @@ class GoogLeNet(nn.Module):
         parts: list[list[nn.Module]] = [[self.conv1], [self.conv2_reduce, self.conv2]]
         parts += [[self.inception[name] for name in names] for names in STAGES[2:]]
         return [module for stage in parts[: self.frozen_stages] for module in stage]
+
+
+def batch_norms(network: nn.Module) -> list[_NormBase]:
+    """The modules of `network` that keep batch statistics, whatever their class: SyncBatchNorm, too."""
+    return [module for module in network.modules() if isinstance(module, _NormBase)]
 
 
 def initialise(module: nn.Module) -> None:

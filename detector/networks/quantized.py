@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import register_parametrization
 
@@ -87,7 +88,7 @@ def quantise(network: RegionClassifier, ranges: Ranges) -> None:
     trunk = network.backbone
     for name, module in list(trunk.named_modules()):
         if isinstance(module, Conv):
-            if isinstance(module.norm, nn.BatchNorm2d):
+            if isinstance(module.norm, _NormBase):
                 module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
             if name != FIRST:
                 register_parametrization(module.conv, "weight", RoundedWeight(module.conv.weight))

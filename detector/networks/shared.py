@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from detector.config import RegionSettings
-from detector.networks.googlenet import REDUCTION, Variant
+from detector.networks.googlenet import REDUCTION, Variant, batch_norms
 from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
 from detector.networks.roi_align import MapTable, Windows, align, join_maps
 
@@ -127,9 +127,9 @@ class SharedClassifier(RegionClassifier):
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm may keep its statistics."""
         super().train(mode)
-        for module in self.modules():
-            if self.keeps_statistics and isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        if self.keeps_statistics:
+            for norm in batch_norms(self):
+                norm.eval()
         return self
 
 

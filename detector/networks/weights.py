@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from detector.errors import ConfigError, DataError
@@ -153,9 +154,13 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load `state` into `network`; DataError names the first layer that is missing or misshapen."""
+    """Load `state` into `network`; DataError names the first layer that is missing or misshapen.
+
+    A network on torch's meta device, which has no memory, takes the tensors of `state` for its own.
+    """
     own = network.state_dict()
-    counters = {key: value for key, value in own.items() if key.endswith(BATCHES)}
+    on_meta = any(value.is_meta for value in own.values())
+    counters = {key: torch.tensor(0) if on_meta else own[key] for key in own if key.endswith(BATCHES)}
     given = counters | dict(state)
     for key, value in own.items():
         if key not in given:
@@ -166,7 +171,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
     unknown = sorted(set(given) - set(own))
     if unknown:
         raise DataError(f"weights must hold the network's layers only, got {unknown[0]} ({path})")
-    network.load_state_dict(given)
+    network.load_state_dict(given, assign=on_meta)
 
 
 def save_model(path: Path, network: RegionClassifier, preprocessing: Preprocessing, **metadata: Any) -> None:
