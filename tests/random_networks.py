@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def randomise(network: nn.Module, seed: int = 0) -> None:
@@ -14,7 +15,7 @@ def randomise(network: nn.Module, seed: int = 0) -> None:
                 module.weight.normal_(0, deviation, generator=generator)
                 if module.bias is not None:
                     module.bias.normal_(0, 0.1, generator=generator)
-            elif isinstance(module, nn.BatchNorm2d):
+            elif isinstance(module, _BatchNorm):
                 module.weight.uniform_(0.8, 1.2, generator=generator)
                 module.bias.normal_(0, 0.1, generator=generator)
                 nn.init.normal_(module.running_mean, 0, 0.1, generator=generator)  # type: ignore[arg-type]
@@ -33,7 +34,7 @@ def photograph(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def settle(network: nn.Module, size: int) -> None:
     """Give the batch norms the statistics of noise (B, 3, size, size), as training would; then eval mode."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():

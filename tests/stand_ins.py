@@ -1,5 +1,6 @@
 """Stand-ins for detectron2 and mmengine, by their documentation, as far as the adapters need them."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 ADAPTERS = "detector.networks.adapters."
 
@@ -53,14 +55,70 @@ class ShapeSpec(NamedTuple):
 class Backbone(nn.Module):
     """detectron2's base class."""
 
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        raise NotImplementedError
+
 
 class FPN(Backbone):
-    """Remembers what it is made of."""
+    """detectron2's pyramid: levels p2, p3, ... by the logarithms of their strides, then those of the top block.
 
-    def __init__(self, bottom_up: Backbone, **settings: Any) -> None:
+    The top block gets a map of the backbone or a level, whichever is called as its `in_feature` says.
+    """
+
+    def __init__(
+        self,
+        bottom_up: Backbone,
+        in_features: list[str],
+        out_channels: int,
+        norm: str = "",
+        top_block: Any = None,
+        fuse_type: str = "sum",
+    ) -> None:
         super().__init__()
-        self.bottom_up = bottom_up
-        self.settings = settings
+        shapes = [bottom_up.output_shape()[name] for name in in_features]
+        self.bottom_up, self.in_features, self.top_block = bottom_up, in_features, top_block
+        self.out_channels = out_channels
+        self.lateral = nn.ModuleList(nn.Conv2d(shape.channels, out_channels, 1) for shape in shapes)
+        first = int(math.log2(shapes[0].stride))
+        self.levels = range(first, first + len(shapes) + top_block.num_levels)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        maps = self.bottom_up(images)
+        found = [lateral(maps[name]) for lateral, name in zip(self.lateral, self.in_features, strict=True)]
+        for index in range(len(found) - 1, 0, -1):
+            found[index - 1] = found[index - 1] + functional.interpolate(found[index], scale_factor=2)
+        named = {f"p{level}": map_ for level, map_ in zip(self.levels, found, strict=False)}
+        extra = self.top_block((maps | named)[self.top_block.in_feature])
+        return {f"p{level}": map_ for level, map_ in zip(self.levels, [*found, *extra], strict=True)}
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        return {f"p{level}": ShapeSpec(channels=self.out_channels, stride=2**level) for level in self.levels}
+
+
+class LastLevelMaxPool(nn.Module):
+    """detectron2's one level more."""
+
+    num_levels = 1
+    in_feature = "p5"
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [functional.max_pool2d(x, 1, 2)]
+
+
+class LastLevelP6P7(nn.Module):
+    """detectron2's two levels more, for RetinaNet."""
+
+    num_levels = 2
+    in_feature = "res5"
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
+        self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        p6 = self.p6(x)
+        return [p6, self.p7(functional.relu(p6))]
 
 
 class BaseModule(nn.Module):
@@ -110,7 +168,11 @@ def _detectron2() -> dict[str, ModuleType]:
             "build_backbone": build_backbone,
         },
         detectron2__modeling__backbone={},
-        detectron2__modeling__backbone__fpn={"FPN": FPN, "LastLevelMaxPool": nn.Identity},
+        detectron2__modeling__backbone__fpn={
+            "FPN": FPN,
+            "LastLevelMaxPool": LastLevelMaxPool,
+            "LastLevelP6P7": LastLevelP6P7,
+        },
     )
 
 

@@ -6,9 +6,12 @@ Detectors hand over images that they normalised in their own way, commonly RGB b
 weights want what they were trained with. The difference is the backbone's first layer, `Renormalise`. Its buffers
 are part of the state dict: loaded into a backbone that was made otherwise, without weights or for another host, a
 state dict brings along the input that its weights were trained with, and the host it was made for.
+
+Nothing else need be installed but for files that want it: safetensors for .safetensors, numpy for .npz.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +24,7 @@ from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, Go
 from detector.networks.preprocessing import IMAGENET, Preprocessing
 from detector.networks.sources import find_weights
 from detector.networks.weights import TRUNK, load_trunk
+from detector.text import shown
 
 LAST_MAPS = tuple(names[-1] for names in STAGES)  # of each stride
 
@@ -116,8 +120,7 @@ class GoogLeNetFeatures(nn.Module):
         norm_eval: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= frozen_stages <= len(STAGES):
-            raise ConfigError(f"frozen_stages must be in 0..{len(STAGES)}, got {frozen_stages}")
+        frozen_stages = read_index("frozen_stages", frozen_stages, 0, len(STAGES))
         self.feature_info = describe_maps(out_indices)
         self.names = [LAST_MAPS[index] for index in self.feature_info.out_indices]
         self.norm_eval = norm_eval
@@ -148,11 +151,12 @@ class GoogLeNetFeatures(nn.Module):
 
 def describe_maps(out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> FeatureInfo:
     """The five maps of a model that calls its trunk `backbone`; ConfigError names an index that is none."""
+    if not isinstance(out_indices, Iterable):
+        raise ConfigError(f"out_indices must be a list of indices, got {shown(out_indices)}")
     count = len(LAST_MAPS)
-    wrong = [index for index in out_indices if not -count <= index < count]
-    if wrong or not out_indices:
-        got = f"got {wrong[0]}" if wrong else "got none"
-        raise ConfigError(f"out_indices must be in {-count}..{count - 1}, {got}")
+    indices = [read_index("out_indices", index, -count, count - 1) for index in out_indices]
+    if not indices:
+        raise ConfigError(f"out_indices must be in {-count}..{count - 1}, got none")
     info = tuple(
         {
             "num_chs": CHANNELS[name],
@@ -162,7 +166,18 @@ def describe_maps(out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> FeatureInfo:
         }
         for index, name in enumerate(LAST_MAPS)
     )
-    return FeatureInfo(info, tuple(index % count for index in out_indices))
+    return FeatureInfo(info, tuple(index % count for index in indices))
+
+
+def read_index(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number from outside, in low..high; ConfigError calls it `name`."""
+    try:
+        found = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or not low <= found <= high:
+        raise ConfigError(f"{name} must be in {low}..{high}, got {shown(value)}")
+    return found
 
 
 def end_after(network: GoogLeNet, stages: int) -> None:

@@ -21,6 +21,9 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
+from detector.errors import ConfigError
+from detector.text import shown
+
 Variant = Literal["paper", "paper_bn", "torchvision"]
 
 FEATURES = 1024  # channels of inception 5b
@@ -166,10 +169,13 @@ class GoogLeNet(nn.Module):
 
     `checkpointing` makes training keep the maps between modules only and compute the rest again on the way back
     (Chen et al., arXiv 1604.06174): less memory, a third more time, the same gradients and batch statistics.
+    TorchScript keeps all maps, whatever it says. ConfigError for an unknown variant.
     """
 
     def __init__(self, variant: Variant = "paper") -> None:
         super().__init__()
+        if not isinstance(variant, str) or variant not in DESIGNS:
+            raise ConfigError(f"variant must be one of {', '.join(DESIGNS)}, got {shown(variant)}")
         self.variant = variant
         self.frozen_stages = 0
         self.checkpointing = False
@@ -271,7 +277,8 @@ class GoogLeNet(nn.Module):
         norms = batch_norms(self)
         kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
+            counted = norm.num_batches_tracked
+            norm.momentum, norm.num_batches_tracked = 0.0, None if counted is None else counted.clone()
         try:
             yield
         finally:

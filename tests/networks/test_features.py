@@ -1,13 +1,18 @@
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from bvlc_like import random_network, write_bvlc_like, write_our_own
-from torch import Tensor, nn
+from random_networks import noise
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from detector.errors import ConfigError, DataError
 from detector.networks.features import LAST_MAPS, GoogLeNetFeatures, Renormalise, describe_maps
-from detector.networks.warp import BVLC, IMAGENET, TORCHVISION, Preprocessing, prepare_image
+from detector.networks.googlenet import Variant
+from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing, prepare_image
 
 # a host like detectron2: BGR, mean subtracted, not divided
 BGR_HOST = Preprocessing("BGR", (103.53, 116.28, 123.675), (1.0, 1.0, 1.0))
@@ -145,11 +150,14 @@ def test_frozen_strides_stay_frozen_in_training() -> None:
     assert trained == changed == {"inception"}
 
 
-def test_batch_statistics_stay_in_training_where_it_is_wished() -> None:
-    features = GoogLeNetFeatures("paper_bn", norm_eval=True).train()
+@pytest.mark.parametrize("convert", [nn.Identity(), nn.SyncBatchNorm.convert_sync_batchnorm])
+def test_batch_statistics_stay_in_training_where_it_is_wished(convert: Callable[[nn.Module], nn.Module]) -> None:
+    features = convert(GoogLeNetFeatures("paper_bn", norm_eval=True))
+    before = {key: value.clone() for key, value in features.named_buffers()}
+    features.train()(noise(2, 3, 64, 64))
     assert features.training
-    assert not any(module.training for module in features.modules() if isinstance(module, nn.BatchNorm2d))
     assert all(parameter.requires_grad for parameter in features.parameters())
+    torch.testing.assert_close(dict(features.named_buffers()), before, rtol=0, atol=0)
 
 
 def test_checkpointing_gives_the_same_gradients() -> None:
@@ -165,12 +173,42 @@ def test_checkpointing_gives_the_same_gradients() -> None:
         torch.testing.assert_close(again, plain)
 
 
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[None]:
+    """The process group of `torchrun`, of this process alone."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("variant", ["paper", "paper_bn"])
+def test_checkpointing_works_where_processes_share_gradients(variant: Variant, group: None) -> None:
+    plain = GoogLeNetFeatures(variant, out_indices=(2, 4), frozen_stages=1).train()
+    shared = copy.deepcopy(plain)
+    shared.set_grad_checkpointing()
+    for network in (plain, DistributedDataParallel(shared)):
+        for seed in range(2):
+            sum(found.square().mean() for found in network(noise(2, 3, 64, 64, seed=seed))).backward()
+    wanted = dict(plain.named_parameters())
+    for name, parameter in shared.named_parameters():
+        torch.testing.assert_close(parameter.grad, wanted[name].grad, msg=name)
+    torch.testing.assert_close(dict(shared.named_buffers()), dict(plain.named_buffers()), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"out_indices": (0, 5)}, r"out_indices must be in -5\.\.4, got 5"),
         ({"out_indices": ()}, r"out_indices must be in -5\.\.4, got none"),
+        ({"out_indices": 3}, r"out_indices must be a list of indices, got 3"),
+        ({"out_indices": (1, True)}, r"out_indices must be in -5\.\.4, got True"),
+        ({"out_indices": (1, 2.0)}, r"out_indices must be in -5\.\.4, got 2\.0"),
+        ({"out_indices": "12"}, r"out_indices must be in -5\.\.4, got '1'"),
         ({"frozen_stages": 6}, r"frozen_stages must be in 0\.\.5, got 6"),
+        ({"frozen_stages": -1}, r"frozen_stages must be in 0\.\.5, got -1"),
+        ({"frozen_stages": "two"}, r"frozen_stages must be in 0\.\.5, got 'two'"),
+        ({"variant": "v4"}, r"variant must be one of paper, paper_bn, torchvision, got 'v4'"),
+        ({"variant": ["paper"]}, r"variant must be one of paper, paper_bn, torchvision, got \['paper'\]"),
     ],
 )
 def test_an_argument_out_of_range_is_named(arguments: dict[str, object], message: str) -> None:

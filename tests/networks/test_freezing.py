@@ -56,7 +56,14 @@ def test_freezing_keeps_the_mode() -> None:
 @pytest.mark.parametrize("stages", [0, 2])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_checkpointing_changes_neither_gradients_nor_statistics(variant: Variant, stages: int) -> None:
-    plain = GoogLeNet(variant)
+    check_checkpointing(GoogLeNet(variant), stages)
+
+
+def test_nor_does_it_where_batch_norm_is_that_of_many_processes() -> None:
+    check_checkpointing(nn.SyncBatchNorm.convert_sync_batchnorm(GoogLeNet("paper_bn")), 2)
+
+
+def check_checkpointing(plain: GoogLeNet, stages: int) -> None:
     randomise(plain)
     thrifty = copy.deepcopy(plain)
     thrifty.checkpointing = True
@@ -70,7 +77,7 @@ def test_checkpointing_changes_neither_gradients_nor_statistics(variant: Variant
         torch.testing.assert_close(parameter.grad, wanted[name].grad, msg=name)
     for key, value in statistics(thrifty).items():
         torch.testing.assert_close(value, statistics(plain)[key], rtol=0, atol=0, msg=key)
-    if variant != "paper":
+    if plain.variant != "paper":
         assert statistics(thrifty)["inception.5b.conv1.norm.num_batches_tracked"] == 2
 
 

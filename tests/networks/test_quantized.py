@@ -1,11 +1,12 @@
 """8-bit weights and maps."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 from random_networks import noise, randomise
-from torch import Tensor
+from torch import Tensor, nn
 
 from detector.errors import DataError
 from detector.networks.googlenet import Variant
@@ -89,6 +90,15 @@ def test_a_quantised_network_answers_much_as_the_network(variant: Variant) -> No
     quantise(network, measure_ranges(network, crops))
     found = network.features(crops)
     assert 0 < relative(found - wanted, wanted) < 0.05
+
+
+def test_batch_norm_of_many_processes_goes_into_the_weights_too() -> None:
+    network, crops = make_network("paper_bn"), noise(2, 3, 64, 64)
+    ranges = measure_ranges(network, crops)
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
+    for each in (network, converted):
+        quantise(each, ranges)
+    assert torch.equal(converted(crops), network(crops))
 
 
 def test_what_is_read_by_a_convolution_and_its_weights_have_few_values() -> None:

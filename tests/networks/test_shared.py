@@ -1,7 +1,9 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from random_networks import noise, randomise
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.config import RegionSettings
@@ -114,9 +116,12 @@ def test_images_are_scaled_by_their_shorter_side_up_to_the_longest() -> None:
     assert scaled_sizes(4, 1000, region) == [(32, 1000)] * 2
 
 
+@pytest.mark.parametrize("convert", [nn.Identity(), nn.SyncBatchNorm.convert_sync_batchnorm])
 @pytest.mark.parametrize("keeps", [False, True])
-def test_gradients_reach_the_trunk_and_batch_norm_may_keep_its_statistics(keeps: bool) -> None:
-    network = SharedClassifier("paper_bn", 3, 0.4, REGION, keeps).train()
+def test_gradients_reach_the_trunk_and_batch_norm_may_keep_its_statistics(
+    keeps: bool, convert: Callable[[nn.Module], SharedClassifier]
+) -> None:
+    network = convert(SharedClassifier("paper_bn", 3, 0.4, REGION, keeps)).train()
     before = network.state_dict()["backbone.conv1.norm.running_mean"].clone()
     image = noise(1, 3, 80, 90)
     network([regions_of(image, torch.tensor([[20.0, 20.0, 50.0, 60.0]]), REGION)]).sum().backward()

@@ -13,9 +13,9 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from detector.networks.features import GoogLeNetFeatures
-from detector.networks.googlenet import Variant
-from detector.networks.preprocessing import IMAGENET, Preprocessing
+from detector.networks.features import GoogLeNetFeatures, read_index
+from detector.networks.googlenet import STAGES, Variant
+from detector.networks.preprocessing import IMAGENET, Preprocessing, read_mean, read_scale
 
 
 @MODELS.register_module(name=["GoogLeNet", "GoogLeNetBackbone"])
@@ -41,9 +41,9 @@ class GoogLeNetBackbone(BaseModule):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        order = "RGB" if bgr_to_rgb else "BGR"
-        host = Preprocessing.from_dict({"channel_order": order, "mean": mean, "scale": std})
-        self.features = GoogLeNetFeatures(variant, weights, out_indices, frozen_stages + 1, host, norm_eval)
+        frozen = read_index("frozen_stages", frozen_stages, -1, len(STAGES) - 1) + 1
+        host = Preprocessing("RGB" if bgr_to_rgb else "BGR", read_mean("mean", mean), read_scale("std", std))
+        self.features = GoogLeNetFeatures(variant, weights, out_indices, frozen, host, norm_eval)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The maps (B, C, h, w) of images (B, 3, H, W)."""

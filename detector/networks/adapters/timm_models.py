@@ -17,31 +17,31 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.networks.features import LAST_MAPS, describe_maps, end_after
-from detector.networks.googlenet import FEATURES, TABLE_1, GoogLeNet, Variant, initialise
+from detector.networks.googlenet import FEATURES, STAGES, TABLE_1, GoogLeNet, Variant, initialise
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.sources import SOURCES, find_weights
 from detector.networks.weights import FIRST_CONVOLUTION, load_state, preprocessing_of, read_weights
+from detector.text import shown
 
 try:
     from timm.layers import create_classifier
     from timm.models import adapt_input_conv, build_model_with_cfg, generate_default_cfgs, register_model
-    from timm.models._features import feature_take_indices
+    from timm.models._features import FeatureDictNet, FeatureListNet, feature_take_indices
 except ImportError as error:
     raise ImportError(
         f"timm must be installed for its adapter, got {error}: pip install 'googlenet-detector[timm]'"
     ) from None
 
+# timm's names of extractors; of the two that put a network together anew their classes
+EXTRACTORS = {"getter": "getter", "list": FeatureListNet, "dict": FeatureDictNet, "hook": "hook", "fx": "fx"}
 CLASSIFIER = ("classifier.weight", "classifier.bias")
 SOURCE_KEYS = {"url", "file", "state_dict", "hf_hub_id"}
 
 
 class GoogLeNetModel(nn.Module):
     """Images (B, in_chans, H, W) to logits (B, num_classes), with the methods that timm's models have."""
-
-    global_pool: nn.Module
-    classifier: nn.Module
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class GoogLeNetModel(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The map (B, 1024, h, w) of inception 5b."""
-        return self.backbone.maps(x, (self.last_map,))[self.last_map]
+        return self.backbone.map_list(x, [self.last_map])[0]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits of the map, or with `pre_logits` what the classifier is given."""
@@ -94,9 +94,8 @@ class GoogLeNetModel(nn.Module):
         taken, last = feature_take_indices(len(LAST_MAPS), indices)
         names = [LAST_MAPS[index] for index in taken]
         final = LAST_MAPS[last] if stop_early or intermediates_only else self.last_map
-        maps = self.backbone.maps(x, {*names, final})
-        found = [maps[name] for name in names]
-        return found if intermediates_only else (maps[final], found)
+        *found, end = self.backbone.map_list(x, [*names, final])
+        return found if intermediates_only else (end, found)
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
@@ -159,6 +158,27 @@ class GoogLeNetModel(nn.Module):
         self.pretrained_cfg.update(_normalisation(weights.preprocessing))
 
 
+class Strides(nn.Module):
+    """The trunk of a model as one module a stride, for timm's extractors that put a network together anew.
+
+    They take the modules of a network one after another, and know none within others.
+    """
+
+    def __init__(self, model: GoogLeNetModel) -> None:
+        super().__init__()
+        trunk, blocks = model.backbone, model.backbone.inception
+        parts = {
+            "conv1": [trunk.conv1],
+            "conv2": [trunk.pool, trunk.norm1, trunk.conv2_reduce, trunk.conv2, trunk.norm2],
+            "3b": [trunk.pool, *(blocks[name] for name in STAGES[2])],
+            "4e": [trunk.pool, *(blocks[name] for name in STAGES[3])],
+            "5b": [trunk.last_pool, *(blocks[name] for name in STAGES[4])],
+        }
+        for name, modules in parts.items():
+            self.add_module(name, nn.Sequential(*modules))
+        self.feature_info = [info | {"module": name} for name, info in zip(parts, model.feature_info, strict=True)]
+
+
 def _normalisation(preprocessing: Preprocessing) -> dict[str, tuple[float, ...]]:
     """timm's words for it: RGB, of values in 0..1."""
     step = 1 if preprocessing.channel_order == "RGB" else -1
@@ -205,8 +225,26 @@ def _build(variant: Variant, source: str, pretrained: bool, **arguments: Any) ->
         pretrained,
         pretrained_cfg_overlay=overlay,
         feature_cfg={"feature_cls": "getter", "out_indices": (0, 1, 2, 3, 4)},
-        **arguments,
+        **_with_extractor(arguments),
     )
+
+
+def _with_extractor(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a model, `feature_cls` in a form that fits it; ConfigError where timm has none such."""
+    chosen = arguments.get("feature_cls")
+    if isinstance(chosen, str):
+        name = "hook" if "hook" in chosen.lower() else chosen.lower()  # as timm reads it
+        chosen = EXTRACTORS.get(name)
+    if "feature_cls" in arguments and not (isinstance(chosen, str) or callable(chosen)):
+        got = shown(arguments["feature_cls"])
+        raise ConfigError(f"feature_cls must be one of {', '.join(EXTRACTORS)} or a class, got {got}")
+    if isinstance(chosen, type) and issubclass(chosen, FeatureDictNet):
+        chosen = partial(_extractor_of_strides, chosen)
+    return arguments if chosen is None else arguments | {"feature_cls": chosen}
+
+
+def _extractor_of_strides(extractor: type[nn.Module], model: GoogLeNetModel, **settings: Any) -> nn.Module:
+    return extractor(Strides(model), **settings)
 
 
 @register_model

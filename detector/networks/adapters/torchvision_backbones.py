@@ -5,7 +5,6 @@ so does `host` here, and the two must agree.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
 from detector.errors import ConfigError
-from detector.networks.features import GoogLeNetFeatures
+from detector.networks.features import GoogLeNetFeatures, read_index
 from detector.networks.googlenet import STAGES, Variant
 from detector.networks.preprocessing import IMAGENET, Preprocessing
+from detector.text import shown
 
 FINE_TUNED = 3  # strides of a pretrained network that are trained, as torchvision's own detectors do
 
@@ -45,7 +45,10 @@ class Pyramid(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Maps (B, out_channels, h, w) of images (B, 3, H, W), finest first, then those of the extra blocks."""
-        return self.fpn(OrderedDict((str(level), map_) for level, map_ in enumerate(self.body(images))))
+        maps: dict[str, Tensor] = {}
+        for level, map_ in enumerate(self.body(images)):
+            maps[str(level)] = map_
+        return self.fpn(maps)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -86,7 +89,7 @@ def googlenet_fpn_backbone(
     """
     body = _body(variant, weights, out_indices, trainable_layers, host)
     if list(body.feature_info.out_indices) != sorted(set(body.feature_info.out_indices)):
-        raise ConfigError(f"out_indices must rise, got {tuple(out_indices)}")
+        raise ConfigError(f"out_indices must rise, got {shown(tuple(out_indices))}")
     extra_blocks = LastLevelMaxPool() if extra_blocks is None else extra_blocks
     fpn = FeaturePyramidNetwork(body.feature_info.channels(), out_channels, extra_blocks, norm_layer)
     return Pyramid(body, fpn, out_channels)
@@ -101,7 +104,5 @@ def _body(
 ) -> GoogLeNetFeatures:
     if trainable_layers is None:
         trainable_layers = len(STAGES) if weights is None else FINE_TUNED
-    if not 0 <= trainable_layers <= len(STAGES):
-        raise ConfigError(f"trainable_layers must be in 0..{len(STAGES)}, got {trainable_layers}")
-    frozen = len(STAGES) - trainable_layers
+    frozen = len(STAGES) - read_index("trainable_layers", trainable_layers, 0, len(STAGES))
     return GoogLeNetFeatures(variant, weights, out_indices, frozen, host, norm_eval=weights is not None)

@@ -1,6 +1,7 @@
 """Against the interface that detectron2 documents, unless detectron2 itself is installed."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,12 +76,71 @@ def test_freeze_at_counts_strides(adapter: ModuleType, freeze_at: int, frozen: s
     assert {key.split(".")[0] for key, p in trunk.named_parameters() if not p.requires_grad} == frozen
 
 
-def test_a_pyramid_is_built_over_the_backbone(adapter: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("name", "maps", "levels"),
+    [
+        ("build_googlenet_fpn_backbone", ["conv2", "3b", "4e", "5b"], range(2, 7)),
+        ("build_googlenet_fpn_backbone", ["3b", "4e"], range(3, 6)),
+        ("build_retinanet_googlenet_fpn_backbone", ["3b", "4e", "5b"], range(3, 8)),
+        ("build_retinanet_googlenet_fpn_backbone", ["conv2", "3b", "4e"], range(2, 7)),
+    ],
+)
+def test_a_pyramid_has_the_levels_of_its_maps_and_those_behind_them(
+    adapter: ModuleType, name: str, maps: list[str], levels: range
+) -> None:
+    cfg = config(adapter, VARIANT="paper_bn")
+    cfg.MODEL.BACKBONE.NAME = name
+    cfg.MODEL.FPN.IN_FEATURES = maps
+    cfg.MODEL.FPN.OUT_CHANNELS = 32
+    pyramid = build(cfg).eval()
+    assert isinstance(pyramid.bottom_up, adapter.GoogLeNetBackbone)
+    shapes = {key: (shape.channels, shape.stride) for key, shape in pyramid.output_shape().items()}
+    assert shapes == {f"p{level}": (32, 2**level) for level in levels}
+    with torch.inference_mode():
+        found = pyramid(torch.zeros(1, 3, 128, 256))
+    assert {key: tuple(map_.shape) for key, map_ in found.items()} == {
+        key: (1, channels, 128 // stride, 256 // stride) for key, (channels, stride) in shapes.items()
+    }
+
+
+def test_retinanet_s_extra_levels_are_made_of_the_last_map(adapter: ModuleType) -> None:
+    cfg = config(adapter, VARIANT="paper_bn")
+    cfg.MODEL.BACKBONE.NAME = "build_retinanet_googlenet_fpn_backbone"
+    cfg.MODEL.FPN.IN_FEATURES = ["3b", "4e", "5b"]
+    pyramid = build(cfg).eval()
+    images = torch.randn(1, 3, 128, 128)
+    with torch.inference_mode():
+        p6, p7 = pyramid.top_block(pyramid.bottom_up(images)["5b"])
+        found = pyramid(images)
+    assert torch.equal(found["p6"], p6)
+    assert torch.equal(found["p7"], p7)
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value", "message"),
+    [
+        ("INPUT", "FORMAT", "L", r"INPUT\.FORMAT must be RGB or BGR, got L"),
+        ("MODEL", "PIXEL_MEAN", [127.0], r"MODEL\.PIXEL_MEAN must be three numbers in .*, got \[127\.0\]"),
+        ("MODEL", "PIXEL_MEAN", [1.0, 2.0, "x"], r"MODEL\.PIXEL_MEAN must be three numbers"),
+        ("MODEL", "PIXEL_STD", [58.0, 57.0, 0.0], r"MODEL\.PIXEL_STD must be three numbers in 1e-06\.\."),
+        ("MODEL.BACKBONE", "FREEZE_AT", 6, r"MODEL\.BACKBONE\.FREEZE_AT must be in 0\.\.5, got 6"),
+        ("MODEL.GOOGLENET", "VARIANT", "v4", r"MODEL\.GOOGLENET\.VARIANT must be of paper, .*, got v4"),
+        ("MODEL.GOOGLENET", "OUT_FEATURES", [], r"MODEL\.GOOGLENET\.OUT_FEATURES must be of conv1, .*, got none"),
+        ("MODEL.FPN", "IN_FEATURES", [], r"MODEL\.FPN\.IN_FEATURES must be of conv2, 3b, 4e, 5b, got none"),
+        ("MODEL.FPN", "IN_FEATURES", ["conv1"], r"MODEL\.FPN\.IN_FEATURES must be of conv2, .*, got conv1"),
+        ("MODEL.FPN", "IN_FEATURES", ["5b", "4e"], r"MODEL\.FPN\.IN_FEATURES must be a part of .*, got 5b, 4e"),
+        ("MODEL.FPN", "IN_FEATURES", ["3b", "5b"], r"MODEL\.FPN\.IN_FEATURES must be a part of .*, got 3b, 5b"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    adapter: ModuleType, section: str, setting: str, value: Any, message: str
+) -> None:
     cfg = config(adapter)
     cfg.MODEL.BACKBONE.NAME = "build_googlenet_fpn_backbone"
     cfg.MODEL.FPN.IN_FEATURES = ["3b", "4e", "5b"]
-    pyramid = build(cfg)
-    assert isinstance(pyramid.bottom_up, adapter.GoogLeNetBackbone)
+    setattr(attrgetter(section)(cfg), setting, value)
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        build(cfg)
 
 
 def test_unknown_maps_and_formats_are_named(adapter: ModuleType) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from bvlc_like import random_network, write_bvlc_like
 from stand_ins import import_adapter, library
 from torch import nn
 
-from detector.networks.warp import BVLC, IMAGENET, Preprocessing, prepare_image
+from detector.errors import ConfigError
+from detector.networks.preprocessing import BVLC, IMAGENET, Preprocessing, prepare_image
 
 needs_mmengine = pytest.mark.skipif(find_spec("mmengine") is None, reason="mmengine is not installed")
 
@@ -61,6 +63,23 @@ def test_frozen_stages_count_from_the_stem(adapter: ModuleType, frozen_stages: i
     stages = [trunk.conv1, trunk.conv2, *(trunk.inception[name] for name in ("3a", "4a", "5a"))]
     frozen = [not any(p.requires_grad for p in stage.parameters()) for stage in stages]
     assert frozen == [index <= frozen_stages for index in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"frozen_stages": 5}, r"frozen_stages must be in -1\.\.4, got 5"),
+        ({"frozen_stages": -2}, r"frozen_stages must be in -1\.\.4, got -2"),
+        ({"out_indices": (1, 5)}, r"out_indices must be in -5\.\.4, got 5"),
+        ({"mean": [1.0, 2.0]}, r"mean must be three numbers in .*, got \[1\.0, 2\.0\]"),
+        ({"std": [1.0, 2.0, 0.0]}, r"std must be three numbers in 1e-06\.\..*, got \[1\.0, 2\.0, 0\.0\]"),
+    ],
+)
+def test_an_argument_out_of_range_is_named_with_its_range(
+    adapter: ModuleType, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        adapter.GoogLeNetBackbone(**arguments)
 
 
 @pytest.mark.parametrize("norm_eval", [True, False])

@@ -11,17 +11,19 @@ from bvlc_like import random_network, write_bvlc_like, write_our_own
 from torch import Tensor
 
 from detector.data.images import read_image
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.networks.features import LAST_MAPS
 from detector.networks.googlenet import DESIGNS, Variant
+from detector.networks.preprocessing import BVLC, IMAGENET, prepare_image
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import state_hash
 from detector.networks.sources import SOURCES
-from detector.networks.warp import BVLC, IMAGENET, prepare_image
 from detector.networks.weights import load_pretrained, read_weights
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("detector.networks.adapters.timm_models")
+from timm.models import FeatureHookNet, FeatureListNet  # noqa: E402 - where timm is installed
+
 NAMES = [f"googlenet_{variant}" for variant in DESIGNS]
 
 
@@ -85,6 +87,44 @@ def test_features_are_chosen_by_their_indices(indices: tuple[int, ...]) -> None:
     maps = model(torch.randn(1, 3, 64, 64))
     assert [map_.shape[1] for map_ in maps] == model.feature_info.channels()
     assert [64 // map_.shape[2] for map_ in maps] == model.feature_info.reduction()
+
+
+@pytest.mark.parametrize("variant", DESIGNS)
+@pytest.mark.parametrize("extractor", ["list", "dict", "hook", "fx", FeatureListNet, FeatureHookNet])
+def test_every_extractor_of_timm_s_finds_the_same_maps(variant: Variant, extractor: Any) -> None:
+    models = []
+    for chosen in (None, extractor):
+        torch.manual_seed(0)
+        settings = {"features_only": True, "out_indices": (1, 3), "feature_cls": chosen}
+        models.append(create(f"googlenet_{variant}", **settings))
+    images = torch.randn(1, 3, 64, 80)
+    with torch.inference_mode():
+        wanted, found = (model(images) for model in models)
+    if extractor == "dict":
+        assert list(found) == ["1", "3"]
+        found = list(found.values())
+    assert models[1].feature_info.channels() == [192, 832]
+    assert models[1].feature_info.reduction() == [4, 16]
+    for each, same in zip(found, wanted, strict=True):
+        torch.testing.assert_close(each, same, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("extractor", ["tree", 5])
+def test_an_extractor_that_timm_has_not_is_named(extractor: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^feature_cls must be one of getter, list, dict, hook, fx or a class, got"
+    ):
+        create("googlenet_paper", features_only=True, feature_cls=extractor)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of TorchScript
+@pytest.mark.parametrize("extractor", ["", "list"])
+def test_models_and_their_features_are_scripted(extractor: str) -> None:
+    settings = {"features_only": True, "feature_cls": extractor} if extractor else {"num_classes": 3}
+    model = create("googlenet_paper", **settings)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.jit.script(model)(images), model(images), rtol=0, atol=0)
 
 
 def test_bvlc_weights_see_the_image_they_were_trained_on(bvlc: Path) -> None:

@@ -12,7 +12,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from detector.errors import ConfigError
 from detector.networks.adapters.torchvision_backbones import googlenet_backbone, googlenet_fpn_backbone
-from detector.networks.warp import BVLC, prepare_image
+from detector.networks.preprocessing import BVLC, prepare_image
 
 SIZES = {"min_size": 96, "max_size": 160}
 
@@ -66,6 +66,20 @@ def test_torchvision_s_detectors_train_and_detect(build: Callable[[], nn.Module]
     with torch.inference_mode():
         found = detector.eval()(pictures())
     assert [set(detections) for detections in found] == [{"boxes", "labels", "scores"}] * 2
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of TorchScript
+@pytest.mark.parametrize("build", [faster_rcnn, faster_rcnn_of_one_map, retinanet])
+def test_torchvision_s_detectors_are_scripted(build: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    detector = build().eval()
+    scripted = torch.jit.script(detector)
+    images = [torch.rand(3, SIZES["min_size"], 128) for _ in range(2)]  # torchvision would scale others otherwise
+    with torch.inference_mode():
+        _, found = scripted(images)
+        wanted = detector(images)
+    assert all(len(each["boxes"]) for each in wanted)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(97, 201), (64, 96)])
