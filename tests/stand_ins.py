@@ -46,10 +46,10 @@ class Registry:
 class ShapeSpec(NamedTuple):
     """Of a map."""
 
-    channels: int | None = None
-    height: int | None = None
-    width: int | None = None
-    stride: int | None = None
+    channels: Any = None
+    height: Any = None
+    width: Any = None
+    stride: Any = None
 
 
 class Backbone(nn.Module):

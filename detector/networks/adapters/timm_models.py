@@ -167,7 +167,7 @@ class Strides(nn.Module):
     def __init__(self, model: GoogLeNetModel) -> None:
         super().__init__()
         trunk, blocks = model.backbone, model.backbone.inception
-        parts = {
+        parts: dict[str, list[nn.Module]] = {
             "conv1": [trunk.conv1],
             "conv2": [trunk.pool, trunk.norm1, trunk.conv2_reduce, trunk.conv2, trunk.norm2],
             "3b": [trunk.pool, *(blocks[name] for name in STAGES[2])],

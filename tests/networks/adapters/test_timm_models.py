@@ -95,7 +95,7 @@ def test_every_extractor_of_timm_s_finds_the_same_maps(variant: Variant, extract
     models = []
     for chosen in (None, extractor):
         torch.manual_seed(0)
-        settings = {"features_only": True, "out_indices": (1, 3), "feature_cls": chosen}
+        settings: dict[str, Any] = {"features_only": True, "out_indices": (1, 3), "feature_cls": chosen}
         models.append(create(f"googlenet_{variant}", **settings))
     images = torch.randn(1, 3, 64, 80)
     with torch.inference_mode():
@@ -120,7 +120,7 @@ def test_an_extractor_that_timm_has_not_is_named(extractor: Any) -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of TorchScript
 @pytest.mark.parametrize("extractor", ["", "list"])
 def test_models_and_their_features_are_scripted(extractor: str) -> None:
-    settings = {"features_only": True, "feature_cls": extractor} if extractor else {"num_classes": 3}
+    settings: dict[str, Any] = {"features_only": True, "feature_cls": extractor} if extractor else {}
     model = create("googlenet_paper", **settings)
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
