@@ -1,5 +1,6 @@
 """Plots as SVG, for a report that may be read on light or dark paper; the precision-recall curves among them."""
 
+import html
 import io
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ STYLE: Any = {
     "svg.hashsalt": "precision-recall",
     "font.size": 11,
     "text.parse_math": False,
+    "text.usetex": False,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -93,7 +95,7 @@ def inline_svg(figure: Figure, label: str) -> str:
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     document = buffer.getvalue()
     svg = document[document.index("<svg") :].replace(INK, "currentColor")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
 def small_plot(label: str, draw: Callable[[Axes], None]) -> str:

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from PIL import ImageDraw, ImageFont
 
+from detector.text import one_line
+
 Colour = tuple[int, int, int]
 Plate = tuple[float, float, float, float]  # left, top, right, bottom
 
 WHITE: Colour = (255, 255, 255)
 MARGIN = 4  # pixels beside the text
+LONGEST = 60  # letters of a label
 
 
 class Label(NamedTuple):
@@ -24,8 +27,12 @@ class Label(NamedTuple):
 
 
 def draw_labels(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, labels: Sequence[Label]) -> None:
-    """Draw `labels`; the first ones choose their places first and lie above the others."""
+    """Draw `labels`; the first ones choose their places first and lie above the others.
+
+    A text is drawn on one line: characters that cannot be seen as escapes, a long one without its middle.
+    """
     plates: list[Plate] = []
+    labels = [label._replace(text=one_line(label.text, LONGEST)) for label in labels]
     for label in labels:
         width, height = ceil(pen.textlength(label.text, font)) + 2 * MARGIN, font.size + 5
         places = [_inside(place, width, height, pen.im.size) for place in _places(label, width, height)]

@@ -1,23 +1,68 @@
-"""The templates of the reports."""
+"""The templates of the reports.
+
+What is filled into a template is text: names of classes, files and runs may look like markup and must not be it.
+HTML is escaped by jinja2, Markdown here; a template marks with `safe` what is markup itself.
+"""
+
+import re
 
 import jinja2
+from markupsafe import Markup
 
 from detector.evaluation.metrics import decimal, short, signed
+from detector.text import one_line
+
+LONGEST_TEXT = 10_000  # letters filled in at one place of a Markdown text
+# What Markdown takes for more than itself; an underscore inside a word is none, nor is & alone.
+SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+LEADING = re.compile(r"^(?:(\d+)(?=[.)](?: |$))|(?=[#+-]+(?: |$)|>|=+$))")  # of a line: a heading, a list, a quote
 
 
 def page_environment() -> jinja2.Environment:
-    """The templates, with filters for numbers, and `cell`: text that fits a cell of a Markdown table."""
+    """The templates, with filters for numbers, and for Markdown `plain`, `code` and `fenced`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("detector.evaluation"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
+        finalize=_escape_markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(decimal=decimal, short=short, signed=signed, cell=_markdown_cell)
+    environment.filters.update(decimal=decimal, short=short, signed=signed)
+    environment.filters.update(plain=markdown_text, code=markdown_code, fenced=markdown_block)
     return environment
 
 
-def _markdown_cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|")
+def markdown_text(text: object) -> Markup:
+    """Markdown of one line that shows `text` as it is, also in a cell of a table."""
+    line = one_line(" ".join(str(text).split()), LONGEST_TEXT)
+    escaped = SPECIAL.sub(lambda found: f"\\{found[0]}", line).replace("<", "&lt;")
+    return Markup(LEADING.sub(r"\1\\", escaped))
+
+
+def markdown_code(text: object) -> Markup:
+    """Markdown of a code span with `text` in one line; not for a cell of a table, which a bar would end."""
+    line = one_line(" ".join(str(text).split()), LONGEST_TEXT)
+    ticks = "`" * (_longest_run(line) + 1)
+    blank = " " if line.startswith("`") or line.endswith("`") else ""
+    return Markup(f"{ticks}{blank}{line}{blank}{ticks}")
+
+
+def markdown_block(text: str, language: str) -> Markup:
+    """A block of code that `text` cannot end."""
+    ticks = "`" * max(3, _longest_run(text) + 1)
+    return Markup("{}{}\n{}\n{}".format(ticks, language, text.rstrip("\n"), ticks))
+
+
+@jinja2.pass_eval_context
+def _escape_markdown(context: jinja2.nodes.EvalContext, value: object) -> object:
+    """What a template outputs: text is escaped where jinja2 does not escape it for HTML."""
+    if context.autoescape or not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return markdown_text(value)
+
+
+def _longest_run(text: str) -> int:
+    """The most backticks in a row."""
+    return max(map(len, re.findall("`+", text)), default=0)

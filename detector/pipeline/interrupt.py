@@ -13,7 +13,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def interrupts_noted() -> Iterator[Callable[[], bool]]:
     """Within, the first interrupt (Ctrl-C, SIGTERM) is only noted, a second one raises KeyboardInterrupt at once.
 
-    Yields a function that says whether there was one. Outside the main thread interrupts stay as they are.
+    Yields a function that says whether there was one. Outside the main thread interrupts stay as they are. What
+    goes wrong after one is taken for its consequence, such as worker processes that it has ended.
     """
     noted = False
 
@@ -29,6 +30,10 @@ def interrupts_noted() -> Iterator[Callable[[], bool]]:
     previous = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield lambda: noted
+    except Exception as error:
+        if noted:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,12 +1,16 @@
 """The model card: what a detector is, what it was trained on, how good it is, and what may be done with it."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal, TypeVar
+
+from markupsafe import Markup
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from detector.config import Config, detection_methods, reported_method
+from detector.errors import DataError
 from detector.evaluation.detection_report.words import PROTOCOLS
-from detector.evaluation.pages import page_environment
+from detector.evaluation.pages import markdown_code, page_environment
+from detector.files import read_json
 from detector.networks.weights import load_model
 from detector.pipeline.pretrained import weights_name
 from detector.pipeline.run import RunFolder
@@ -25,16 +29,45 @@ METHODS = {
     "svm+boxes": "linear SVMs, with box regression",
 }
 MOST_CLASSES = 40  # of which the table shows each
-UNKNOWN: dict[str, Any] = {"commit": "unknown", "processor": "unknown", "accelerators": [], "packages": {}}
+
+
+class ClassResult(BaseModel):
+    """A row of the report's classes."""
+
+    name: str
+    ap: float | None
+    objects: int
+
+
+class Results(BaseModel):
+    """What the card tells of report/metrics.json."""
+
+    protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"]
+    mean_ap: float | None
+    classes: tuple[ClassResult, ...]
+
+
+class Environment(BaseModel):
+    """What the card tells of environment.json."""
+
+    commit: str = "unknown"
+    processor: str = "unknown"
+    accelerators: tuple[str, ...] = ()
+    packages: dict[str, str] = {}
+
+
+Kind = TypeVar("Kind")
 
 
 def model_card(run: RunFolder, config: Config) -> str:
-    """The Markdown text of the card, from what the run folder holds; DataError without a trained model."""
+    """The Markdown text of the card, from what the run folder holds.
+
+    DataError without a trained model, or where a file of the run is not as the run wrote it.
+    """
     network, _, facts = load_model(run.model_path)
     weights = config.network.weights
-    metrics = _read_json(run, "report/metrics.json")
-    environment = UNKNOWN | _read_json(run, "environment.json")
-    environment["packages"] = {"torch": "unknown"} | environment["packages"]
+    metrics = _read(run, "report/metrics.json", Results)
+    environment = _read(run, "environment.json", Environment) or Environment()
     return (
         page_environment()
         .get_template("model_card.md.j2")
@@ -49,25 +82,33 @@ def model_card(run: RunFolder, config: Config) -> str:
             trained_on=_split_text(run, config.data.train),
             tested_on=_split_text(run, config.data.test),
             start=weights_name(weights) if weights else "",
-            environment=environment,
-            hardware=[environment["processor"], *environment["accelerators"]],
+            commit=environment.commit,
+            torch=environment.packages.get("torch", "unknown"),
+            hardware=[environment.processor, *environment.accelerators],
             hash=facts.get("hash", "unknown"),
             metrics=metrics,
-            protocol=PROTOCOLS[metrics["protocol"]] if metrics else "",
-            mean_aps=_read_json(run, "report/methods.json"),
+            protocol=PROTOCOLS[metrics.protocol] if metrics else "",
+            mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},
             most_classes=MOST_CLASSES,
             terms=DATA_TERMS[config.data.format],
         )
     )
 
 
-def _split_text(run: RunFolder, splits: Sequence[str]) -> str:
-    """The names of the splits, and how many images they have together where the run knows."""
+def _split_text(run: RunFolder, splits: Sequence[str]) -> Markup:
+    """Markdown of the names of the splits, and how many images they have together where the run knows."""
     images = run.stage("propose", split_slug(splits)).facts().get("images")
-    return " + ".join(f"`{split}`" for split in splits) + (f" ({images} images)" if images else "")
+    number = f" ({images:d} images)" if isinstance(images, int) else ""
+    return Markup(" + ".join(map(markdown_code, splits)) + number)
 
 
-def _read_json(run: RunFolder, name: str) -> dict[str, Any]:
-    """A JSON file of the run, empty where there is none."""
+def _read(run: RunFolder, name: str, kind: type[Kind]) -> Kind | None:
+    """A JSON file of the run, None where there is none; DataError where it holds something else than a `kind`."""
     path = run.path / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(read_json(path, name))
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "its beginning"
+        raise DataError(f"{name} must be as the run wrote it, got something else at {place} ({path})") from None

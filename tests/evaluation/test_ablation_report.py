@@ -43,7 +43,7 @@ def test_page_is_well_formed_and_needs_no_other_file(tmp_path: Path) -> None:
     assert 'title="standard error: \N{MINUS SIGN}0.0150' in text or 'title="standard error: -0.0150' in text
     markdown = (tmp_path / "report.md").read_text()
     assert ablation_text(ROWS) in markdown
-    assert "a\\|b <c>" in markdown
+    assert "a\\|b &lt;c>" in markdown
     tree = json.loads((tmp_path / "ablation.json").read_text())
     assert [row["mean_ap"] for row in tree["rows"]] == [0.25, 0.3, 0.32, 0.24]
 

@@ -214,7 +214,7 @@ def test_the_report_is_three_files_that_agree(tmp_path: Path, classes: int) -> N
     assert "&lt;i&gt;mine" in page
     assert "<b>pear" not in page
     assert "http" not in page
-    assert "<b>pear & co\\|ltd</b>" in text
+    assert "&lt;b>pear & co\\|ltd&lt;/b>" in text
     for shown in (page, text):
         assert "1 model, 10 crops an image" in shown
         assert f"{100 * rows[-1].top1_error:.2f}%" in shown

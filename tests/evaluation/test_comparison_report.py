@@ -37,7 +37,7 @@ def test_page_is_well_formed_and_needs_no_other_file(tmp_path: Path, others: int
     assert "b<0>" not in text
     assert text.count('class="sortable"') == others
     json.loads((tmp_path / "comparison.json").read_text())
-    rows = [line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| b<")]
+    rows = [line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| b&lt;")]
     assert len(rows) == others
 
 

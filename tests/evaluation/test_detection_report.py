@@ -100,7 +100,7 @@ def test_report_writes_three_files_and_markdown_cells_hold(tmp_path: Path) -> No
     path = write_report(tmp_path / "new", everything(), "page.html")
     assert {entry.name for entry in path.parent.iterdir()} == {"metrics.json", "report.md", "page.html"}
     text = (path.parent / "report.md").read_text()
-    assert "| 2 | <b>pear & co\\|ltd</b> | n2 | \N{EN DASH} |" in text
+    assert "| 2 | &lt;b>pear & co\\|ltd&lt;/b> | n2 | \N{EN DASH} |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows
     for head, rule in zip(text.splitlines(), text.splitlines()[1:], strict=False):

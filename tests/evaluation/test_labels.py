@@ -48,3 +48,12 @@ def test_a_label_may_stand_at_the_foot_of_its_box() -> None:
 def test_the_first_label_lies_above_where_there_is_no_room() -> None:
     pixels = drawn([(0, 0, 30, 12)] * 2, size=(30, 14))
     assert set(np.unique(pixels[..., 0])) == {INKS[0][0]}
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "caf\udce9", "\x1b[31m", "x" * 100_000, "$x", "<b>"])
+def test_any_text_is_drawn_on_one_line(text: str) -> None:
+    canvas = Image.new("RGB", (200, 60))
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
+    draw_labels(ImageDraw.Draw(canvas), font, [Label((20, 30, 80, 50), text, (0, 0, 255), (255, 255, 255))])
+    rows = np.flatnonzero((np.asarray(canvas) == (0, 0, 255)).all(2).any(1))
+    assert 0 < len(rows) <= font.size + 5

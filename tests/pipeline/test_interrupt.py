@@ -18,6 +18,15 @@ def test_the_first_interrupt_is_noted_and_the_second_raised(number: signal.Signa
     assert signal.getsignal(number) is before
 
 
+def test_what_goes_wrong_after_an_interrupt_is_the_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_noted():
+        signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    with pytest.raises(RuntimeError), interrupts_noted():
+        raise RuntimeError("a fault")
+
+
 def test_other_threads_leave_interrupts_alone() -> None:
     def look() -> bool:
         with interrupts_noted() as interrupted:
