@@ -67,6 +67,11 @@ def test_only_one_file_knows_albumentations() -> None:
     assert users == [PACKAGE / "data" / "augment.py"]
 
 
+def test_only_one_file_knows_numba() -> None:  # it knows where machine code may be kept
+    users = [path for path in MODULES if "numba" in {name.split(".")[0] for name in imported(path)}]
+    assert users == [PACKAGE / "jit.py"]
+
+
 def test_packages_have_no_import_cycles() -> None:
     graph = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): [

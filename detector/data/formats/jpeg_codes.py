@@ -3,10 +3,10 @@
 ITU-T T.81, annex F (sequential) and G (progressive). Positions are in bits; a negative one is a reason to stop.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.jit import njit
 from detector.records import Bool, Int64
 
 Bytes = NDArray[np.uint8]
@@ -30,7 +30,7 @@ def code_table(counts: Int64, symbols: Bytes) -> Codes:
     return np.concatenate([filled, np.zeros((1 << LONGEST_CODE) - len(filled), np.int16)])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def read_scan(
     data: Bytes,
     ends: Int64,
@@ -73,7 +73,7 @@ def read_scan(
     return 0, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _block(
     data: Bytes,
     at: int,
@@ -100,7 +100,7 @@ def _block(
     return _refined_ac(data, at, ac, band, run, known)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _first_dc(data: Bytes, at: int, table: Codes, step: int, before: Int64, c: int) -> int:
     code = table[_peek(data, at)]
     size = code & 0xFF
@@ -112,7 +112,7 @@ def _first_dc(data: Bytes, at: int, table: Codes, step: int, before: Int64, c: i
     return TOO_LARGE if abs(before[c]) * step > LARGEST + step else at + size
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sequential_ac(data: Bytes, at: int, table: Codes, steps: Int64) -> int:
     k = 1
     while k < COEFFICIENTS:
@@ -136,7 +136,7 @@ def _sequential_ac(data: Bytes, at: int, table: Codes, steps: Int64) -> int:
     return at if k == COEFFICIENTS else BEYOND_BLOCK
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _first_ac(data: Bytes, at: int, table: Codes, steps: Int64, band: Band, run: Int64, known: Bool) -> int:
     if run[0] > 0:
         run[0] -= 1
@@ -166,7 +166,7 @@ def _first_ac(data: Bytes, at: int, table: Codes, steps: Int64, band: Band, run:
     return at if k == last + 1 else BEYOND_BLOCK
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _refined_ac(data: Bytes, at: int, table: Codes, band: Band, run: Int64, known: Bool) -> int:
     k, last = max(band[0], 1), band[1]
     while k <= last and run[0] == 0:
@@ -196,20 +196,20 @@ def _refined_ac(data: Bytes, at: int, table: Codes, band: Band, run: Int64, know
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _run(data: Bytes, at: int, bits: int) -> int:
     """How many blocks end here, this one with them (G.1.2.2)."""
     return (1 << bits) + (_peek(data, at) >> (LONGEST_CODE - bits))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _number(data: Bytes, at: int, bits: int) -> int:
     """The number of `bits` bits, at least one (figure F.12)."""
     value = _peek(data, at) >> (LONGEST_CODE - bits)
     return value if value >> (bits - 1) else value - (1 << bits) + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _peek(data: Bytes, at: int) -> int:
     """The next 16 bits."""
     byte = at >> 3
@@ -217,7 +217,7 @@ def _peek(data: Bytes, at: int) -> int:
     return (three >> (8 - (at & 7))) & 0xFFFF
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _is_filling(data: Bytes, at: int, end: int) -> bool:
     """Whether what is left of an interval is less than a byte, or bytes all alike, as some encoders fill up."""
     left = data[(at + 7) >> 3 : end]
