@@ -1,29 +1,45 @@
 """Images to be looked at, one after another: files, folders of them, videos and cameras."""
 
+import os
+import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from detector.data.folders import IMAGE_SUFFIXES
+from detector.data.folders import IMAGE_SUFFIXES, is_file, is_folder, walk_files
+from detector.data.formats.kinds import kind_of
 from detector.data.images import Exif, read_image
+from detector.data.playback import Playback, runs_text, stated_length
+from detector.data.video_files import container_of, is_cut
 from detector.errors import DataError
 from detector.records import Image
+
+STREAM_SUFFIXES = (".mjpg", ".mjpeg")  # of videos that begin as a JPEG does
+ROUNDED, EDITED = 0.1, 1.0  # shares of a video's length that its header may state too much
+NOT_UTF8 = re.compile("[\ud800-\udfff]")  # names with these crash OpenCV
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its remarks name no file; what is missing, we tell
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image: a file that is not read yet, or the picture `number` (from 0) of a video or camera."""
+    """One image: a file that is not read yet, or the picture `number` (from 0) of a video or camera.
+
+    With a `problem` it stands for pictures of a video that cannot be read.
+    """
 
     file: str
     number: int | None = None
     pixels: Image | None = None
+    problem: str = ""
 
     def read(self, exif: Exif) -> Image:
-        """The pixels (H, W, 3) uint8 RGB; DataError names a file that cannot be read."""
+        """The pixels (H, W, 3) uint8 RGB; DataError names what cannot be read."""
+        if self.problem:
+            raise DataError(self.problem)
         return read_image(Path(self.file), exif) if self.pixels is None else self.pixels
 
 
@@ -49,16 +65,22 @@ class Video:
     limit: int = 0
 
     def __iter__(self) -> Iterator[Frame]:
+        """Its pictures, those after damaged ones too; a last frame tells which of a file cannot be read."""
         capture = self._open()
-        name = f"camera {self.source}" if is_live(self) else str(self.source)
         try:
-            for number in islice(count(0, self.every), self.limit or None):
-                pixels = _next_picture(capture, self.every if number else 1)
-                if pixels is None:
-                    return
-                yield Frame(name, number, pixels)
+            playback = Playback(capture, self._stated_length(capture), self.every, self.limit)
+            for number, pixels in playback:
+                yield Frame(self.name, number, pixels)
+            problem = "" if is_live(self) else self._problem(playback)
         finally:
             capture.release()
+        if problem:
+            yield Frame(self.name, problem=problem)
+
+    @property
+    def name(self) -> str:
+        """The file as it was given, or the camera."""
+        return f"camera {self.source}" if is_live(self) else str(self.source)
 
     def check(self) -> None:
         """Raise DataError where OpenCV cannot open it."""
@@ -69,17 +91,40 @@ class Video:
         frames = 0
         if not is_live(self):
             capture = self._open()
-            frames = -(-int(max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0)) // self.every)
+            frames = -(-stated_length(capture) // self.every)
             capture.release()
         known = [number for number in (frames, self.limit) if number]
         return min(known) if known else None
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self.source)
+        if isinstance(self.source, int):
+            capture = cv2.VideoCapture(self.source)
+            wanted = "camera must be one that OpenCV opens"
+        else:
+            container_of(Path(self.source))
+            capture = _open_file(Path(self.source))
+            wanted = "video must be a readable file"
         if not capture.isOpened():
-            wanted = "camera must be one that OpenCV opens" if is_live(self) else "video must be a readable file"
             raise DataError(f"{wanted}, got {self.source}")
         return capture
+
+    def _stated_length(self, capture: cv2.VideoCapture) -> int:
+        return 0 if is_live(self) else stated_length(capture)
+
+    def _problem(self, playback: Playback) -> str:
+        """What to say of pictures that could not be read, "" where there are none.
+
+        An AVI counts its pictures. An MP4's count has those that its edit list leaves out; others state the
+        seconds of their longest track. So of these only a gap at the end is told that is no rounding.
+        """
+        path = Path(str(self.source))
+        container = container_of(path)
+        roughly = EDITED if container == "MP4" else ROUNDED
+        lacks_end = container == "AVI" or is_cut(path, container) or playback.ends_early(roughly)
+        runs = playback.missing(lacks_end)
+        total = max(playback.stated, playback.end)
+        text = f"video must be whole, got {self.name} ({runs_text(runs)} of {total} cannot be read)"
+        return text if runs else ""
 
 
 Source = Stills | Video
@@ -88,7 +133,8 @@ Source = Stills | Video
 def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[Source]:
     """What each word names: an image, a folder (searched with those below it), a video or a camera's number.
 
-    The files of a folder come in the order of their paths. DataError names a word that is nothing of that.
+    The files of a folder come in the order of their paths; hidden ones are left out, and linked folders are
+    searched once. DataError names a word that is nothing of that.
     """
     return [_find_source(word, every, limit) for word in words]
 
@@ -107,14 +153,14 @@ def count_frames(sources: Sequence[Source]) -> int | None:
 
 def _find_source(word: str, every: int, limit: int) -> Source:
     path = Path(word)
-    if path.is_dir():
+    if word and is_folder(path):
         return Stills(_images_below(path))
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        if not path.is_file():
-            raise DataError(f"image must be a file, got none at {word}")
+    if path.suffix.lower() in IMAGE_SUFFIXES and not is_file(path):
+        raise DataError(f"image must be a file, got none at {word}")
+    if path.suffix.lower() in IMAGE_SUFFIXES or _is_picture(path):
         return Stills((path,))
     is_camera = word.isascii() and word.isdecimal() and not path.exists()
-    if not is_camera and not path.is_file():
+    if not is_camera and not is_file(path):
         raise DataError(f"input must be an image, a folder, a video or a camera's number, got {word}")
     video = Video(int(word) if is_camera else word, every, limit)
     video.check()
@@ -122,16 +168,32 @@ def _find_source(word: str, every: int, limit: int) -> Source:
 
 
 def _images_below(folder: Path) -> tuple[Path, ...]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    paths = tuple(sorted(path for path in found if not path.name.startswith(".")))
+    found = (Path(where, name) for where, names in walk_files(folder) for name in names)
+    paths = tuple(sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and is_file(path)))
     if not paths:
         raise DataError(f"folder must hold images ({', '.join(IMAGE_SUFFIXES)}), got none in {folder}")
     return paths
 
 
-def _next_picture(capture: cv2.VideoCapture, steps: int) -> Image | None:
-    """The picture `steps` further on; None at the end."""
-    if not all(capture.grab() for _ in range(steps)):
-        return None
-    whole, picture = capture.retrieve()
-    return np.ascontiguousarray(picture[:, :, ::-1], np.uint8) if whole else None
+def _is_picture(path: Path) -> bool:
+    """Whether a file whose name does not say so is an image, by its content."""
+    if path.suffix.lower() in STREAM_SUFFIXES or not is_file(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            kind_of(file.read(16))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _open_file(path: Path) -> cv2.VideoCapture:
+    """A video file as a file alone: an address or a pattern of names is what a name may look like to FFmpeg."""
+    backend = cv2.CAP_FFMPEG if cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG) else cv2.CAP_ANY
+    name = str(path.absolute())
+    if NOT_UTF8.search(name):
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, "video")
+            link.symlink_to(name)
+            return cv2.VideoCapture(str(link), backend)
+    return cv2.VideoCapture(name, backend)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,85 @@ def video(tmp_path: Path) -> Path:
         writer.write(np.full((24, 32, 3), 30 * number, np.uint8))
     writer.release()
     return path
+
+
+def chunks(content: bytes) -> list[int]:
+    """Where the pictures of an AVI begin, their headers of 8 bytes included."""
+    return [at for at in range(content.index(b"movi"), len(content)) if content[at : at + 4] == b"00dc"]
+
+
+def damaged(path: Path, number: int) -> Path:
+    """The AVI with the picture `number` overwritten."""
+    content = path.read_bytes()
+    begin = chunks(content)[number] + 8
+    length = int.from_bytes(content[begin - 4 : begin], "little")
+    path.write_bytes(content[:begin] + bytes(length) + content[begin + length :])
+    return path
+
+
+def test_pictures_after_a_damaged_one_are_read_and_it_is_told(
+    video: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    *frames, last = find_sources([str(damaged(video, 2))])[0]
+    assert [frame.number for frame in frames] == [0, 1, 3, 4, 5, 6]
+    for frame in frames:
+        assert frame.number is not None
+        assert abs(float(frame.read("ignore").mean()) - 30 * frame.number) < 4
+    with pytest.raises(DataError, match=r"video must be whole, got .*film\.avi \(picture 2 of 7 cannot be read\)"):
+        last.read("ignore")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_video_that_ends_early_tells_what_is_missing(video: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = video.read_bytes()
+    video.write_bytes(content[: chunks(content)[4]])
+    (source,) = find_sources([str(video)])
+    *frames, last = source
+    assert [frame.number for frame in frames] == [0, 1, 2, 3]
+    with pytest.raises(DataError, match=r"\(pictures 4 to 6 of 7 cannot be read\)"):
+        last.read("ignore")
+    assert count_frames([source]) == 7
+    assert capfd.readouterr().err == ""
+
+
+def test_of_a_damaged_video_only_what_was_wanted_is_missed(video: Path) -> None:
+    (source,) = find_sources([str(damaged(video, 2))], every=3)
+    assert [frame.number for frame in source] == [0, 3, 6]
+    (source,) = find_sources([str(video)], limit=2)
+    assert [frame.number for frame in source] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.avi", "concat:film.avi", "film%03d.avi", "-film !.avi", "写.avi"])
+def test_a_video_may_be_called_anything(video: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(video.parent)
+    video.rename(name)
+    (source,) = find_sources([name])
+    frames = list(source)
+    assert [frame.number for frame in frames] == list(range(7))
+    assert frames[0].file == name
+
+
+def test_a_playlist_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    path.write_text("#EXTM3U\n#EXTINF:10,\nhttp://example.com/film.ts\n")
+    with pytest.raises(DataError, match="video must be a readable file"):
+        find_sources([str(path)])
+
+
+def test_hidden_folders_are_left_out_and_linked_ones_searched_once(tmp_path: Path) -> None:
+    for name in ("a/c.jpg", ".ipynb_checkpoints/c-checkpoint.jpg", "a/.cache/d.jpg"):
+        write_image(tmp_path / name)
+    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "again").symlink_to(tmp_path / "a", target_is_directory=True)
+    (source,) = find_sources([str(tmp_path)])
+    assert [frame.file for frame in source] == [str(tmp_path / "a" / "c.jpg")]
+
+
+def test_an_image_without_a_suffix_is_known_by_its_content(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "photo.png", height=5, width=7).rename(tmp_path / "photo")
+    (frame,) = find_sources([str(path)])[0]
+    assert frame.number is None
+    assert frame.read("ignore").shape == (5, 7, 3)
 
 
 def test_a_folder_gives_its_images_in_order_with_those_below_it(tmp_path: Path) -> None:
@@ -67,14 +147,21 @@ def test_the_length_of_a_camera_is_not_known() -> None:
 def test_what_is_no_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no video")
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.jpg")
     cases = {
         "empty": "folder must hold images",
         "gone.jpg": "image must be a file",
+        "pipe": "input must be an image",
+        "pipe.jpg": "image must be a file",
         "gone": "input must be an image, a folder, a video or a camera's number",
         "notes.txt": "video must be a readable file",
     }
     for name, message in cases.items():
         with pytest.raises(DataError, match=message):
             find_sources([str(tmp_path / name)])
+    for word in ("", "http://example.com/film.mp4", "rtsp://example.com/1", "videotestsrc ! appsink", "a\0b"):
+        with pytest.raises(DataError, match="input must be an image"):
+            find_sources([word])
     with pytest.raises(DataError, match="camera must be one that OpenCV opens, got 97"):
         find_sources(["97"])
