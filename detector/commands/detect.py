@@ -1,6 +1,7 @@
 """Detect objects in images, folders, videos or from a camera, with a trained detector."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, count, groupby
@@ -9,40 +10,67 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detector.commands import Parser, a_path, number_between, whole_number
-from detector.data.detection_files import DetectionWriter, count_from_one, numbering_of, open_detection_files
-from detector.data.frames import Frame, Source, count_frames, find_sources, is_live
+from detector.commands import Parser, a_path, given, whole_number
+from detector.config.values import number_of
+from detector.data.detection_files import (
+    DetectionWriter,
+    Numbering,
+    count_from_one,
+    numbering_of,
+    open_detection_files,
+)
+from detector.data.frames import Frame, Source, Stills, count_frames, find_sources, is_live
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.inference.detector import Found, ObjectDetector
 from detector.pipeline.loading import load_detector
 from detector.records import Image
+from detector.text import one_line
 
 JPEG_QUALITY = 92
-SOME_UNREADABLE = 1
+LONGEST_SIDE = 65_500  # pixels of a JPEG
+LONGEST_NAME = 255  # bytes of a file's name
+SOME_LEFT_OUT, NOTHING_READ = 1, 2
 
 Item = tuple[Frame, int]  # and its position among all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write results.json, detections.csv and pictures/; 1 where images could not be read and were left out."""
+    """Write results.json, detections.csv and pictures/; 1 where something was left out, 2 where all images were.
+
+    What was found before an error or an interrupt is kept.
+    """
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
     detector = load_detector(options.run, _overrides(options))
     if options.min_score is not None:
         detector.min_score = options.min_score
+    numbering = _numbering(options.annotations, detector, sources)
     task = _Task(detector, options)
-    numbering = count_from_one(detector.classes)
-    if options.annotations:
-        numbering = numbering_of(options.annotations, detector.classes)
-    with open_detection_files(options.out, detector.classes, numbering) as writer:
-        try:
+    try:
+        with open_detection_files(options.out, detector.classes, numbering) as writer:
             task.run(sources, writer)
-        except KeyboardInterrupt:
-            if not any(map(is_live, sources)):
-                raise
-    sys.stdout.write(f"{task.detections} detections in {task.images} images: {options.out}\n")
-    return SOME_UNREADABLE if task.unreadable else 0
+    except BaseException as error:
+        if not (isinstance(error, KeyboardInterrupt) and any(map(is_live, sources))):
+            task.tell("kept: ")
+            raise
+    task.tell()
+    return task.status()
+
+
+def _numbering(annotations: Path | None, detector: ObjectDetector, sources: Sequence[Source]) -> Numbering:
+    """The ids to write, those of `annotations` where given; DataError where an input is no image of these."""
+    if annotations is None:
+        return count_from_one(detector.classes)
+    numbering = numbering_of(annotations, detector.classes)
+    files: list[str] = []
+    for source in sources:
+        if not isinstance(source, Stills):
+            wanted = "images, whose ids --annotations gives"
+            raise DataError(f"inputs must be {wanted}, got {source.name} ({annotations})")
+        files += map(str, source.paths)
+    numbering.check(files)
+    return numbering
 
 
 class _Task:
@@ -51,7 +79,8 @@ class _Task:
     def __init__(self, detector: ObjectDetector, options: argparse.Namespace) -> None:
         self.detector = detector
         self.options = options
-        self.images = self.detections = self.unreadable = 0
+        self.images = self.detections = 0
+        self.left_out: list[str] = []
 
     def run(self, sources: Sequence[Source], writer: DetectionWriter) -> None:
         """Detect in all images of `sources`, one after another."""
@@ -60,10 +89,22 @@ class _Task:
             frame, position = each.item
             image_id = writer.numbering.image(frame.file, position)
             writer.add(image_id, frame.file, frame.number, each.detections)
-            if not self.options.no_pictures:
-                self._draw(each, frame, image_id)
             self.images += 1
             self.detections += len(each.detections.scores)
+            if not self.options.no_pictures:
+                self._draw(each, frame, image_id)
+
+    def tell(self, start: str = "") -> None:
+        """Print what was written; nothing where a `start` says that it ended early, before the first image."""
+        if self.images or not start:
+            line = f"{start}{self.detections} detections in {self.images} images: {self.options.out}"
+            sys.stdout.write(f"{one_line(line)}\n")
+
+    def status(self) -> int:
+        """The exit status."""
+        if not self.left_out:
+            return 0
+        return SOME_LEFT_OUT if self.images else NOTHING_READ
 
     def _detect(self, sources: Sequence[Source]) -> Iterator[Found[Item]]:
         """What is found in each image; what a camera shows is answered at once, the rest is read ahead."""
@@ -72,31 +113,61 @@ class _Task:
             items = zip(chain.from_iterable(group), positions)  # noqa: B905 - positions do not end
             if live:
                 for item in items:
-                    yield from self.detector.stream([item], self._read)
+                    yield from self.detector.stream([item], self._read, self._leave_out)
             else:
-                yield from self.detector.stream(items, self._read)
+                yield from self.detector.stream(items, self._read, self._leave_out)
 
-    def _read(self, item: Item) -> Image | None:
-        """The pixels, None of a file that cannot be read; may run on any thread."""
-        try:
-            return item[0].read(self.detector.config.data.exif)
-        except DataError as error:
-            tqdm.write(f"left out: {error}", file=sys.stderr)
-            self.unreadable += 1
-            return None
+    def _read(self, item: Item) -> Image:
+        """The pixels; may run on any thread."""
+        return item[0].read(self.detector.config.data.exif)
+
+    def _leave_out(self, item: Item, error: Exception) -> None:
+        """Say why an image, or its picture, is not among what is written."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        where = "" if item[0].file in reason else f" ({item[0].file})"
+        line = one_line(f"left out: {reason}{where}")
+        tqdm.write(line, file=sys.stderr)
+        self.left_out.append(line)
 
     def _draw(self, found: Found[Item], frame: Frame, image_id: int) -> None:
-        drawn = self.detector.draw(found.image, found.detections, self.options.min_score)
-        number = "" if frame.number is None else f"_{frame.number:06d}"
-        path = self.options.out / "pictures" / f"{image_id:06d}_{Path(frame.file).stem}{number}.jpg"
-        _, content = cv2.imencode(".jpg", drawn[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        with write_atomically(path) as temporary:
-            temporary.write_bytes(content.tobytes())
+        path = self.options.out / "pictures" / picture_name(frame, image_id)
+        try:
+            content = _jpeg(self.detector.draw(found.image, found.detections, self.options.min_score))
+            with write_atomically(path) as temporary:
+                temporary.write_bytes(content)
+        except Exception as error:  # whatever one picture meets must not cost the results of the others
+            self._leave_out(found.item, error)
+
+
+def picture_name(frame: Frame, image_id: int) -> str:
+    """What the drawn picture of an image is called; a long name of the image loses its end."""
+    number = "" if frame.number is None else f"_{frame.number:06d}"
+    start, stem, end = f"{image_id:06d}_", Path(frame.file).stem, f"{number}.jpg"
+    while len(os.fsencode(start + stem + end)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return start + stem + end
+
+
+def _jpeg(pixels: Image) -> bytes:
+    height, width = pixels.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        wanted = f"at most {LONGEST_SIDE} pixels wide and high for a JPEG"
+        raise DataError(f"picture must be {wanted}, got {width} x {height}")
+    _, content = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return content.tobytes()
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:
     words = [f"detect.max_per_image={options.top}"] if options.top else []
     return [*words, *options.set]
+
+
+def _score(word: str) -> float:
+    """The `type` of an option that takes a score, whose range the detector knows."""
+    number = number_of(word)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"must be a number in 0..1, of SVMs any, got {given(word)}")
+    return number
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -109,7 +180,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--out", type=a_path, default=Path("runs/detect"), help="folder of the results (%(default)s)"
     )
     parser.add_argument(
-        "--min-score", type=number_between(0, 1), help="least score to keep and draw (kept: the run's; drawn: 0.5)"
+        "--min-score", type=_score, help="least score to keep and draw (kept: the run's; drawn: 0.5)"
     )
     parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")

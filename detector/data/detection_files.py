@@ -2,38 +2,40 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from detector.data.coco import read_coco_json
+from detector.data.coco_tree import read_coco_json
+from detector.data.image_ids import ImageIds
 from detector.errors import DataError
-from detector.files import write_atomically
+from detector.files import open_text, write_atomically
 from detector.records import FIRST_LABEL, Detections
+from detector.text import shown
 
 COLUMNS = ("image_id", "file", "frame", "class", "score", "x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True)
 class Numbering:
-    """The numbers that COCO results use: of images by file name, of the classes in label order.
+    """The numbers that COCO results use: of the classes in label order, of images by file.
 
-    Without names of files images are counted from 1.
+    Without ids of images they are counted from 1.
     """
 
     category_ids: tuple[int, ...]
-    image_ids: Mapping[str, int] = field(default_factory=dict)
+    image_ids: ImageIds | None = None
 
     def image(self, file: str, position: int) -> int:
         """The id of the image `file`, the `position`th from 0; DataError where the annotations lack it."""
-        if not self.image_ids:
-            return position + 1
-        name = Path(file).name
-        if name not in self.image_ids:
-            raise DataError(f"image must be one of the annotations, got {file}")
-        return self.image_ids[name]
+        return position + 1 if self.image_ids is None else self.image_ids.find(file)
+
+    def check(self, files: Iterable[str]) -> None:
+        """DataError where one of `files` is none of the annotated images, or two of them are the same."""
+        if self.image_ids is not None:
+            self.image_ids.check(files)
 
 
 def count_from_one(classes: Sequence[str]) -> Numbering:
@@ -48,9 +50,9 @@ def numbering_of(path: Path, classes: Sequence[str]) -> Numbering:
     for name in classes:
         if name not in ids:
             raise DataError(
-                f"annotations must have the classes of the detector, got none called {name!r} ({path})"
+                f"annotations must have the classes of the detector, got none called {shown(name)} ({path})"
             )
-    images = {Path(image["file_name"]).name: image["id"] for image in tree["images"]}
+    images = ImageIds(((image["file_name"], image["id"]) for image in tree["images"]), path)
     return Numbering(tuple(ids[name] for name in classes), images)
 
 
@@ -62,12 +64,14 @@ class DetectionWriter:
         self.table: Any = csv.writer(table, lineterminator="\n")
         self.classes = classes
         self.numbering = numbering
+        self.images = 0
         self.separator = "[\n"
         self.table.writerow(COLUMNS)
 
     def add(self, image_id: int, file: str, frame: int | None, found: Detections) -> None:
         """The detections of an image, in their order; boxes are x, y, width, height in JSON, corners in CSV."""
         columns = (found.labels, found.scores, found.boxes)
+        rows, lines = [], []
         for label, score, (x1, y1, x2, y2) in zip(*(column.tolist() for column in columns), strict=True):
             row = {
                 "image_id": image_id,
@@ -75,12 +79,15 @@ class DetectionWriter:
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
                 "score": score,
             }
-            self.results.write(self.separator + json.dumps(row))
-            self.separator = ",\n"
+            rows.append(json.dumps(row))
             corners = [f"{corner:.2f}" for corner in (x1, y1, x2, y2)]
             number = "" if frame is None else frame
-            name = self.classes[label - FIRST_LABEL]
-            self.table.writerow([image_id, file, number, name, f"{score:.6g}", *corners])
+            lines.append([image_id, file, number, self.classes[label - FIRST_LABEL], f"{score:.6g}", *corners])
+        if rows:
+            self.results.write(self.separator + ",\n".join(rows))
+            self.separator = ",\n"
+        self.table.writerows(lines)
+        self.images += 1
 
     def end(self) -> None:
         """Close the list."""
@@ -89,13 +96,25 @@ class DetectionWriter:
 
 @contextmanager
 def open_detection_files(folder: Path, classes: Sequence[str], numbering: Numbering) -> Iterator[DetectionWriter]:
-    """`folder`/results.json and detections.csv, which are there once all is written."""
+    """`folder`/results.json and detections.csv, which are there once all is written.
+
+    Where an error or an interrupt ends the writing, they hold the images that were added, if there are any.
+    Names that are not UTF-8 are written as escapes.
+    """
+    ended = None
     with (
         write_atomically(folder / "results.json") as results,
         write_atomically(folder / "detections.csv") as table,
-        results.open("w", encoding="utf-8") as result_file,
-        table.open("w", encoding="utf-8", newline="") as table_file,
+        open_text(results) as result_file,
+        open_text(table) as table_file,
     ):
         writer = DetectionWriter(result_file, table_file, classes, numbering)
-        yield writer
+        try:
+            yield writer
+        except BaseException as error:
+            if not writer.images:
+                raise
+            ended = error
         writer.end()
+    if ended is not None:
+        raise ended

@@ -22,9 +22,12 @@ from detector.inference.propose import Prepared, Proposer
 from detector.inference.select import select
 from detector.parallel import ordered_map, worker_count
 from detector.records import FIRST_LABEL, ClassScores, Detections, Float32, Image, take
+from detector.text import shown
 
 PROBABLE = 0.5  # what pictures show: the class is likelier than all else,
 POSITIVE = 0.0  # or on the objects' side of its SVM
+NO_MEMORY = "image must leave memory for its regions, got none"
+LARGEST_SCORE = 1e6  # of an SVM
 
 Source = Image | str | PathLike[str]  # pixels (H, W, 3) uint8 RGB, or an image file
 Item = TypeVar("Item")
@@ -60,7 +63,7 @@ class ObjectDetector:
     """Proposes regions of images, scores them and selects detections, as `test_det` does with a data set's.
 
     `classes` are the names of labels 1..C. `min_score`, under which boxes are dropped, may be set at any time:
-    it is a probability, or with SVMs their score.
+    it is a probability, or with SVMs their score; anything else is a ConfigError.
     """
 
     def __init__(
@@ -74,11 +77,23 @@ class ObjectDetector:
     ) -> None:
         self.config = config
         self.classes = tuple(classes)
-        self.min_score = min_score
         self.drawn_score = drawn_score
+        self.min_score = min_score
         self.proposer = proposer
         self.scorer = scorer
         self.workers = worker_count(config.engine.workers)
+
+    @property
+    def min_score(self) -> float:
+        """The least score of a detection."""
+        return self._min_score
+
+    @min_score.setter
+    def min_score(self, score: float) -> None:
+        low, high = (0.0, 1.0) if self.drawn_score == PROBABLE else (-LARGEST_SCORE, LARGEST_SCORE)
+        if not low <= score <= high:
+            raise ConfigError(f"min_score must be a number in {low:g}..{high:g}, got {shown(score)}")
+        self._min_score = float(score)
 
     @staticmethod
     def load(
@@ -122,13 +137,28 @@ class ObjectDetector:
         """
         return (found.detections for found in self.stream(images, self.read))
 
-    def stream(self, items: Iterable[Item], read: Callable[[Item], Image | None]) -> Iterator[Found[Item]]:
-        """As `detect_many`, of the images that `read` gives for `items`, on any thread; None is left out."""
+    def stream(
+        self,
+        items: Iterable[Item],
+        read: Callable[[Item], Image],
+        leave_out: Callable[[Item, DataError], None] | None = None,
+    ) -> Iterator[Found[Item]]:
+        """As `detect_many`, of the images that `read` gives for `items`.
+
+        With `leave_out` an image that cannot be read, or takes more memory than there is, goes there with the
+        reason, and the others go on. Both functions may be called on any thread.
+        """
         waiting: deque[_Loaded[Item]] = deque()
 
         def load(item: Item) -> _Loaded[Item] | None:
-            image = read(item)
-            return None if image is None else _Loaded(item, image, self.proposer.prepare(image))
+            try:
+                image = read(item)
+                return _Loaded(item, image, self.proposer.prepare(image))
+            except (DataError, MemoryError) as error:
+                if leave_out is None:
+                    raise
+                leave_out(item, error if isinstance(error, DataError) else DataError(NO_MEMORY))
+            return None
 
         def regions() -> Iterator[tuple[Image, Float32]]:
             loaded = ordered_map(load, items, self.workers)

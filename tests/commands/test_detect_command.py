@@ -1,16 +1,23 @@
 import csv
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from made_runs import write_run
 from trees import write_image
 
 from detector import commands
+from detector.data.detection_files import DetectionWriter
 from detector.data.images import read_size
+from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
+from detector.inference.propose import Prepared, Proposer
 from detector.pipeline.run import RunFolder
+from detector.records import Image
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +95,161 @@ def test_a_camera_ends_when_it_is_interrupted_and_keeps_what_it_saw(
     assert [path.name for path in (out / "pictures").iterdir()] == ["000001_camera 0_000000.jpg"]
 
 
-def test_an_interrupted_folder_leaves_no_half_results(
-    run: RunFolder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ending", "status"), [(KeyboardInterrupt(), 130), (DataError("disk must be writable, got a full one"), 2)]
+)
+def test_what_was_found_before_an_end_is_kept(
+    run: RunFolder,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ending: BaseException,
+    status: int,
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    add = DetectionWriter.add
 
-    monkeypatch.setattr(ObjectDetector, "draw", interrupt)
+    def add_one(writer: DetectionWriter, image_id: int, *rest: Any) -> None:
+        if image_id == 2:
+            raise ending
+        add(writer, image_id, *rest)
+
+    monkeypatch.setattr(DetectionWriter, "add", add_one)
     out = tmp_path / "out"
-    assert commands.main(["detect", str(run.path), str(folder), "--out", str(out)]) == 130
-    assert list(out.iterdir()) == []
+    words = ["detect", str(run.path), str(folder), "--out", str(out), "--min-score", "0"]
+    assert commands.main(words) == status
+    results = json.loads((out / "results.json").read_text())
+    assert {row["image_id"] for row in results} == {1}
+    assert len(list(csv.DictReader((out / "detections.csv").open()))) == len(results)
+    assert f"kept: {len(results)} detections in 1 images: {out}" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(
+    run: RunFolder,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw = ObjectDetector.draw
+
+    def stumble(detector: ObjectDetector, image: Image, *rest: Any) -> Image:
+        if len(image) == 70:
+            raise MemoryError
+        return draw(detector, image, *rest)
+
+    monkeypatch.setattr(ObjectDetector, "draw", stumble)
+    out = tmp_path / "out"
+    words = ["detect", str(run.path), str(folder), "--out", str(out), "--min-score", "0"]
+    assert commands.main(words) == 1
+    assert {row["image_id"] for row in json.loads((out / "results.json").read_text())} == {1, 2, 3}
+    assert sorted(path.name for path in (out / "pictures").iterdir()) == ["000001_p0.jpg", "000003_p2.jpg"]
+    assert f"left out: MemoryError ({folder / 'p1.png'})" in capsys.readouterr().err
+
+
+def test_an_image_that_takes_too_much_memory_costs_nothing_else(
+    run: RunFolder,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prepare = Proposer.prepare
+
+    def stumble(proposer: Proposer, image: Image) -> Prepared:
+        if len(image) == 70:
+            raise MemoryError
+        return prepare(proposer, image)
+
+    monkeypatch.setattr(Proposer, "prepare", stumble)
+    out = tmp_path / "out"
+    assert commands.main(["detect", str(run.path), str(folder), "--out", str(out), "--min-score", "0"]) == 1
+    assert {row["image_id"] for row in json.loads((out / "results.json").read_text())} == {1, 3}
+    assert f"left out: image must leave memory for its regions, got none ({folder / 'p1.png'})" in (
+        capsys.readouterr().err
+    )
+
+
+def test_names_of_any_kind_keep_their_results_and_get_pictures(run: RunFolder, tmp_path: Path) -> None:
+    names = ["n" * 251 + ".png", "写" * 83 + ".png", "caf\udce9.png", "two\nlines.png", "a 9.41 AM.png"]
+    for position, name in enumerate(names):
+        write_image(tmp_path / "made.png", 60 + position, 90).rename(tmp_path / name)
+    out = tmp_path / "out"
+    words = [str(tmp_path / name) for name in names]
+    assert commands.main(["detect", str(run.path), *words, "--out", str(out), "--min-score", "0"]) == 0
+    assert {row["image_id"] for row in json.loads((out / "results.json").read_text())} == {1, 2, 3, 4, 5}
+    with (out / "detections.csv").open(newline="") as file:
+        files = {row["file"] for row in csv.DictReader(file)}
+    assert files == {word.replace("\udce9", "\\udce9") for word in words}
+    pictures = sorted(path.name for path in (out / "pictures").iterdir())
+    assert [name[:6] for name in pictures] == [f"{number:06d}" for number in range(1, 6)]
+    assert pictures[2:] == ["000003_caf\udce9.jpg", "000004_two\nlines.jpg", "000005_a 9.41 AM.jpg"]
+
+
+def test_images_of_one_name_get_their_own_ids(run: RunFolder, tmp_path: Path) -> None:
+    for place, height in (("a", 60), ("b", 70)):
+        write_image(tmp_path / "photos" / place / "x.png", height, 90)
+    annotations = annotate(tmp_path / "all.json", {"b/x.png": 4, "a/x.png": 9})
+    out = tmp_path / "out"
+    words = [str(tmp_path / "photos"), "--out", str(out), "--annotations", str(annotations), "--min-score", "0"]
+    assert commands.main(["detect", str(run.path), *words, "--no-pictures"]) == 0
+    rows = list(csv.DictReader((out / "detections.csv").open()))
+    assert {(row["image_id"], Path(row["file"]).parent.name) for row in rows} == {("9", "a"), ("4", "b")}
+
+
+def annotate(path: Path, images: dict[str, int]) -> Path:
+    """A COCO JSON of these images, without objects, with the detector's classes."""
+    tree = {
+        "images": [{"id": number, "file_name": name} for name, number in images.items()],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def film(path: Path, pictures: int = 6) -> Path:
+    """A video of grey pictures."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (90, 60))
+    if not writer.isOpened():
+        pytest.skip("OpenCV writes no videos here")
+    for number in range(pictures):
+        writer.write(np.full((60, 90, 3), 30 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_that_ends_early_is_told_and_its_pictures_are_kept(
+    run: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = film(tmp_path / "film.avi")
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"00dc", 0, content.rindex(b"idx1")) - 4])
+    out = tmp_path / "out"
+    words = [str(path), str(folder), "--out", str(out), "--no-pictures", "--min-score", "0"]
+    assert commands.main(["detect", str(run.path), *words]) == 1
+    shown = capsys.readouterr()
+    (line,) = [line for line in shown.err.splitlines() if "left out" in line]
+    assert re.search(r"left out: video must be whole, got .*film\.avi \(pictures? .*5 of 6 cannot be read\)", line)
+    rows = list(csv.DictReader((out / "detections.csv").open()))
+    assert {row["file"] for row in rows} == {str(path), *(str(folder / f"p{n}.png") for n in range(3))}
+
+
+def test_nothing_that_can_be_read_is_a_mistake(
+    run: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "p1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n{ } loop\n")
+    assert commands.main(["detect", str(run.path), str(folder / "p1.png"), "--out", str(tmp_path / "out")]) == 2
+    assert "left out: image must be a whole, readable file" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == []
+
+
+def test_the_smallest_images_are_images(run: RunFolder, tmp_path: Path) -> None:
+    for height, width in ((1, 1), (1, 300), (300, 1), (2, 2)):
+        write_image(tmp_path / "photos" / f"{height}x{width}.png", height, width)
+    out = tmp_path / "out"
+    assert commands.main(["detect", str(run.path), str(tmp_path / "photos"), "--out", str(out)]) == 0
+    assert len(list((out / "pictures").iterdir())) == 4
 
 
 @pytest.mark.parametrize(
@@ -107,13 +259,42 @@ def test_an_interrupted_folder_leaves_no_half_results(
         (["gone", "PHOTOS"], "detector must be a run folder or a region_classifier.safetensors, got gone"),
         (["RUN", "PHOTOS", "--set", "detect.min_scor=1"], "did you mean detect.min_score"),
         (["RUN", "PHOTOS", "--annotations", "gone.json"], "COCO JSON must be a readable file"),
+        (["RUN", "PHOTOS", "--annotations", "ONE"], "image must be one of the annotations, got "),
+        (["RUN", "FILM", "--annotations", "ONE"], "inputs must be images, whose ids --annotations gives, got "),
+        (
+            ["RUN", "PHOTOS", "PHOTOS", "--annotations", "ALL"],
+            "images must each be another one of the annotations",
+        ),
+        (["RUN", "PHOTOS", "--min-score", "2"], "min_score must be a number in 0..1, got 2.0"),
+        (["RUN", "PHOTOS", "--min-score", "-0.5"], "min_score must be a number in 0..1, got -0.5"),
     ],
 )
 def test_mistakes_are_one_line(
-    words: list[str], message: str, run: RunFolder, folder: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    message: str,
+    run: RunFolder,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    places = {"RUN": str(run.path), "PHOTOS": str(folder)}
+    places = {
+        "RUN": str(run.path),
+        "PHOTOS": str(folder),
+        "FILM": str(film(tmp_path / "film.avi")),
+        "ONE": str(annotate(tmp_path / "one.json", {"p1.png": 1})),
+        "ALL": str(annotate(tmp_path / "all.json", {f"p{n}.png": n for n in range(3)})),
+    }
     assert commands.main(["detect", *(places.get(word, word) for word in words)]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "1_0", "much", "٠", ""])
+def test_a_least_score_that_is_no_number_is_one_line(
+    word: str, run: RunFolder, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        commands.main(["detect", str(run.path), str(folder), "--min-score", word])
+    assert caught.value.code == 2
+    assert f"argument --min-score: must be a number, got {word!r}" in capsys.readouterr().err

@@ -41,14 +41,40 @@ def test_without_detections_the_files_are_empty_lists(tmp_path: Path) -> None:
     assert len((tmp_path / "detections.csv").read_text().splitlines()) == 1
 
 
-def test_an_interruption_leaves_no_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, DataError("full"), MemoryError, ValueError])
+@pytest.mark.parametrize("found", [FOUND, NONE])
+def test_what_was_added_before_an_end_is_written_whole(
+    tmp_path: Path, ending: BaseException, found: Detections
+) -> None:
     with (
-        pytest.raises(KeyboardInterrupt),
+        pytest.raises(type(ending) if isinstance(ending, BaseException) else ending),
         open_detection_files(tmp_path, CLASSES, count_from_one(CLASSES)) as writer,
     ):
-        writer.add(1, "a.jpg", None, FOUND)
+        writer.add(1, "a.jpg", None, found)
+        raise ending
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["detections.csv", "results.json"]
+    assert len(json.loads((tmp_path / "results.json").read_text())) == len(found.scores)
+    assert len((tmp_path / "detections.csv").read_text().splitlines()) == 1 + len(found.scores)
+
+
+def test_an_end_before_the_first_image_keeps_earlier_results(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("[]")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_detection_files(tmp_path, CLASSES, count_from_one(CLASSES)),
+    ):
         raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
+    with open_detection_files(tmp_path, ("dog\n\x1b", "c\udce9t"), count_from_one(CLASSES)) as writer:
+        writer.add(1, "caf\udce9,\n.jpg", None, FOUND)
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 2
+    with (tmp_path / "detections.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["caf\\udce9,\n.jpg"] * 2
+    assert [row["class"] for row in rows] == ["c\\udce9t", "dog\n\x1b"]
 
 
 def test_the_ids_can_be_those_of_annotations(tmp_path: Path) -> None:
@@ -68,3 +94,6 @@ def test_images_and_classes_that_annotations_lack_are_named(tmp_path: Path) -> N
         numbering_of(path, ("cat", "zebra"))
     with pytest.raises(DataError, match=r"image must be one of the annotations, got c\.jpg"):
         numbering_of(path, CLASSES).image("c.jpg", 0)
+    with pytest.raises(DataError, match=r"image must be one of the annotations, got c\.jpg"):
+        numbering_of(path, CLASSES).check(["a.jpg", "c.jpg"])
+    count_from_one(CLASSES).check(["c.jpg", "c.jpg"])
