@@ -5,6 +5,7 @@ Among these are such that hand the file to another program: PostScript to Ghosts
 
 import ctypes
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -89,3 +90,4 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints its remarks where nobody listens

@@ -26,7 +26,10 @@ def decode_tiff(content: bytes) -> Image:
     check_size(*_size(tags))
     bits = _numbers(tags, BITS)
     orientation = int(tags.get(ORIENTATION, 1))  # obeyed by both decoders
-    return turn(_decode(content, max(bits) > 8), BACK.get(orientation, orientation))
+    image = turn(_decode(content, max(bits) > 8), BACK.get(orientation, orientation))
+    if image.shape[:2] != _size(tags):
+        raise ValueError("its tags contradict each other")
+    return image
 
 
 def tiff_size(content: bytes) -> tuple[int, int]:
