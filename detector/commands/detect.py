@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detector.commands import Parser, a_path, given, whole_number
+from detector.commands import Parser, a_path, whole_number
+from detector.commands.options import given
 from detector.config.values import number_of
 from detector.data.detection_files import (
     DetectionWriter,
