@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from itertools import count
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +17,22 @@ NAMED = 5  # runs of missing pictures that a message names
 Run = tuple[int, int]  # first and last number
 
 
+class Capture(Protocol):
+    """What is asked of cv2.VideoCapture."""
+
+    def grab(self) -> bool:
+        """Whether the next picture came."""
+        ...
+
+    def retrieve(self) -> tuple[bool, Any]:
+        """Whether it was decoded, and its pixels."""
+        ...
+
+    def get(self, fact: int, /) -> float:
+        """A fact of the video or its position."""
+        ...
+
+
 class Playback:
     """Every `every`th picture of an open video by its number from 0; `limit` of them, 0: all.
 
@@ -23,7 +40,7 @@ class Playback:
     read is the end. A picture that a decoder passes over without a word is not noticed.
     """
 
-    def __init__(self, capture: cv2.VideoCapture, stated: int, every: int, limit: int) -> None:
+    def __init__(self, capture: Capture, stated: int, every: int, limit: int) -> None:
         self.capture = capture
         self.stated = stated
         self.every = every
@@ -84,7 +101,7 @@ class Playback:
         return np.ascontiguousarray(picture[:, :, ::-1], np.uint8) if whole and picture is not None else None
 
 
-def stated_length(capture: cv2.VideoCapture) -> int:
+def stated_length(capture: Capture) -> int:
     """How many pictures a video's header says there are; 0 where it says none or nonsense."""
     stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(stated) if 0 < stated < 2**53 else 0

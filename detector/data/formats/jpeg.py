@@ -8,6 +8,7 @@ from detector.data.formats.pillow import load_pixels
 from detector.records import Image
 
 END = b"\xff\xd9"
+PIXELS_A_BYTE = 2048  # at most: a block takes a bit, and no component has less than one for 16 x 16 pixels
 
 
 def decode_jpeg(content: bytes) -> Image:
@@ -15,7 +16,10 @@ def decode_jpeg(content: bytes) -> Image:
 
     An end mark that is missing, or bytes behind it, do no harm.
     """
-    check_size(*frame_size(content))
+    height, width = frame_size(content)
+    check_size(height, width)
+    if height * width > PIXELS_A_BYTE * len(content):
+        raise ValueError("its data are damaged: too few bytes for its size")
     whole = _ended(content)
     image, warning = _decode(whole)
     # without its end mark a progressive file may lack whole scans, which libjpeg takes for a coarser picture

@@ -88,6 +88,16 @@ def test_what_does_no_harm_is_read_and_passes_the_check(
     assert capfd.readouterr().err == ""
 
 
+def test_a_jpeg_that_states_far_more_pixels_than_it_can_hold_is_refused_undecoded(tmp_path: Path) -> None:
+    content = encoded(PICTURE, "JPEG")
+    size = content.index(b"\xff\xc0") + 5
+    path = written(tmp_path / "a.jpg", replaced(content, size, b"\x30\0\x30\0"))
+    with pytest.raises(DataError, match="its data are damaged: too few bytes for its size"):
+        read_image(path)
+    flat = written(tmp_path / "b.jpg", encoded(np.zeros((3000, 3000, 3), np.uint8), "JPEG", optimize=True))
+    assert not read_image(flat).any()
+
+
 def test_a_progressive_jpeg_without_its_last_scan_is_damaged(tmp_path: Path) -> None:
     content = encoded(PICTURE, "JPEG", progressive=True)
     tables = content.rindex(b"\xff\xc4", 0, content.rindex(b"\xff\xda"))
