@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from detector.config import EngineSettings
+from detector.errors import DataError
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.states import not_finite
 from detector.records import COLOURS, Array, Float32, Image
 
 Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
@@ -42,6 +45,8 @@ class BatchRunner:
         self.batch_size = choose_batch_size(settings.batch_size, self.device, side)
         self.crop_size = crop_size
         self.channels = channels
+        self.precision = settings.precision
+        self.files = [part.file for part in module.modules() if isinstance(part, RegionClassifier) and part.file]
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
 
     def answer(
@@ -57,6 +62,16 @@ class BatchRunner:
 
         for answers in self.run(jobs()):
             yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
+
+    def check(self, answers: Answers) -> None:
+        """Raise DataError for NaN or infinity, which weights that are finite can give where they are too large."""
+        name = not_finite(answers)
+        if name is not None:
+            where = f" ({', '.join(self.files)})" if self.files else ""
+            raise DataError(
+                f"{name} of the network must be finite, got NaN or infinity: its weights are too large for"
+                f" engine.precision {self.precision}{where}"
+            )
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
@@ -124,7 +139,9 @@ class _Packer:
         if not self.filled:
             return
         self.crops[self.filled :] = 0
-        answers = {name: answer.cpu() for name, answer in self.runner.forward(self.crops).items()}
+        found = self.runner.forward(self.crops)
+        answers = {name: answer[: self.filled].cpu() for name, answer in found.items()}
+        self.runner.check(answers)
         row = 0
         for pending, first, count in self.owners:
             pending.take(answers, row, first, count)

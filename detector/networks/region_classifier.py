@@ -20,10 +20,11 @@ class RegionClassifier(nn.Module):
     """Crops (B, 3 K, S, S), preprocessed, to logits (B, outputs); for detection outputs = C + 1, 0 is background.
 
     K = `crops` is how many crops of each region there are; their channels come one crop after another. `ranges`,
-    once they are measured, are what it can be quantised by.
+    once they are measured, are what it can be quantised by; `file` is where its weights came from, for messages.
     """
 
     ranges: Ranges | None = None
+    file: str = ""
 
     def __init__(self, variant: Variant, outputs: int, dropout: float = 0.4, crops: int = 1) -> None:
         super().__init__()

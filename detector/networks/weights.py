@@ -149,7 +149,7 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
         raise DataError(f"outputs must be those of the classifier, {outputs}, got {shown(stated)} ({path})")
     network = RegionClassifier(weights.variant, outputs, crops=weights.crops)
     load_state(network, weights.network(), path)
-    network.ranges = load_ranges(path, network)
+    network.ranges, network.file = load_ranges(path, network), str(path)
     return network.eval(), weights.preprocessing, weights.metadata
 
 

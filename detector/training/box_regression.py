@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from detector.boxes import box_iou, encode_boxes
+from detector.errors import DataError
 from detector.records import Float32, GroundTruth, Int64
 
 LEAST_PAIRS = 10  # of a class; with fewer its boxes stay as they are
@@ -71,4 +72,7 @@ def _with_constant(features: Tensor) -> Tensor:
 def _solve_ridge(gram: Tensor, right: Tensor, ridge: float) -> Tensor:
     """(gram + ridge)^-1 right; `gram` is overwritten."""
     gram.diagonal().add_(ridge)
-    return torch.cholesky_solve(right, torch.linalg.cholesky(gram))
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if failed or not factor.isfinite().all():
+        raise DataError(f"boxes.ridge must be large enough for the regressors to be solved, got {ridge:g}")
+    return torch.cholesky_solve(right, factor)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from detector.config import TrainingSettings
 from detector.errors import DataError
+from detector.networks.states import not_finite
 from detector.training.schedule import Schedule
 
 SEEDS = 2**64  # that torch knows
@@ -38,6 +39,10 @@ class StepResult:
     loss: float
     learning_rate: float
     metrics: dict[str, float]
+
+
+class DivergedError(DataError):
+    """Training by these settings has led to numbers that are not finite."""
 
 
 class Trainer(Generic[Net, Batch]):
@@ -73,7 +78,7 @@ class Trainer(Generic[Net, Batch]):
         self.parallel: nn.Module = DistributedDataParallel(self.network) if self.is_distributed else self.network
 
     def train(self, batches: Iterable[Batch]) -> Iterator[StepResult]:
-        """One step a batch; the batches must begin at `self.step`. A loss that is not finite raises DataError."""
+        """One step a batch; the batches must begin at `self.step`. DivergedError for a loss that is not finite."""
         for batch in batches:
             result = self._train_step(batch)
             self.step += 1
@@ -86,7 +91,8 @@ class Trainer(Generic[Net, Batch]):
         return cast(Net, self.average.module)
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, as plain values and tensors."""
+        """All that the next step depends on, as plain values and tensors; DivergedError as for `check`."""
+        self.check()
         return {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -94,6 +100,17 @@ class Trainer(Generic[Net, Batch]):
             "scaler": self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
         }
+
+    def check(self) -> None:
+        """Raise DivergedError where weights, or their averages, are not finite: the loss tells it a step later."""
+        wrong = not_finite(self.network.state_dict()) or not_finite(self.tested_network().state_dict())
+        if wrong is not None:
+            settings = self.settings
+            raise DivergedError(
+                f"weights must stay finite, got NaN or infinity in {wrong} after step {self.step}"
+                f" (learning_rate is {settings.learning_rate:g}, weight_decay {settings.weight_decay:g}:"
+                " lower ones may keep them)"
+            )
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` returned."""
@@ -115,7 +132,7 @@ class Trainer(Generic[Net, Batch]):
         values = self._means({"loss": loss, **metrics})
         value = values.pop("loss")
         if not math.isfinite(value):
-            raise DataError(
+            raise DivergedError(
                 f"loss must be finite, got {value} at step {batch.step}"
                 f" (learning_rate is {self.settings.learning_rate:g})"
             )

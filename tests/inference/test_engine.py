@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detector.config import EngineSettings, RegionSettings
-from detector.errors import ConfigError
+from detector.errors import ConfigError, DataError
 from detector.inference.engine import RegionEngine
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET, crop_regions, prepare_image
@@ -146,3 +146,19 @@ def test_regions_of_two_crops_have_twice_the_features() -> None:
     engine = RegionEngine(make_network(2), IMAGENET, TWO_CROPS, settings)
     found = list(engine.describe([make_image(0, 3), make_image(1, 0)]))
     assert [each.features.shape for each in found] == [(3, 2048), (0, 2048)]
+
+
+def test_weights_too_large_for_the_precision_are_told_with_their_file(tmp_path: Path) -> None:
+    network = make_network()
+    for weight in network.classifier.weight, network.backbone.inception["5b"].conv1.norm.weight:
+        torch.nn.init.constant_(weight, 1e30)
+    path = tmp_path / "large.safetensors"
+    save_model(path, network, IMAGENET)
+    settings = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)
+    engine = RegionEngine.load(path, REGION, settings)
+    with pytest.raises(DataError) as caught:
+        list(engine.score([make_image(0, 3)]))
+    assert str(caught.value) == (
+        "probs of the network must be finite, got NaN or infinity: its weights are too large for"
+        f" engine.precision fp32 ({path})"
+    )

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
+from full_disk import FULL, no_file_above
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from detector.errors import DataError
@@ -344,6 +345,25 @@ def test_nothing_is_saved_that_is_not_finite(tmp_path: Path) -> None:
     assert refused(path, lambda path: write_tensors(path, state, {})) == message
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"a": torch.zeros(1)}, {})
+    before = path.read_bytes()
+    with no_file_above(100_000), pytest.raises(DataError) as caught:
+        write_tensors(path, {"a": torch.zeros(100_000)}, {})
+    assert str(caught.value) == f"{path} must be writable ({FULL})"
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_bytes_are_those_of_the_package_s_own_writer(tmp_path: Path) -> None:
+    state = {"b": torch.randn(3, 4), "a": torch.zeros(()), "c": torch.zeros(0, 3), "d": torch.arange(3)}
+    write_tensors(tmp_path / "a.safetensors", state, {"x": [1]})
+    metadata = {"detector": json.dumps({"hash": state_hash(state), "x": [1]})}
+    save_file(state, tmp_path / "b.safetensors", metadata)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
 def test_a_file_of_no_tensors_and_of_empty_ones_has_a_hash(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from oracles_boxes import random_boxes
 from oracles_ridge import pairs_one_by_one, released_regressor
 
 from detector.boxes import decode_boxes, encode_boxes
+from detector.errors import DataError
 from detector.records import Array, GroundTruth
 from detector.training import box_regression
 from detector.training.box_regression import LEAST_PAIRS, fit_ridge, pairs
@@ -132,3 +133,11 @@ def test_pairs_equal_the_oracle_on_random_boxes_with_ties(seed: int) -> None:
     truth = truth_of(objects, difficult=[2, 5], crowd=[7])
     found = pairs(boxes, truth, 0.4)
     assert list(zip(*(each.tolist() for each in found), strict=True)) == pairs_one_by_one(boxes, truth, 0.4)
+
+
+@pytest.mark.parametrize("rows", [20, 2000])  # fewer than features, and more
+def test_a_ridge_too_small_to_tell_features_apart_is_named(rows: int) -> None:
+    features = torch.ones(rows, 64)
+    boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (rows, 1))
+    with pytest.raises(DataError, match=r"^boxes.ridge must be large enough for the regressors .*, got 1e-300$"):
+        fit_ridge(features, boxes, boxes, 1e-300)

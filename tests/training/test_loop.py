@@ -5,13 +5,14 @@ from typing import Literal
 
 import pytest
 import torch
+from full_disk import FULL, no_file_above
 
 from detector.config import FinetuneSettings
 from detector.errors import DataError
 from detector.networks.region_classifier import RegionClassifier
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
-from detector.training.loop import Trainer, parameter_groups
+from detector.training.loop import DivergedError, Trainer, parameter_groups
 from detector.training.objectives import RegionObjective
 from detector.training.schedule import Schedule
 
@@ -130,11 +131,51 @@ def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
         list(make_trainer().train([broken]))
 
 
+@pytest.mark.parametrize("key", ["classifier.bias", "backbone.conv1.norm.running_var"])
+@pytest.mark.parametrize("average", ["none", "ema"])
+def test_weights_that_are_not_finite_are_told_where_they_would_be_saved(key: str, average: Averaging) -> None:
+    trainer = make_trainer(SETTINGS.model_copy(update={"average": average}))
+    list(trainer.train(batches(0, 2)))
+    trainer.state()
+    trainer.network.state_dict()[key][0] = float("inf")
+    with pytest.raises(DivergedError) as caught:
+        trainer.state()
+    assert str(caught.value) == (
+        f"weights must stay finite, got NaN or infinity in {key} after step 2"
+        " (learning_rate is 0.02, weight_decay 0.0005: lower ones may keep them)"
+    )
+
+
+def test_averages_that_are_not_finite_are_told_too() -> None:
+    trainer = make_trainer()
+    list(trainer.train(batches(0, 1)))
+    trainer.tested_network().classifier.weight.data[0, 0] = float("nan")
+    with pytest.raises(DivergedError, match=r"in classifier\.weight after step 1 "):
+        trainer.check()
+
+
 def test_the_new_classifier_learns_faster_and_biases_do_not_decay() -> None:
     network = RegionClassifier("paper", 3)
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4)
     assert [(g["base_rate"], g["weight_decay"]) for g in groups] == [(0.1, 5e-4), (0.1, 0), (1, 5e-4), (1, 0)]
     assert sum(len(g["params"]) for g in groups) == 116
+
+
+def test_a_checkpoint_s_bytes_depend_on_the_state_alone(tmp_path: Path) -> None:
+    state = make_trainer().state()
+    for name in ("one.pt", "two.pt"):
+        save_checkpoint(tmp_path / name, state)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"step": 1})
+    with no_file_above(100_000), pytest.raises(DataError) as caught:
+        save_checkpoint(path, {"weight": torch.zeros(100_000)})
+    assert str(caught.value) == f"{path} must be writable ({FULL})"
+    assert load_checkpoint(path) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_broken_checkpoint_is_named_and_a_missing_one_is_none(tmp_path: Path) -> None:
