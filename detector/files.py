@@ -5,6 +5,7 @@ byte order mark is no part of the text, JSON gives each key once. What is wrong 
 file. Text that UTF-8 cannot hold, such as the names of files that are not UTF-8, is written as escapes.
 """
 
+import hashlib
 import json
 import os
 import stat
@@ -43,6 +44,16 @@ def read_bytes(path: Path, what: str) -> bytes:
             return file.read()
     except OSError as error:
         raise unreadable(path, what, error.strerror) from None
+
+
+def file_hash(path: Path) -> str:
+    """A short hash of the bytes of a regular file; DataError where it cannot be read."""
+    require_file(path, "file")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise unreadable(path, "file", error.strerror) from None
 
 
 def read_text(path: Path, what: str) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from detector.config import Config, EnsembleSettings, RegionSettings
 from detector.errors import DataError
+from detector.files import file_hash
 from detector.inference.engine import ImageScorer
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.iterate import IteratedScorer
@@ -131,15 +130,20 @@ def _load(files: ModelFiles) -> _Loaded:
     svm = load_svm(files.svm) if files.svm else None
     boxes = load_boxes(files.boxes) if files.boxes else None
     for head, path in ((svm, files.svm), (boxes, files.boxes)):
-        _check_head(head, len(classes), path)
+        _check_head(head, path, len(classes), files.network)
     if svm is not None and svm.weight.shape[1] != network.width:
         raise DataError(f"head must be of {network.width} features, got {svm.weight.shape[1]} ({files.svm})")
     return _Loaded(network, preprocessing, facts.region, classes, svm, boxes)
 
 
-def _check_head(head: nn.Module | None, classes: int, path: Path | None) -> None:
-    if isinstance(head, SvmHead | BoxHead) and len(head.weight) != classes:
+def _check_head(head: SvmHead | BoxHead | None, path: Path | None, classes: int, network: Path) -> None:
+    """Raise DataError for a head of other classes or of another network, whose features mean other things."""
+    if head is None:
+        return
+    if len(head.weight) != classes:
         raise DataError(f"head must be of {classes} classes, got {len(head.weight)} ({path})")
+    if head.model and head.model != file_hash(network):
+        raise DataError(f"head must be trained on {network}, got that of another network ({path})")
 
 
 def _named_classes(network: RegionClassifier, facts: ModelFacts, path: Path) -> list[str]:

@@ -16,16 +16,21 @@ from detector.networks.googlenet import FEATURES
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.safetensors_files import read_tensors, write_tensors
 from detector.networks.states import checked_state
+from detector.text import shown
 
 KIND = "head"  # key of the metadata
 PARAMETERS = ("weight", "bias")
 
 
 class SvmHead(nn.Module):
-    """One linear SVM a class: features (N, F), as pooled, to scores (N, C)."""
+    """One linear SVM a class: features (N, F), as pooled, to scores (N, C).
+
+    `model` is the `file_hash` of the network that it was trained on, "" where it is not known.
+    """
 
     weight: Tensor
     bias: Tensor
+    model: str = ""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -38,10 +43,14 @@ class SvmHead(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """One box regressor a class: the map of 5b, averaged in `grid` x `grid` cells, to offsets (N, C, 4)."""
+    """One box regressor a class: the map of 5b, averaged in `grid` x `grid` cells, to offsets (N, C, 4).
+
+    `model` is as an `SvmHead`'s.
+    """
 
     weight: Tensor
     bias: Tensor
+    model: str = ""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -108,29 +117,36 @@ def save_head(path: Path, head: SvmHead | BoxHead, **facts: Any) -> None:
 
 def load_svm(path: Path) -> SvmHead:
     """The SVMs that `save_head` wrote; DataError for any other file."""
-    weight, bias = _read_head(path, SvmHead.__name__)
+    weight, bias, model = _read_head(path, SvmHead.__name__)
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not _is_width(weight.shape[1]):
         raise _misshapen(path, SvmHead.__name__, weight, bias, "(C, F) and (C,)")
-    return SvmHead(weight, bias)
+    head = SvmHead(weight, bias)
+    head.model = model
+    return head
 
 
 def load_boxes(path: Path) -> BoxHead:
     """The box regressors that `save_head` wrote; DataError for any other file."""
-    weight, bias = _read_head(path, BoxHead.__name__)
+    weight, bias, model = _read_head(path, BoxHead.__name__)
     if weight.ndim != 3 or bias.shape != (len(weight), 4) or bias.shape != weight.shape[:2]:
         raise _misshapen(path, BoxHead.__name__, weight, bias, "(C, 4, F) and (C, 4)")
     head = BoxHead(weight, bias)
     if not head.grid or weight.shape[2] != FEATURES * head.grid**2:
         raise _misshapen(path, BoxHead.__name__, weight, bias, f"F = {FEATURES} n^2")
+    head.model = model
     return head
 
 
-def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor]:
+def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor, str]:
+    """Weight, bias and `model` of a head."""
     state, facts = read_tensors(path)
     if facts.get(KIND) != kind or state.keys() != set(PARAMETERS):
         raise DataError(f"weights must be a {kind}'s, got another file ({path})")
+    model = facts.get("model", "")
+    if not isinstance(model, str):
+        raise DataError(f"model must be the hash of a file, got {shown(model)} ({path})")
     checked = checked_state(state, path)
-    return checked["weight"], checked["bias"]
+    return checked["weight"], checked["bias"], model
 
 
 def _is_width(features: int) -> bool:

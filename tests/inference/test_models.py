@@ -9,6 +9,7 @@ from bvlc_like import random_network
 
 from detector.config import EngineSettings, EnsembleSettings, RegionSettings
 from detector.errors import DataError
+from detector.files import file_hash
 from detector.inference.cascade import RegionFilter
 from detector.inference.models import ModelFiles, load_models, trained_classes, trained_region
 from detector.networks.preprocessing import IMAGENET
@@ -52,6 +53,17 @@ def test_heads_of_another_network_are_refused(tmp_path: Path) -> None:
     assert refused([ModelFiles(path, svm=head)]) == f"head must be of 1024 features, got 2048 ({head})"
     save_head(head, BoxHead(torch.ones(3, 4, 1024), torch.ones(3, 4)))
     assert refused([ModelFiles(path, boxes=head)]) == f"head must be of 2 classes, got 3 ({head})"
+
+
+def test_heads_that_were_trained_on_another_file_are_refused(tmp_path: Path) -> None:
+    path, head = write_model(tmp_path / "a.safetensors", ["cat", "dog"]), tmp_path / "head.safetensors"
+    save_head(head, SvmHead(torch.ones(2, 1024), torch.ones(2)), model=file_hash(path))
+    load_models([ModelFiles(path, svm=head)], EnsembleSettings())
+    save_head(head, BoxHead(torch.ones(2, 4, 1024), torch.ones(2, 4)), model="0" * 16)
+    wanted = f"head must be trained on {path}, got that of another network ({head})"
+    assert refused([ModelFiles(path, boxes=head)]) == wanted
+    save_head(head, SvmHead(torch.ones(2, 1024), torch.ones(2)), model=7)
+    assert refused([ModelFiles(path, svm=head)]) == f"model must be the hash of a file, got 7 ({head})"
 
 
 def test_regions_of_more_crops_than_the_network_joins_are_refused(tmp_path: Path) -> None:
