@@ -29,7 +29,8 @@ def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing]:
     if not isinstance(form, str) or form not in INPUT_SIZE:
         raise DataError(f"form must be one of {', '.join(INPUT_SIZE)}, got {shown(form)} ({path})")
     priors = weights.state.get("priors", torch.zeros(0, 4))
-    if priors.ndim != 2 or priors.shape[1] != 4 or (form == "grid" and len(priors) != GRID_SLOTS):
+    is_right = priors.ndim == 2 and priors.shape[1] == 4 and len(priors) > 0
+    if not is_right or (form == "grid" and len(priors) != GRID_SLOTS):
         wanted = GRID_SLOTS if form == "grid" else "K"
         raise DataError(f"priors must have shape ({wanted}, 4), got {tuple(priors.shape)} ({path})")
     network = MultiBox(weights.variant, form, torch.zeros_like(priors))

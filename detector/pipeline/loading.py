@@ -70,6 +70,7 @@ def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:
     tree = read_yaml_text(text, "config of weights", str(path))
     if not isinstance(tree, dict):
         raise DataError(f"weights must state the config of train_det in their metadata, got none ({path})")
+    parse_config(Config, tree, str(path))  # so that what is wrong in the file is not blamed on an override
     for word in overrides:
         apply_override(tree, word)
     return parse_config(Config, tree, str(path))

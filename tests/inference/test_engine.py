@@ -150,8 +150,8 @@ def test_regions_of_two_crops_have_twice_the_features() -> None:
 
 def test_weights_too_large_for_the_precision_are_told_with_their_file(tmp_path: Path) -> None:
     network = make_network()
-    for weight in network.classifier.weight, network.backbone.inception["5b"].conv1.norm.weight:
-        torch.nn.init.constant_(weight, 1e30)
+    for key in ("classifier.weight", "backbone.inception.5b.conv1.norm.weight"):
+        network.state_dict()[key].fill_(1e30)
     path = tmp_path / "large.safetensors"
     save_model(path, network, IMAGENET)
     settings = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)

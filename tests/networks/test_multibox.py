@@ -82,6 +82,7 @@ def test_training_may_start_from_a_classifier_s_trunk(tmp_path: Path) -> None:
         ({"form": ["grid"]}, (5, 4), r"form must be one of grid, learned, got \['grid'\]"),
         ({"form": "learned"}, (), r"priors must have shape \(K, 4\), got \(\)"),
         ({"form": "learned"}, (10**12, 0), r"priors must have shape \(K, 4\), got \(1000000000000, 0\)"),
+        ({"form": "learned"}, (0, 4), r"priors must have shape \(K, 4\), got \(0, 4\)"),
         ({"form": "grid"}, (7, 4), r"priors must have shape \(1420, 4\), got \(7, 4\)"),
         ({"form": "learned"}, (7, 4), r"weights must hold backbone\.conv1"),
     ],

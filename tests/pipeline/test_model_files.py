@@ -86,6 +86,13 @@ def test_what_a_detector_s_file_states_wrongly_is_one_line(
     assert str(caught.value).replace(str(path), "FILE").startswith(message)
 
 
+def test_a_section_that_is_none_is_the_file_s_fault(changed: Any, made: RunFolder, tmp_path: Path) -> None:
+    text = config_with(made, "").replace("engine:", "engine: 1\nother:")
+    path = changed(tmp_path / "m.safetensors", {"config": text})
+    with pytest.raises(ConfigError, match=r"^engine must be .* got 1 \(.*m\.safetensors\)"):
+        load_detector(path, "engine.backend=torch")
+
+
 @pytest.mark.parametrize("field", ["variant", "preprocessing", "classes", "config"])
 def test_what_a_detector_s_file_must_state_is_missed_by_name(changed: Any, tmp_path: Path, field: str) -> None:
     path = changed(tmp_path / "m.safetensors", {}, (field,))
