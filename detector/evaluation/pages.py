@@ -10,9 +10,10 @@ import jinja2
 from markupsafe import Markup
 
 from detector.evaluation.metrics import decimal, short, signed
-from detector.text import one_line
+from detector.text import UNPRINTABLE, one_line
 
 LONGEST_TEXT = 10_000  # letters filled in at one place of a Markdown text
+UNSEEN = re.compile(rf"(?![\n\t]){UNPRINTABLE.pattern}")
 # What Markdown takes for more than itself; an underscore inside a word is none, nor is & alone.
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 LEADING = re.compile(r"^(?:(\d+)(?=[.)](?: |$))|(?=[#+-]+(?: |$)|>|=+$))")  # of a line: a heading, a list, a quote
@@ -23,7 +24,7 @@ def page_environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("detector.evaluation"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
-        finalize=_escape_markdown,
+        finalize=_as_text,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -56,11 +57,11 @@ def markdown_block(text: str, language: str) -> Markup:
 
 
 @jinja2.pass_eval_context
-def _escape_markdown(context: jinja2.nodes.EvalContext, value: object) -> object:
-    """What a template outputs: text is escaped where jinja2 does not escape it for HTML."""
-    if context.autoescape or not isinstance(value, str) or isinstance(value, Markup):
+def _as_text(context: jinja2.nodes.EvalContext, value: object) -> object:
+    """What a template outputs: text is escaped for Markdown; for HTML jinja2 does it, but for what is not seen."""
+    if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return markdown_text(value)
+    return UNSEEN.sub(lambda found: repr(found[0])[1:-1], value) if context.autoescape else markdown_text(value)
 
 
 def _longest_run(text: str) -> int:

@@ -83,6 +83,13 @@ def test_a_template_of_markdown_escapes_what_is_filled_in_unless_it_is_markup() 
     assert template.render(name="a|<b>", number=3, table="x|y") == r"| a\|&lt;b> | 3 | x|y |"
 
 
+def test_a_page_shows_what_cannot_be_seen_and_keeps_lines() -> None:
+    loader = jinja2.DictLoader({"x.html.j2": "<pre>{{ name }}</pre>{{ mark | safe }}"})
+    template = page_environment().overlay(loader=loader).get_template("x.html.j2")
+    shown = template.render(name="a\n\t<\x1b\u202e\udce9", mark="<b>")
+    assert shown == r"<pre>a" + "\n\t" + r"&lt;\x1b\u202e\udce9</pre><b>"
+
+
 @pytest.mark.parametrize("name", [name for name in page_environment().list_templates() if name.endswith(".j2")])
 def test_every_template_is_escaped_as_what_it_is(name: str) -> None:
     environment = page_environment()
