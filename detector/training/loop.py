@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from detector.config import TrainingSettings
 from detector.errors import DataError
 from detector.networks.states import not_finite
+from detector.text import shown
 from detector.training.schedule import Schedule
 
 SEEDS = 2**64  # that torch knows
@@ -113,10 +114,16 @@ class Trainer(Generic[Net, Batch]):
             )
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state()` returned."""
-        self.step = state["step"]
+        """Go on from what `state()` returned.
+
+        AttributeError, KeyError, TypeError, ValueError or RuntimeError for what is no state of this training.
+        """
+        step = state["step"]
+        if type(step) is not int or not 0 <= step <= self.schedule.steps:
+            raise ValueError(f"its step is {shown(step)}, of {self.schedule.steps}")
+        self.step = step
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        _load_optimizer(self.optimizer, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -169,6 +176,18 @@ def _make_optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) ->
             return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
         case "adamw":
             return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load what an optimiser has gathered; its rates and decays stay those of the settings."""
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        group.update(settings)
+    for parameter, gathered in optimizer.state.items():
+        for name, value in gathered.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"{name} of its optimiser has the shape {tuple(value.shape)}")
 
 
 def _make_average(network: nn.Module, settings: TrainingSettings) -> AveragedModel | None:

@@ -1,7 +1,7 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -28,6 +28,7 @@ SETTINGS = FinetuneSettings(
     average_start=0.5,
 )
 Averaging = Literal["none", "ema", "polyak"]
+State = dict[str, Any]
 
 
 def batches(first: int, last: int) -> Iterator[RegionBatch]:
@@ -132,10 +133,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
 
 
 @pytest.mark.parametrize("key", ["classifier.bias", "backbone.conv1.norm.running_var"])
-@pytest.mark.parametrize("average", ["none", "ema"])
-def test_weights_that_are_not_finite_are_told_where_they_would_be_saved(key: str, average: Averaging) -> None:
-    trainer = make_trainer(SETTINGS.model_copy(update={"average": average}))
-    list(trainer.train(batches(0, 2)))
+def test_weights_that_are_not_finite_are_told_where_they_would_be_saved(key: str) -> None:
+    trainer = make_trainer()
+    trainer.step = 2
     trainer.state()
     trainer.network.state_dict()[key][0] = float("inf")
     with pytest.raises(DivergedError) as caught:
@@ -159,6 +159,59 @@ def test_the_new_classifier_learns_faster_and_biases_do_not_decay() -> None:
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4)
     assert [(g["base_rate"], g["weight_decay"]) for g in groups] == [(0.1, 5e-4), (0.1, 0), (1, 5e-4), (1, 0)]
     assert sum(len(g["params"]) for g in groups) == 116
+
+
+@pytest.fixture(scope="module")
+def begun() -> State:
+    """The state of a training after two of its steps."""
+    trainer = make_trainer()
+    list(trainer.train(batches(0, 2)))
+    return trainer.state()
+
+
+def with_changed(state: State, path: str, value: object) -> State:
+    """`state` with another value at the dotted `path`."""
+    changed = copy.deepcopy(state)
+    *parents, leaf = path.split(".")
+    place: Any = changed
+    for name in parents:
+        place = place[int(name) if name.isdecimal() else name]
+    if value is None:
+        del place[leaf]
+    else:
+        place[int(leaf) if leaf.isdecimal() else leaf] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("step", None),
+        ("step", "3"),
+        ("step", True),
+        ("step", -1),
+        ("step", 7),
+        ("network", None),
+        ("network", {"a": torch.zeros(1)}),
+        ("network", [1]),
+        ("optimizer", {}),
+        ("optimizer.param_groups", []),
+        ("optimizer.state.0", {"momentum_buffer": torch.zeros(3)}),
+        ("average", {}),
+        ("average", 3),
+    ],
+)
+def test_a_state_of_another_training_is_not_gone_on_from(begun: State, path: str, value: object) -> None:
+    state = with_changed(begun, path, value)
+    with pytest.raises((KeyError, TypeError, ValueError, RuntimeError, AttributeError)):
+        make_trainer().load(state)
+
+
+def test_rates_and_decays_are_those_of_the_settings_not_of_the_state(begun: State) -> None:
+    state = with_changed(begun, "optimizer.param_groups.0.base_rate", 1e9)
+    again = make_trainer()
+    again.load(state)
+    assert [group["base_rate"] for group in again.optimizer.param_groups] == [0.02, 0.02, 0.04, 0.04]
 
 
 def test_a_checkpoint_s_bytes_depend_on_the_state_alone(tmp_path: Path) -> None:
