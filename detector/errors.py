@@ -14,5 +14,9 @@ class ConfigError(UserError):
     """A setting is unknown, of the wrong type or out of range."""
 
 
+class AlreadyTold(UserError):
+    """What another process of the same group tells: this one ends with the same status, and without a word."""
+
+
 class DataError(UserError):
     """A file, folder or value of the user's data is missing or cannot be used."""

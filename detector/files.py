@@ -8,8 +8,10 @@ file. Text that UTF-8 cannot hold, such as the names of files that are not UTF-8
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,8 +21,9 @@ from detector.errors import DataError
 
 ESCAPE = "backslashreplace"
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".", ".tmp"
-# What the writers of other packages leave in our folders when they are killed: safetensors' own temporary files.
-FOREIGN_LEFTOVERS = (".tmp??????",)
+# What killed writers leave: ours, and in folders of weights safetensors' own temporary files too.
+OWN_LEFTOVER = re.compile(r"\..*\.[a-z0-9_]{8}\.tmp", re.DOTALL)
+LEFTOVER = re.compile(rf"{OWN_LEFTOVER.pattern}|\.tmp[A-Za-z0-9]{{6}}", re.DOTALL)
 
 
 def require_file(path: Path, what: str) -> Path:
@@ -159,12 +162,18 @@ def append_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files in `folder` that killed writers left; nobody may be writing there."""
-    for pattern in (f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}", *FOREIGN_LEFTOVERS):
-        for path in folder.glob(pattern):
-            with suppress(OSError):
-                path.unlink()
+def remove_leftovers(folder: Path, pattern: re.Pattern[str] = LEFTOVER, older_than: float = 0) -> None:
+    """Delete the temporary files in `folder` that killed writers left, of names that match `pattern`.
+
+    Nobody may be writing there, or nobody for as long as `older_than` seconds.
+    """
+    newest = time.time() - older_than
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    if not older_than or entry.stat().st_mtime < newest:
+                        os.unlink(entry.path)  # noqa: PTH108 - a DirEntry is no Path
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from detector.errors import DataError
 from detector.files import (
+    OWN_LEFTOVER,
     append_text,
     parse_json,
     read_json,
@@ -105,7 +107,26 @@ def test_what_is_no_json_is_one_line(text: str, reason: str) -> None:
 
 
 def test_only_temporary_files_are_leftovers(tmp_path: Path) -> None:
-    for name in (".a.txt.x1y2.tmp", ".tmpAbC123", "a.txt", ".hidden", "b.tmp"):
+    for name in (".a.txt.x1y2_3z4.tmp", ".tmpAbC123", "a.txt", ".hidden", "b.tmp", ".b.tmp", ".tmp12"):
         (tmp_path / name).write_text("")
+    (tmp_path / ".folder.x1y2_3z4.tmp").mkdir()
+    remove_leftovers(tmp_path, OWN_LEFTOVER)
+    assert (tmp_path / ".tmpAbC123").exists()
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "a.txt", "b.tmp"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".b.tmp", ".folder.x1y2_3z4.tmp", ".hidden", ".tmp12", "a.txt", "b.tmp"]
+    remove_leftovers(tmp_path / "none")
+
+
+def test_a_temporary_file_is_a_leftover_while_it_is_written(tmp_path: Path) -> None:
+    """So that the pattern and the names that `write_atomically` gives cannot drift apart."""
+    with write_atomically(tmp_path / "a\nb.txt") as temporary:
+        assert OWN_LEFTOVER.fullmatch(temporary.name)
+
+
+def test_leftovers_may_have_to_be_old(tmp_path: Path) -> None:
+    for name, age in ((".a.00000000.tmp", 100), (".a.11111111.tmp", 0)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    remove_leftovers(tmp_path, older_than=50)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.11111111.tmp"]

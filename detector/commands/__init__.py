@@ -18,7 +18,7 @@ from detector.commands.process import (
     say,
     silence,
 )
-from detector.errors import ConfigError
+from detector.errors import AlreadyTold, ConfigError
 
 __all__ = [
     "COMMANDS",
@@ -132,6 +132,8 @@ def _end(name: str, error: BaseException, came: bool) -> int | None:
         return INTERRUPTED
     if isinstance(error, BrokenPipeError) and reader_has_gone():
         return INTERRUPTED
+    if isinstance(error, AlreadyTold):
+        return USAGE_ERROR
     line = line_of(error)
     if line is None:
         return None

@@ -18,8 +18,7 @@ from detector.data.stores import PROPOSAL_FIELDS, Store, read_proposals
 from detector.errors import ConfigError, DataError
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.evaluation.recall_report import recall_text, recall_tree, write_recall_report
-from detector.pipeline.run import RunFolder, environment_notes
-from detector.pipeline.train import split_slug
+from detector.pipeline.run import RunFolder, environment_notes, split_slug
 from detector.records import Array, Proposals
 
 BUDGETS = (100, 200, 500, 1000, 2000)

@@ -9,8 +9,7 @@ from detector.config import Config, load_config
 from detector.data.readers import open_dataset
 from detector.pipeline.distributed import process_group
 from detector.pipeline.propose import run_propose
-from detector.pipeline.run import RunFolder
-from detector.pipeline.train import split_slug
+from detector.pipeline.run import RunFolder, split_slug
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,26 +3,35 @@
 A store is a folder with FIELD.npy, the rows of all images one after another; offsets.npy (n + 1,) i64, where
 each image's rows begin; and manifest.json, which is written last and so marks a finished store. Until then the
 folder holds parts, one a shard of images, each written whole or not at all; a restarted writer keeps them.
+Whatever is damaged is no finished store and no part: its writer makes it again, its readers name it.
 """
 
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from detector.data.journal import Entry, Fields, Journal
+from detector.data.store_files import (
+    MANIFEST,
+    OFFSETS,
+    Manifest,
+    holds_json,
+    layout_text,
+    map_array,
+    read_part,
+    write_array,
+)
 from detector.errors import DataError
-from detector.files import write_atomically, write_text
+from detector.files import remove_leftovers, require_file, unreadable, write_atomically, write_text
 from detector.records import Array, Int64, Proposals
+from detector.text import shown
 
-MANIFEST, PLAN, PARTS = "manifest.json", "plan.json", "parts"
-MANIFEST_KEYS = {"key", "count", "rows", "fields"}
-OFFSETS = "offsets"
+PLAN, PARTS = "plan.json", "parts"
 PROPOSAL_FIELDS: Fields = {"boxes": (np.dtype(np.float32), (4,)), "scores": (np.dtype(np.float32), ())}
 
 
@@ -36,25 +45,36 @@ class Store:
         self._arrays = dict(arrays)
 
     @classmethod
-    def open(cls, folder: Path, key: str | None = None) -> "Store":
-        """The finished store in `folder`; DataError where it is none, is damaged, or was made with another key."""
-        manifest = _read_json(folder / MANIFEST)
-        if manifest is None or not manifest.keys() >= MANIFEST_KEYS:
-            raise DataError(f"store must be finished, got one that is missing or half written ({folder})")
-        if key is not None and manifest["key"] != key:
-            raise DataError(f"store must have the key {key}, got {manifest['key']} ({folder})")
-        offsets = _map_array(folder, OFFSETS, np.dtype(np.int64), (manifest["count"] + 1,))
+    def open(
+        cls, folder: Path, key: str | None = None, fields: Fields | None = None, count: int | None = None
+    ) -> "Store":
+        """The finished store in `folder`; DataError where it is none or is damaged.
+
+        Also where another `key`, other `fields` or another `count` of images is asked for than it has.
+        """
+        manifest = Manifest.read(folder)
+        if key is not None and manifest.key != key:
+            raise DataError(f"store must have the key {key}, got {shown(manifest.key)} ({folder})")
+        if fields is not None and manifest.fields != fields:
+            wanted, got = layout_text(fields), layout_text(manifest.fields)
+            raise DataError(f"store must have the fields {wanted}, got {got} ({folder})")
+        if count is not None and manifest.count != count:
+            raise DataError(f"store must be of {count} images, got {manifest.count} ({folder})")
+        offsets = map_array(folder, OFFSETS, np.dtype(np.int64), (manifest.count + 1,))
+        if offsets[0] != 0 or offsets[-1] != manifest.rows or (offsets[1:] < offsets[:-1]).any():
+            path = folder / f"{OFFSETS}.npy"
+            raise DataError(f"offsets of a store must rise from 0 to {manifest.rows}, got others ({path})")
         arrays = {
-            name: _map_array(folder, name, np.dtype(dtype), (manifest["rows"], *tail))
-            for name, (dtype, tail) in manifest["fields"].items()
+            name: map_array(folder, name, dtype, (manifest.rows, *tail))
+            for name, (dtype, tail) in manifest.fields.items()
         }
-        return cls(folder, manifest["key"], offsets, arrays)
+        return cls(folder, manifest.key, offsets, arrays)
 
     @staticmethod
-    def is_done(folder: Path, key: str) -> bool:
-        """Whether `folder` holds a whole store made with `key`."""
+    def is_done(folder: Path, key: str, fields: Fields | None = None, count: int | None = None) -> bool:
+        """Whether `folder` holds a whole store made with `key`, as `open` would open it."""
         try:
-            Store.open(folder, key)
+            Store.open(folder, key, fields, count)
         except DataError:
             return False
         return True
@@ -112,10 +132,10 @@ class StoreWriter:
         """The positions of `shard` that were not appended yet."""
         return shard[len(self._journal(shard).read()) :]
 
-    def append(self, shard: range, entry: Entry) -> None:
-        """Write the entry of the first image that is left of `shard`."""
+    def append(self, position: int, entry: Entry) -> None:
+        """Write the entry of the image at `position`, the first that is left of its shard."""
         self._rows(entry)
-        self._journal(shard).append(entry)
+        self._journal(self._shard(position // self.shard * self.shard)).append(position, entry)
 
     def close_shard(self, shard: range) -> None:
         """Make a part of the entries that were appended, of all images of `shard`."""
@@ -146,7 +166,7 @@ class StoreWriter:
     def _begin(self) -> None:
         """Make ready for parts; what another key or layout left behind goes."""
         plan = {"key": self.key, "count": self.count, "shard": self.shard, "fields": self._layout}
-        if _read_json(self.folder / PLAN) != plan:
+        if not holds_json(self.folder / PLAN, plan):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(self._parts, ignore_errors=True)
             for old in self.folder.glob("*.npy"):
@@ -154,47 +174,61 @@ class StoreWriter:
             write_text(self.folder / PLAN, json.dumps(plan) + "\n")
 
     def _is_done(self) -> bool:
-        manifest = _read_json(self.folder / MANIFEST) or {}
-        same = (manifest.get("count"), manifest.get("fields")) == (self.count, self._layout)
-        return same and Store.is_done(self.folder, self.key)
+        return Store.is_done(self.folder, self.key, self.fields, self.count)
 
     def _merge(self) -> None:
         missing = [shard.start for shard in self._shards() if not self._is_whole(shard)]
         if missing:
             raise DataError(f"store must have all its parts, got none from image {missing[0]} on ({self.folder})")
-        for left_by_a_kill in self.folder.glob(".*.tmp"):
-            left_by_a_kill.unlink()
+        remove_leftovers(self.folder)
         counts = np.concatenate([np.zeros(1, np.int64), *self._stored(OFFSETS)])
         offsets = np.cumsum(counts, dtype=np.int64)
         rows = int(offsets[-1])
-        _write_array(self.folder / f"{OFFSETS}.npy", offsets.dtype, offsets.shape, [offsets])
+        write_array(self.folder / f"{OFFSETS}.npy", offsets.dtype, offsets.shape, [offsets])
         for name, (dtype, tail) in self.fields.items():
-            _write_array(self.folder / f"{name}.npy", dtype, (rows, *tail), self._stored(name))
+            write_array(self.folder / f"{name}.npy", dtype, (rows, *tail), self._stored(name))
         manifest = {"key": self.key, "count": self.count, "rows": rows, "fields": self._layout}
         write_text(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
     def _shards(self) -> list[range]:
-        return [range(i, min(i + self.shard, self.count)) for i in range(0, self.count, self.shard)]
+        return [self._shard(first) for first in range(0, self.count, self.shard)]
+
+    def _shard(self, first: int) -> range:
+        return range(first, min(first + self.shard, self.count))
 
     def _part(self, shard: range) -> Path:
         return self._parts / f"{shard.start:09d}.npz"
 
     def _journal(self, shard: range) -> Journal:
         self._parts.mkdir(parents=True, exist_ok=True)
-        return Journal(self._parts / f"{shard.start:09d}.journal", self.fields)
+        return Journal(self._parts / f"{shard.start:09d}.journal", self.fields, shard, self.key)
 
     def _is_whole(self, shard: range) -> bool:
-        path = self._part(shard)
-        return path.is_file() and zipfile.is_zipfile(path)
+        """Whether the part is there and has the arrays that `write_shard` gives it; their values are not read."""
+        try:
+            with zipfile.ZipFile(require_file(self._part(shard), "part of a store")) as part:
+                counts, found = read_part(part)
+        except Exception:  # whatever a damaged file makes its reader stumble over
+            return False
+        rows = int(counts.sum())
+        wanted = {name: ((rows, *tail), False, dtype) for name, (dtype, tail) in self.fields.items()}
+        return len(counts) == len(shard) and bool((counts >= 0).all()) and found == wanted
 
     def _stored(self, name: str) -> Iterator[Array]:
-        """The array `name` of each part, in order."""
+        """The array `name` of each part, in order. A damaged part goes: the next writer makes it again."""
         for shard in self._shards():
+            path = self._part(shard)
             try:
-                with np.load(self._part(shard)) as part:
+                with np.load(path) as part:
                     array = part[name]
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-                raise DataError(f"part of a store must be whole, got {self._part(shard)} ({error})") from None
+            except OSError as error:
+                raise unreadable(path, "part of a store", error.strerror) from None
+            except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+                path.unlink(missing_ok=True)
+                raise DataError(
+                    f"part of a store must be whole, got {path} ({error}); it was removed, the same command makes "
+                    "it again"
+                ) from None
             yield array
 
     def _rows(self, entry: Entry) -> int:
@@ -203,43 +237,10 @@ class StoreWriter:
         lengths = {len(array) for array in entry.values()}
         if shapes != self.fields or len(lengths) != 1:
             got = {name: f"{array.dtype}{array.shape}" for name, array in entry.items()}
-            raise DataError(f"entry must have the fields {_layout_text(self.fields)}, got {got} ({self.folder})")
+            raise DataError(f"entry must have the fields {layout_text(self.fields)}, got {got} ({self.folder})")
         return lengths.pop()
 
 
 def read_proposals(store: Store, position: int) -> Proposals:
     """The proposals of the image at `position` in a store of `PROPOSAL_FIELDS`."""
     return Proposals(**store.read(position))
-
-
-def _layout_text(fields: Fields) -> dict[str, str]:
-    return {name: f"{dtype}(rows{''.join(f', {n}' for n in tail)})" for name, (dtype, tail) in fields.items()}
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON in `path`; None where there is none, or one that a crash has damaged."""
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
-
-
-def _map_array(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    path = folder / f"{name}.npy"
-    try:
-        array = np.load(path, mmap_mode=None if 0 in shape else "r")  # nothing cannot be mapped
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"array of a store must be a whole .npy file, got {path} ({error})") from None
-    if (array.dtype, array.shape) != (dtype, shape):
-        raise DataError(f"array of a store must be {dtype}{shape}, got {array.dtype}{array.shape} ({path})")
-    return np.asarray(array)  # a plain view: np.memmap is slow to slice
-
-
-def _write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterable[Array]) -> None:
-    """Write `pieces`, one after another, as the .npy file of one array."""
-    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        npy.write_array_header_1_0(file, header)
-        for piece in pieces:
-            file.write(piece.tobytes())

@@ -38,9 +38,9 @@ from detector.pipeline.filter import run_regions
 from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.rescoring import Examples, apply_context, context_rows, learn_rescoring
-from detector.pipeline.run import RunFolder, environment_notes
+from detector.pipeline.run import RunFolder, environment_notes, split_slug
 from detector.pipeline.scores import check_classes, check_region
-from detector.pipeline.train import split_slug, trained_detectors
+from detector.pipeline.train import trained_detectors
 from detector.pipeline.views import StoredViews, run_views
 from detector.pipeline.weights import fitted_ensemble
 from detector.records import Detections, Float64, table_of_detections

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import nn
 
+from detector.errors import DataError
 from detector.pipeline.run import RunFolder
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
 from detector.training.loop import StepBatch, Trainer
@@ -38,7 +39,7 @@ class Best:
         found = self.measure(network.eval())
         network.train(was_training)
         self.run.log("judged", step=trainer.step, **found)
-        kept = load_checkpoint(self.path)
+        kept = self._kept()
         if kept is None or SIGN[self.metric] * (found[self.metric] - kept["value"]) > 0:
             state = {"step": trainer.step, "value": found[self.metric], "network": network.state_dict()}
             save_checkpoint(self.path, state)
@@ -46,8 +47,35 @@ class Best:
 
     def load(self, network: nn.Module) -> dict[str, Any]:
         """Load the best weights into `network`; their step and value."""
-        kept = load_checkpoint(self.path)
+        kept = self._kept()
         if kept is None:
             return {}
-        network.load_state_dict(kept["network"])
+        try:
+            network.load_state_dict(kept["network"])
+        except (AttributeError, RuntimeError, TypeError):
+            raise self._wrong("those of another network") from None
         return {"best_step": kept["step"], f"best_{self.metric}": kept["value"]}
+
+    def check(self, trainer: Trainer[Net, Batch]) -> None:
+        """Raise DataError where a training that goes on has lost its best weights, or where they are damaged."""
+        if self._kept() is None and trainer.step >= min(self.every, trainer.schedule.steps):
+            raise self._wrong("none")
+
+    def _kept(self) -> dict[str, Any] | None:
+        """The best weights so far, None where none were judged."""
+        try:
+            kept = load_checkpoint(self.path)
+        except DataError as error:
+            raise self._wrong(str(error)) from None
+        if kept is None:
+            return None
+        match kept:
+            case {"step": int(), "value": float(), "network": dict()}:
+                return kept
+        raise self._wrong("something else")
+
+    def _wrong(self, got: str) -> DataError:
+        return DataError(
+            f"best weights must be those that this training kept, got {got} ({self.path}); without its folder the "
+            "training begins anew"
+        )

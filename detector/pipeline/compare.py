@@ -19,8 +19,7 @@ from detector.evaluation.thresholds import best_thresholds
 from detector.pipeline.detect import read_table
 from detector.pipeline.evaluate import detection_case, draw_position
 from detector.pipeline.inputs import truth_hash
-from detector.pipeline.run import RunFolder, environment_notes
-from detector.pipeline.train import split_slug
+from detector.pipeline.run import RunFolder, environment_notes, split_slug
 from detector.records import DetectionTable
 
 

@@ -1,15 +1,18 @@
 """Processes that train together, as `torchrun` starts them; without it there is one."""
 
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import distributed
 
+from detector.errors import AlreadyTold, DataError
 from detector.networks.device import choose_device
 from detector.parallel import worker_count
 
@@ -44,6 +47,23 @@ class Group:
         distributed.broadcast_object_list(values)
         return values[0]
 
+    def do_first(self, work: Callable[[], Value]) -> Value:
+        """What `work` returns to the first process, which alone calls it.
+
+        Its DataError ends all processes, and the first alone tells it.
+        """
+        result, error = None, None
+        if self.is_first:
+            try:
+                result = work()
+            except DataError as found:
+                error = found
+        result, failed = self.from_first((result, error is not None))
+        if failed:
+            _stay_to_the_end()
+            raise error or AlreadyTold("the first process of the group tells it")
+        return cast(Value, result)
+
     def wait(self) -> None:
         """Go on once every process has come here."""
         if self.world > 1:
@@ -61,6 +81,12 @@ class Group:
 def alone(device: torch.device | None = None) -> Group:
     """The group of this process only."""
     return Group(0, 1, device or torch.device("cpu"))
+
+
+def _stay_to_the_end() -> None:
+    """Let `torchrun` not terminate this process, which is about to end, because another one has ended."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """What a run folder tells of how it came to be: training curves and the times of the stages."""
 
-import csv
 import json
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from detector.evaluation.detection_report.content import TrainingLog
+from detector.files import read_bytes
 from detector.pipeline.run import RunFolder
+from detector.pipeline.tables import STEP, read_table
 from detector.records import Float64
 
 TRAININGS = {"pretrain": "pretrain.csv", "finetune": "metrics.csv"}  # stages and their tables
@@ -17,14 +17,16 @@ TITLES = {"pretrain": "Pretraining on the objects' boxes", "finetune": "Fine-tun
 
 
 def training_logs(run: RunFolder) -> list[TrainingLog]:
-    """The trainings of `run`, in order; none whose table is missing or empty."""
+    """The trainings of `run`, in order; none whose table is missing or empty. Its log notes damaged rows."""
     logs = []
     for stage, file in TRAININGS.items():
-        columns = _columns(run.path / file)
-        steps = columns.pop("step", np.empty(0))
-        if len(steps):
-            judged = _table(_judgements(run)) if stage == "finetune" else {}
-            judged_steps = judged.pop("step", np.empty(0))
+        table = read_table(run.path / file)
+        run.log_notes(table.notes)
+        if table.rows:
+            columns = _columns(table.header, table.rows)
+            steps = columns.pop(STEP)
+            judged = _judgements(run) if stage == "finetune" else {}
+            judged_steps = judged.pop(STEP, np.empty(0))
             logs.append(TrainingLog(TITLES[stage], steps, columns, judged_steps, judged))
     return logs
 
@@ -33,43 +35,42 @@ def stage_seconds(run: RunFolder) -> dict[str, float]:
     """How long each stage last took, in the order in which they were done."""
     seconds: dict[str, float] = {}
     for event in _events(run):
-        if event.get("event") == "stage done" and "seconds" in event:
-            seconds.pop(event["stage"], None)
-            seconds[event["stage"]] = float(event["seconds"])
+        match event:
+            case {"event": "stage done", "stage": str(stage), "seconds": float() | int() as took}:
+                seconds.pop(stage, None)
+                seconds[stage] = float(took)
     return seconds
 
 
-def _judgements(run: RunFolder) -> list[dict[str, float]]:
-    """The numbers of held-out data in the last fine-tuning; of a repeated step the last."""
+def _judgements(run: RunFolder) -> dict[str, Float64]:
+    """The numbers of held-out data in the last fine-tuning, as columns; of a repeated step the last."""
     rows: dict[int, dict[str, float]] = {}
     for event in _events(run):
-        if (event.get("event"), event.get("stage")) == ("stage begun", "finetune"):
-            rows.clear()
-        if event.get("event") == "judged":
-            numbers = {name: value for name, value in event.items() if name not in ("time", "event")}
-            rows[event["step"]] = numbers
-    return [rows[step] for step in sorted(rows)]
+        match event:
+            case {"event": "stage begun", "stage": "finetune"}:
+                rows.clear()
+            case {"event": "judged", "step": int(step), **numbers}:
+                rows[step] = {name: value for name, value in numbers.items() if isinstance(value, (int, float))}
+    whole = [{STEP: step, **rows[step]} for step in sorted(rows)]
+    names = whole[-1] if whole else {}
+    return _columns(list(names), [list(row.values()) for row in whole if row.keys() == names.keys()])
 
 
-def _columns(path: Path) -> dict[str, Float64]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return _table(list(csv.DictReader(file)))
-
-
-def _table(rows: list[Any]) -> dict[str, Float64]:
+def _columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, Float64]:
     """Rows of numbers, or of their texts, as columns."""
-    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
+    table = np.array(rows, np.float64).reshape(len(rows), len(names))
+    return {name: table[:, number] for number, name in enumerate(names)}
 
 
-def _events(run: RunFolder) -> Iterable[dict[str, Any]]:
-    """The lines of log.jsonl; a last one that was cut by a kill is left out."""
+def _events(run: RunFolder) -> Iterator[dict[str, Any]]:
+    """The lines of log.jsonl; one that a kill cut, or that is damaged otherwise, is left out."""
     path = run.path / "log.jsonl"
-    if not path.is_file():
+    if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_bytes(path, "log").split(b"\n"):
         try:
-            yield json.loads(line)
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):  # it is no JSON, or no UTF-8
             continue
+        if isinstance(event, dict):
+            yield event

@@ -13,8 +13,7 @@ from detector.evaluation.pages import markdown_code, page_environment
 from detector.files import read_json
 from detector.networks.weights import load_model
 from detector.pipeline.pretrained import weights_name
-from detector.pipeline.run import RunFolder
-from detector.pipeline.train import split_slug
+from detector.pipeline.run import RunFolder, split_slug
 
 DATA_TERMS = {
     "ilsvrc": "If they are ILSVRC's own images: these may be used for non-commercial research and education only, "

@@ -26,9 +26,8 @@ from detector.pipeline.distributed import Group, process_group
 from detector.pipeline.inputs import multibox_inputs
 from detector.pipeline.pretrained import weights_file
 from detector.pipeline.propose import run_propose
-from detector.pipeline.run import RunFolder, environment_notes
+from detector.pipeline.run import RunFolder, environment_notes, split_slug
 from detector.pipeline.steps import MetricsLog
-from detector.pipeline.train import split_slug
 from detector.pipeline.training_stage import check_shares, run_training_stage
 from detector.proposals.priors import grid_priors, learned_priors
 from detector.records import Float32, Image

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +20,16 @@ from tqdm import tqdm
 
 from detector.config import Section, dump_config, load_config
 from detector.errors import DataError
-from detector.files import write_text
+from detector.files import append_text, read_json, remove_leftovers, require_file, write_text
+from detector.pipeline.lock import FolderLock
+from detector.text import shown
 
 Kind = TypeVar("Kind", bound=Section)
+
+# Splits whose names say it all: of letters, and perhaps the suffix of a list.
+PLAIN_SPLIT = re.compile(r"[A-Za-z0-9_-]+(\.txt)?")
+LONGEST_SLUG = 100  # characters
+SLUG_HASH = re.compile(r"-[0-9a-f]{8}$")
 
 PACKAGES = (
     "googlenet-detector",
@@ -93,6 +103,19 @@ class RunFolder:
         """The folder of the ensemble's model `number`: of 0 the run itself, of others one within."""
         return RunFolder(self.path / "members" / str(number)) if number else self
 
+    def lock(self) -> FolderLock:
+        """The lock that keeps other processes from writing here; who has it finds no leftovers of killed ones."""
+        return FolderLock(self.path, self._remove_leftovers)
+
+    def _remove_leftovers(self) -> None:
+        """Delete the temporary files of killed processes, in folders that only the lock's owner writes to."""
+        folders = ("model", "members/*", "members/*/model", "report*", "ablation_*")
+        found = [self.path, *(path for pattern in folders for path in self.path.glob(pattern))]
+        for stages in (self.path / "stages", *self.path.glob("members/*/stages")):
+            found += [Path(folder) for folder, _, _ in os.walk(stages)]
+        for folder in found:
+            remove_leftovers(folder)
+
     def begin(self, config: Section) -> None:
         """Write the settings and the environment, and note the start."""
         write_text(self.config_path, dump_config(config))
@@ -108,9 +131,9 @@ class RunFolder:
     def log(self, event: str, **facts: Any) -> None:
         """Append one JSON line to log.jsonl."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.path / "log.jsonl"
+        begin = "\n" if _ends_within_a_line(path) else ""  # a kill cut it
+        append_text(path, f"{begin}{json.dumps(line)}\n")
 
     def log_notes(self, notes: Iterable[str]) -> None:
         """Log what the readers found in the data, and show it."""
@@ -120,21 +143,23 @@ class RunFolder:
 
     def stage(self, *names: str) -> "Stage":
         """The stage called `names[0]`, of the part (a split, say) called by the further names."""
-        return Stage(self, self.path.joinpath("stages", *names), "/".join(names))
+        return Stage(self, self.path / "stages", names)
 
 
 class Stage:
     """One stage's folder and its manifest, which says by what inputs it was made and whether it is whole."""
 
-    def __init__(self, run: RunFolder, folder: Path, name: str) -> None:
+    def __init__(self, run: RunFolder, folder: Path, names: Sequence[str]) -> None:
         self.run = run
-        self.folder = folder
-        self.name = name
-        self.manifest_path = folder / "stage.json"
+        self.folder = folder.joinpath(*names)
+        self.former = folder.joinpath(*(SLUG_HASH.sub("", name) for name in names))
+        self.name = "/".join(names)
+        self.manifest_path = self.folder / "stage.json"
         self.started = time.monotonic()
 
     def is_done(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the stage was finished with these very inputs."""
+        """Whether the stage was finished with these very inputs; DataError where its manifest cannot be read."""
+        self._adopt(inputs)
         manifest = self._manifest()
         return manifest is not None and manifest["done"] and manifest["key"] == key_of(inputs)
 
@@ -142,6 +167,7 @@ class Stage:
         """Make ready to run: what was begun with the same inputs stays to be resumed, anything else goes."""
         manifest = self._manifest()
         if manifest is None or manifest["key"] != key_of(inputs):
+            self.manifest_path.unlink(missing_ok=True)  # first: what a kill leaves of the rest must not look done
             if self.folder.exists():
                 shutil.rmtree(self.folder)
             self.run.log("stage begun", stage=self.name)
@@ -160,17 +186,38 @@ class Stage:
         """The manifest, empty where there is none."""
         return self._manifest() or {}
 
+    def _adopt(self, inputs: Mapping[str, Any]) -> None:
+        """Take over what an older version made of the same inputs, in a folder that had no hash in its name."""
+        if self.former == self.folder or self.folder.exists() or not self.former.exists():
+            return
+        former = Stage(self.run, self.former, ())
+        if former.facts().get("key") == key_of(inputs):
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # another process of the group was first
+                self.former.rename(self.folder)
+
     def _write(self, inputs: Mapping[str, Any], **facts: Any) -> None:
         manifest = {"stage": self.name, "key": key_of(inputs), **facts, "inputs": inputs}
         write_text(self.manifest_path, json.dumps(manifest, indent=2, default=str) + "\n")
 
     def _manifest(self) -> dict[str, Any] | None:
-        try:
-            manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        """The manifest, None where there is none.
+
+        DataError for a damaged one: it alone says whether the work beside it, perhaps of days, may be used.
+        """
+        if not self.manifest_path.exists():
             return None
-        except (OSError, ValueError) as error:
-            raise DataError(f"stage manifest must be readable JSON, got {self.manifest_path} ({error})") from None
+        try:
+            manifest = read_json(self.manifest_path, "stage manifest")
+            if not isinstance(manifest, dict):
+                raise DataError(f"stage manifest must be a JSON object, got another value ({self.manifest_path})")
+            for key, kind in (("key", str), ("done", bool)):
+                if not isinstance(manifest.get(key), kind):
+                    got = shown(manifest[key]) if key in manifest else "none"
+                    what = f"stage manifest's {key!r} must be a {kind.__name__}"
+                    raise DataError(f"{what}, got {got} ({self.manifest_path})")
+        except DataError as error:
+            raise DataError(f"{error}; without this file the stage is made again") from None
         return manifest
 
 
@@ -180,8 +227,22 @@ def key_of(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def split_slug(splits: Sequence[str]) -> str:
+    """A folder name for the data set joined from `splits`.
+
+    Split names and names of lists keep their letters. Names that would lose others in the folder's, such as those
+    of lists in other folders, get a hash: it differs for different splits.
+    """
+    splits = [os.path.normpath(split) for split in splits]
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "_", "+".join(Path(split).stem for split in splits))
+    if all(map(PLAIN_SPLIT.fullmatch, splits)) and len(slug) <= LONGEST_SLUG:
+        return slug
+    return f"{slug[:LONGEST_SLUG].lstrip('.')}-{key_of({'splits': splits})[:8]}"
+
+
 def file_hash(path: Path) -> str:
     """A short hash of the bytes of `path`; DataError where it cannot be read."""
+    require_file(path, "file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -219,6 +280,15 @@ def environment_notes() -> dict[str, str]:
         "Hardware": f"{processors}; {facts['threads']} threads",
         "Software": f"Python {facts['python']}, {packages}",
     }
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # no file, or an empty one
+        return False
 
 
 def _processor() -> str:

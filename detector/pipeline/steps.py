@@ -4,21 +4,22 @@ import csv
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 from tqdm import tqdm
 
 from detector.config import LogSettings, TrainingSettings
-from detector.files import write_atomically
+from detector.files import open_text, write_atomically
 from detector.pipeline.best import Best
 from detector.pipeline.board import Board, make_board
+from detector.pipeline.checkpoints import Checkpoint
 from detector.pipeline.distributed import Group
 from detector.pipeline.interrupt import interrupts_noted
-from detector.training.checkpoint import save_checkpoint
+from detector.pipeline.tables import read_table
 from detector.training.loop import StepBatch, StepResult, Trainer
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -29,18 +30,17 @@ def run_steps(
     trainer: Trainer[Net, Batch],
     batches: Iterable[Batch],
     group: Group,
-    checkpoint: Path,
+    checkpoint: Checkpoint,
     log: "MetricsLog",
     best: Best | None = None,
-) -> float | None:
-    """Run the remaining steps, of which `batches` are the data; the last loss, None where no step was left.
+) -> None:
+    """Run the remaining steps, of which `batches` are the data.
 
     An interrupt waits for the end of the step, so that the checkpoint it leaves is that of a whole step; in a
     group all processes stop after the same one. The first process alone writes and shows progress.
     """
     settings = trainer.settings
     steps = trainer.schedule.steps
-    loss = None
     if group.is_first:
         log.begin(trainer.step)
     progress = tqdm(
@@ -48,7 +48,6 @@ def run_steps(
     )
     with closing(log), progress, interrupts_noted() as interrupted:
         for result in trainer.train(batches):
-            loss = result.loss
             progress.update()
             if group.is_first:
                 log.add(result)
@@ -58,12 +57,11 @@ def run_steps(
                     log.add_judged(trainer.step, judged)
             stop = group.any(interrupted())
             if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0):
-                save_checkpoint(checkpoint, trainer.state())
+                checkpoint.save(trainer, log)
             if stop:
                 raise KeyboardInterrupt
     if group.is_first:
-        save_checkpoint(checkpoint, trainer.state())
-    return loss
+        checkpoint.save(trainer, log)
 
 
 @dataclass
@@ -71,7 +69,8 @@ class MetricsLog:
     """The table metrics.csv: one row for every few steps, their means, and the samples a second.
 
     `columns` are the metrics of the trainer's objective, `sample` the name of what a batch holds. The `board`, if
-    there is one, gets the same numbers.
+    there is one, gets the same numbers. What a checkpoint keeps of it lets a resumed run write the same rows but
+    for the samples a second, into which goes the time that was lost with the steps after the checkpoint.
     """
 
     path: Path
@@ -81,6 +80,8 @@ class MetricsLog:
     batch_size: int
     board: Board | None = None
     results: list[StepResult] = field(default_factory=list)
+    last_loss: float | None = None
+    seconds: float = 0.0  # that the steps since the last row took before this process
     started: float = 0.0
 
     @staticmethod
@@ -93,13 +94,11 @@ class MetricsLog:
 
     def begin(self, step: int) -> None:
         """Make the table one up to `step`: rows that a resumed run will write again are dropped."""
-        rows: list[list[str]] = []
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if row and row[0].isdecimal() and int(row[0]) <= step]
         header = ["step", "loss", *self.columns, "learning_rate", self._rate_name]
-        with write_atomically(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *rows])
+        table = read_table(self.path)
+        kept = [row for row in table.rows if int(row[0]) <= step] if table.header == header else []
+        with write_atomically(self.path) as temporary, open_text(temporary) as file:
+            csv.writer(file).writerows([header, *kept])
         if self.board:
             self.board.begin(step)
         self.started = time.monotonic()
@@ -107,19 +106,34 @@ class MetricsLog:
     def add(self, result: StepResult) -> None:
         """Note one step."""
         self.results.append(result)
+        self.last_loss = result.loss
+
+    def state(self) -> dict[str, Any]:
+        """What the next row and the last loss depend on, as plain values."""
+        return {
+            "last_loss": self.last_loss,
+            "results": [astuple(result) for result in self.results],
+            "seconds": self.seconds + time.monotonic() - self.started,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state()` returned."""
+        self.last_loss = state["last_loss"]
+        self.results = [StepResult(*values) for values in state["results"]]
+        self.seconds = state["seconds"]
 
     def write(self, step: int) -> dict[str, str]:
         """Append the means of the steps since the last row; the row's losses and metrics as text to show."""
         results, now = self.results, time.monotonic()
-        rate = len(results) * self.batch_size / (now - self.started)
+        rate = len(results) * self.batch_size / (self.seconds + now - self.started)
         means = {name: fmean(result.metrics[name] for result in results) for name in self.columns}
         means = {"loss": fmean(result.loss for result in results), **means}
         row = {**means, "learning_rate": results[-1].learning_rate, self._rate_name: rate}
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with open_text(self.path, "a") as file:
             csv.writer(file).writerow([step, *(f"{number:.6g}" for number in row.values())])
         if self.board:
             self.board.add(step, row)
-        self.results, self.started = [], now
+        self.results, self.seconds, self.started = [], 0.0, now
         return {name: f"{value:.3f}" for name, value in means.items()}
 
     def add_judged(self, step: int, numbers: Mapping[str, float]) -> None:

@@ -32,7 +32,8 @@ def run_stored_stage(
     """
     key = key_of(inputs)
     folder = stage.folder / "store"
-    if group.from_first(stage.is_done(inputs) and Store.is_done(folder, key)):
+    is_done = group.is_first and stage.is_done(inputs) and Store.is_done(folder, key, fields, count)
+    if group.from_first(is_done):
         return Store.open(folder, key)
     make = prepare()
     if group.is_first:
@@ -56,7 +57,7 @@ def fill(writer: StoreWriter, make: Make, label: str, group: Group) -> None:
     hidden = None if group.is_first else True
     with tqdm(total=total, desc=label, unit="image", disable=hidden) as progress:
         for shard, positions in zip(shards, left, strict=True):
-            for entry in make(positions):
-                writer.append(shard, entry)
+            for position, entry in zip(positions, make(positions), strict=True):
+                writer.append(position, entry)
                 progress.update()
             writer.close_shard(shard)

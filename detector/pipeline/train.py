@@ -5,7 +5,6 @@ propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> casc
 -> on the test split propose, filter, features, seen, scores, detect, evaluate.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ from detector.pipeline.pretrained import weights_file
 from detector.pipeline.propose import run_propose
 from detector.pipeline.region_batches import LabelledRegions, run_labels
 from detector.pipeline.regions import TrainingRegions
-from detector.pipeline.run import RunFolder, file_hash
+from detector.pipeline.run import RunFolder, file_hash, split_slug
 from detector.pipeline.scores import (
     FromFeatures,
     FromImages,
@@ -167,11 +166,6 @@ def trained_detector(run: RunFolder, config: Config) -> ModelFiles:
         if path is not None and not path.is_file():
             raise DataError(f"run must hold a trained model, got none at {path}")
     return detector
-
-
-def split_slug(splits: Sequence[str]) -> str:
-    """A folder name for the data set joined from `splits`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", "+".join(Path(split).stem for split in splits))
 
 
 def _label(

@@ -8,10 +8,11 @@ from torch import nn
 
 from detector.errors import ConfigError
 from detector.pipeline.best import Best
+from detector.pipeline.checkpoints import Checkpoint
 from detector.pipeline.distributed import Group
-from detector.pipeline.run import Stage
+from detector.pipeline.parts import is_whole
+from detector.pipeline.run import Stage, key_of
 from detector.pipeline.steps import MetricsLog, run_steps
-from detector.training.checkpoint import load_checkpoint
 from detector.training.loop import StepBatch, Trainer
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -40,18 +41,19 @@ def run_training_stage(
     `batches` gives what is left to train on, from the trainer's step on. The weights to test are the `best`, or
     without it the last.
     """
-    if group.from_first(stage.is_done(inputs) and output.is_file()):
+    if group.from_first(group.is_first and stage.is_done(inputs) and is_whole(output)):
         return
     if group.is_first:
         stage.begin(inputs)
     group.wait()  # until an outdated checkpoint is gone
-    checkpoint = stage.folder / "last.pt"
-    if state := load_checkpoint(checkpoint):
-        trainer.load(state)
-    last = run_steps(trainer, batches(trainer), group, checkpoint, log, best)
+    checkpoint = Checkpoint(stage.folder / "last.pt", key_of(inputs))
+    checkpoint.load(trainer, log)
+    if best:
+        best.check(trainer)
+    run_steps(trainer, batches(trainer), group, checkpoint, log, best)
     if group.is_first:
         network = trainer.tested_network()
         facts = best.load(network) if best else {}
         save(network)
-        stage.finish(inputs, steps=trainer.step, last_loss=last, **facts)
+        stage.finish(inputs, steps=trainer.step, last_loss=log.last_loss, **facts)
     group.wait()

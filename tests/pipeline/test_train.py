@@ -25,7 +25,7 @@ from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import TrainingRegions
 from detector.pipeline.run import RunFolder
 from detector.pipeline.scores import FromImages
-from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training, split_slug
+from detector.pipeline.train import Outcome, outcome_text, run_testing, run_training
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint
 from detector.training.loop import StepResult, Trainer
@@ -217,10 +217,6 @@ def test_an_image_that_breaks_later_gets_no_proposals_and_trains_nothing(
     store = run_propose(stage, lenient, dataset)
     assert stage.facts()["without_proposals"] == [dataset.record(0).image_id]
     assert len(TrainingRegions(lenient, dataset, store).labels(0)) == 0
-
-
-def test_splits_become_folder_names() -> None:
-    assert split_slug(["train", "lists/val 1.txt"]) == "train_val_1"
 
 
 def test_the_synthetic_lists_mark_some_images_as_not_exhaustive(tiny_config: Config) -> None:
