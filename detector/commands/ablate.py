@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from detector.commands import a_path, run_parser, whole_number
@@ -10,6 +11,7 @@ from detector.config.limits import REGIONS
 from detector.evaluation.ablation_report import ablation_text, write_ablation
 from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
 from detector.pipeline.distributed import process_group
+from detector.pipeline.lock import FolderLock
 from detector.pipeline.run import RunFolder
 
 
@@ -30,12 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configs = [run.read_config(Config, options.overrides) for run in runs]
     check_alike(runs, configs)
     splits = options.split or configs[0].data.test
-    with process_group(configs[0].engine.device) as group:
+    locks = [run.lock() for run in runs] + ([FolderLock(options.out)] if options.also else [])
+    with ExitStack() as stack, process_group(configs[0].engine.device) as group:
+        for lock in locks:
+            stack.enter_context(lock).take(group)
         reports = [
             run_ablation(run, config, splits, group, options.regions)
             for run, config in zip(runs, configs, strict=True)
         ]
-    if group.is_first:
+        if not group.is_first:
+            return 0
         report, folder = reports[0], ablation_folder(runs[0], splits)
         if options.also:
             report, folder = join_ablations(reports), options.out

@@ -11,6 +11,7 @@ from detector.evaluation.bootstrap import RESAMPLES
 from detector.evaluation.comparison_report import comparison_text, write_comparison
 from detector.evaluation.detection_report.analysis import PROTOCOLS
 from detector.pipeline.compare import compare_runs, open_runs
+from detector.pipeline.lock import owned
 
 PICTURES = 6  # of each run but the first
 
@@ -18,6 +19,11 @@ PICTURES = 6  # of each run but the first
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write comparison.json, report.md and index.html; print the differences and the report's path."""
     options = _parse(arguments)
+    with owned(options.out):
+        return _compare(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
     runs = open_runs([options.first, *options.others], options.split or (), options.set)
     protocol = options.protocol or runs[0].config.evaluate.protocol
     content = compare_runs(runs, protocol, options.resamples, options.pictures)

@@ -23,10 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parse_config(ImageSettings, images, "command line")
     chosen = _chosen(given, "device", "precision", "batch_size", "compile", "workers")
     engine = parse_config(EngineSettings, chosen, "command line")
-    testing = open_tested_images(settings, models[0])
-    outcome = run_classification_test(
-        RunFolder(options.out), models, testing, options.crops, settings.exif, engine
-    )
+    run = RunFolder(options.out)
+    with run.lock() as lock:
+        lock.take()
+        testing = open_tested_images(settings, models[0])
+        outcome = run_classification_test(run, models, testing, options.crops, settings.exif, engine)
     sys.stdout.write(outcome.text())
     return 0
 

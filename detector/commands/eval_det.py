@@ -23,6 +23,7 @@ from detector.evaluation.detection_report.content import DetectionReport
 from detector.evaluation.detection_report.images import Picture, choose_images, count_images, draw_image
 from detector.evaluation.detection_report.write import write_report
 from detector.evaluation.metrics import summary_text
+from detector.pipeline.lock import owned
 from detector.records import Report
 
 IMAGE_SUFFIXES = (".JPEG", ".jpg", ".jpeg", ".png", ".bmp")
@@ -42,6 +43,11 @@ class Files:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write metrics.json, report.md and report.html; print the mAP table and the report's path."""
     options = _parse(arguments)
+    with owned(options.out):
+        return _evaluate(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
     files, report = _evaluate_coco_files(options) if options.format == "coco" else _evaluate_ilsvrc_files(options)
     found = _find_images(files, options.images) if options.images else {}
     analysis = analyse(files.case, report, np.random.default_rng(SEED))

@@ -18,7 +18,9 @@ from detector.data.stores import PROPOSAL_FIELDS, Store, read_proposals
 from detector.errors import ConfigError, DataError
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.evaluation.recall_report import recall_text, recall_tree, write_recall_report
-from detector.pipeline.run import RunFolder, environment_notes, split_slug
+from detector.pipeline.inputs import check_images
+from detector.pipeline.lock import owned
+from detector.pipeline.run import RunFolder, Stage, environment_notes, split_slug
 from detector.records import Array, Proposals
 
 BUDGETS = (100, 200, 500, 1000, 2000)
@@ -39,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     config = load_config(Config, options.config, options.overrides)
     run = RunFolder(options.run or Path("runs") / config.name)
+    out = options.out or run.path / f"recall_{split_slug(options.split)}"
+    with owned(out):
+        return _judge(options, config, run, out)
+
+
+def _judge(options: argparse.Namespace, config: Config, run: RunFolder, out: Path) -> int:
     slug = split_slug(options.split)
     paths = named_paths(options.proposals or [str(run.stage("propose", slug).folder)])
     dataset = open_dataset(config.data, options.split)
@@ -50,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     table = recall_text(recall_tree(coverages, dataset.classes, options.budgets))
     page = write_recall_report(
-        options.out or run.path / f"recall_{slug}",
+        out,
         coverages,
         dataset.classes,
         options.budgets,
@@ -82,12 +90,15 @@ def open_source(path: Path, dataset: Dataset) -> Source:
         return Source(path, given.read, given.notes)
     if not path.is_dir():
         raise DataError(f"proposals must be a folder of `propose`, or an .npz or .json file, got none at {path}")
-    store = Store.open(path / "store" if (path / "store").is_dir() else path)
+    folder = path / "store" if (path / "store").is_dir() else path
+    check_images(Stage(RunFolder(path), folder.parent, ()), dataset)
+    store = Store.open(folder)
     if set(store.fields) != set(PROPOSAL_FIELDS):
         wanted, got = ", ".join(PROPOSAL_FIELDS), ", ".join(store.fields)
         raise DataError(f"store of proposals must have the fields {wanted}, got {got} ({path})")
     if len(store) != len(dataset):
         raise DataError(f"store must be of the {len(dataset)} images of {dataset.name}, got {len(store)} ({path})")
+    store = Store.open(folder, fields=PROPOSAL_FIELDS)
 
     def read(position: int) -> Proposals:
         proposals = read_proposals(store, position)

@@ -13,7 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files and print their paths."""
     options = _parse(arguments)
     folder = options.out or options.run / "export"
-    files = export_run(RunFolder(options.run), folder, options.safetensors, options.onnx)
+    with RunFolder(folder).lock() as lock:
+        lock.take()
+        files = export_run(RunFolder(options.run), folder, options.safetensors, options.onnx)
     sys.stdout.write("".join(f"{path}\n" for path in files))
     return 0
 

@@ -13,12 +13,18 @@ from detector.data.found_detections import read_detections
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.pipeline.fuse import System, fuse_systems, report_fusion, write_fusion
+from detector.pipeline.lock import owned
 from detector.pipeline.train import Outcome, outcome_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write results.json and submission.txt, and a report where there are objects; print the mAP table."""
     options = _parse(arguments)
+    with owned(options.out), owned(options.out / "report"):
+        return _fuse(options)
+
+
+def _fuse(options: argparse.Namespace) -> int:
     config = load_config(Config, options.config, options.set)
     dataset = open_dataset(config.data, options.split or config.data.test)
     weights = options.weights or [1.0] * len(options.detections)

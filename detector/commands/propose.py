@@ -19,10 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     config = load_config(Config, options.config, options.overrides)
     splits = tuple(options.split)
-    dataset = open_dataset(config.data, splits)
     run = RunFolder(options.run or Path("runs") / config.name)
     stage = run.stage("propose", split_slug(splits))
-    with process_group(config.engine.device) as group:
+    with run.lock() as lock, process_group(config.engine.device) as group:
+        lock.take(group)
+        dataset = open_dataset(config.data, splits)
         store = run_propose(stage, config, dataset, group)
     if group.is_first:
         boxes = int(store.offsets[-1])

@@ -15,7 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = run_parser("test_det", __doc__).parse_intermixed_args(arguments)
     run = RunFolder(options.run)
     config = run.read_config(Config, options.overrides)
-    with process_group(config.engine.device) as group:
+    with run.lock() as lock, process_group(config.engine.device) as group:
+        lock.take(group)
         outcome = run_testing(run, config, options.split or config.data.test, group)
     if group.is_first:
         sys.stdout.write(outcome_text(outcome))

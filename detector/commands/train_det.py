@@ -21,8 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(dump_config(config))
         return 0
     fetch_weights(config, options.download)
-    with process_group(config.engine.device) as group:
-        outcome = run_training(RunFolder(options.run or Path("runs") / config.name), config, group)
+    run = RunFolder(options.run or Path("runs") / config.name)
+    with run.lock() as lock, process_group(config.engine.device) as group:
+        lock.take(group)
+        outcome = run_training(run, config, group)
     if group.is_first:
         sys.stdout.write(outcome_text(outcome))
     return 0

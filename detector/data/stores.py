@@ -29,7 +29,6 @@ from detector.data.store_files import (
 from detector.errors import DataError
 from detector.files import remove_leftovers, require_file, unreadable, write_atomically, write_text
 from detector.records import Array, Int64, Proposals
-from detector.text import shown
 
 PLAN, PARTS = "plan.json", "parts"
 PROPOSAL_FIELDS: Fields = {"boxes": (np.dtype(np.float32), (4,)), "scores": (np.dtype(np.float32), ())}
@@ -54,7 +53,7 @@ class Store:
         """
         manifest = Manifest.read(folder)
         if key is not None and manifest.key != key:
-            raise DataError(f"store must have the key {key}, got {shown(manifest.key)} ({folder})")
+            raise DataError(f"store must have the key {key}, got {manifest.key} ({folder})")
         if fields is not None and manifest.fields != fields:
             wanted, got = layout_text(fields), layout_text(manifest.fields)
             raise DataError(f"store must have the fields {wanted}, got {got} ({folder})")

@@ -41,20 +41,22 @@ ClassifierTrainer = Trainer[Network, ImageBatch]
 def run_classification(run: RunFolder, config: ClassificationConfig) -> ClassificationTest | None:
     """Train on the training split, test on the test split; None in all processes but the first of a group."""
     check_tensorboard(config.log)
-    with process_group(config.engine.device) as group:
-        training = open_images(config.data, config.data.train)
-        testing = open_images(config.data, config.data.test, training.classes)
-        trainer, preprocessing = make_classifier_trainer(config, training, group)
-        if group.is_first:
-            run.begin(config)
-            write_classes(run.path / "classes.csv", training.classes)
-            run.log_notes(dict.fromkeys(training.notes + testing.notes))
-        _train(run, config, training, trainer, preprocessing, group)
-    if not group.is_first:
-        return None
-    return run_classification_test(
-        run, [run.classifier_path], testing, config.test.crops, config.data.exif, config.engine
-    )
+    with run.lock() as lock:
+        with process_group(config.engine.device) as group:
+            lock.take(group)
+            training = open_images(config.data, config.data.train)
+            testing = open_images(config.data, config.data.test, training.classes)
+            trainer, preprocessing = make_classifier_trainer(config, training, group)
+            if group.is_first:
+                run.begin(config)
+                write_classes(run.path / "classes.csv", training.classes)
+                run.log_notes(dict.fromkeys(training.notes + testing.notes))
+            _train(run, config, training, trainer, preprocessing, group)
+        if not group.is_first:
+            return None
+        return run_classification_test(
+            run, [run.classifier_path], testing, config.test.crops, config.data.exif, config.engine
+        )
 
 
 def make_classifier_trainer(

@@ -25,7 +25,7 @@ from detector.networks.model_facts import ModelFacts
 from detector.networks.weights import load_model
 from detector.parallel import ordered_map, worker_count
 from detector.pipeline.inputs import labelled_hash, precision_name
-from detector.pipeline.run import RunFolder, Stage, environment_notes, file_hash, key_of
+from detector.pipeline.run import LONGEST_SLUG, RunFolder, environment_notes, file_hash, key_of
 from detector.records import Float32, Image
 
 SHARD_IMAGES = 64
@@ -119,13 +119,17 @@ def _run_scores(
         "precision": precision_name(engine),
     }
     key = key_of(inputs)
-    stage = run.stage("classify", f"{testing.name.replace('/', '_')}-{key}")
+    fields: Fields = {"probs": (np.dtype(np.float32), (len(testing.classes),))}
+    stage = run.stage("classify", f"{testing.name.replace('/', '_')[-LONGEST_SLUG:]}-{key}")
     folder = stage.folder / "store"
-    if stage.is_done(inputs) and Store.is_done(folder, key):
+    if stage.is_done(inputs) and Store.is_done(folder, key, fields, len(testing)):
         return Store.open(folder, key)
     classifier = _open_classifier(path, testing, engine)
     stage.begin(inputs)
-    store = _score(stage, classifier, testing, crops, exif, engine, key)
+    shard = max(SHARD_IMAGES, SHARD_BATCHES * classifier.runner.batch_size // max(crops))
+    writer = StoreWriter(folder, fields, len(testing), key, shard)
+    _score(writer, classifier, testing, crops, exif, engine)
+    store = writer.finish()
     stage.finish(inputs, weights=str(path))
     return store
 
@@ -143,29 +147,25 @@ def _open_classifier(path: Path, testing: LabelledImages, engine: EngineSettings
 
 
 def _score(
-    stage: Stage,
+    writer: StoreWriter,
     classifier: ImageClassifier,
     testing: LabelledImages,
     crops: tuple[int, ...],
     exif: Exif,
     engine: EngineSettings,
-    key: str,
-) -> Store:
-    runner = classifier.runner
-    fields: Fields = {"probs": (np.dtype(np.float32), (classifier.outputs,))}
-    shard_images = max(SHARD_IMAGES, SHARD_BATCHES * runner.batch_size // max(crops))
-    writer = StoreWriter(stage.folder / "store", fields, len(testing), key, shard_images)
+) -> None:
+    """Write what is missing of the scores of all images."""
     shards = writer.missing_shards()
     left = [writer.left(shard) for shard in shards]
     done = len(testing) - sum(map(len, left))
     label = f"classify, {max(crops)} crop{'s' if max(crops) > 1 else ''}"
     with tqdm(total=len(testing), initial=done, desc=label, unit="image") as progress:
         for shard, positions in zip(shards, left, strict=True):
-            for probs in classifier.classify(_images(testing, positions, exif, engine), crops):
-                writer.append(shard, {"probs": probs})
+            found = classifier.classify(_images(testing, positions, exif, engine), crops)
+            for position, probs in zip(positions, found, strict=True):
+                writer.append(position, {"probs": probs})
                 progress.update()
             writer.close_shard(shard)
-    return writer.finish()
 
 
 def _images(testing: LabelledImages, positions: range, exif: Exif, engine: EngineSettings) -> Iterator[Image]:

@@ -9,14 +9,13 @@ import numpy as np
 from detector.config import Config, final_method
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
-from detector.data.stores import Store
 from detector.errors import DataError
 from detector.evaluation.comparison import changed_images, compare
 from detector.evaluation.comparison_report import ComparedRun, ComparisonReport
 from detector.evaluation.detection_report.images import Picture, count_images
 from detector.evaluation.outcomes import MatchedDetections, Protocol
 from detector.evaluation.thresholds import best_thresholds
-from detector.pipeline.detect import read_table
+from detector.pipeline.detect import open_detections
 from detector.pipeline.evaluate import detection_case, draw_position
 from detector.pipeline.inputs import truth_hash
 from detector.pipeline.run import RunFolder, environment_notes, split_slug
@@ -88,8 +87,9 @@ def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> Tes
     if method not in methods:
         got = ", ".join(methods) or "none"
         raise DataError(f"run must hold detections of {'+'.join(splits)} by {method}, got {got} ({found})")
-    table = read_table(Store.open(found / method / "store"), config)
-    return TestedRun(name, config, open_dataset(config.data, splits), method, table)
+    dataset = open_dataset(config.data, splits)
+    table = open_detections(run.stage("detect", split_slug(splits), method), dataset, config)
+    return TestedRun(name, config, dataset, method, table)
 
 
 def _different(names: Sequence[str], words: Sequence[str]) -> Sequence[str]:

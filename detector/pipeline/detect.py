@@ -10,10 +10,11 @@ from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
 from detector.data.submission import write_submission
+from detector.errors import DataError
 from detector.inference.select import keep_best_of_each_class, select
 from detector.parallel import ordered_map
 from detector.pipeline.distributed import Group
-from detector.pipeline.inputs import detect_inputs
+from detector.pipeline.inputs import IMAGE_IDS, check_images, detect_inputs, ids_hash
 from detector.pipeline.run import Stage
 from detector.pipeline.scores import ScoreSource
 from detector.pipeline.stored import Make, run_stored_stage
@@ -54,11 +55,24 @@ def run_detect(
         write_submission(stage.folder / "submission.txt", table, dataset.indices)
         write_coco_results(stage.folder / "results.json", table, dataset)
         regions = int(proposals.offsets[-1])
-        return {"images": len(dataset), "regions": regions, "detections": len(table.scores)}
+        counts = {"images": len(dataset), "regions": regions, "detections": len(table.scores)}
+        return {**counts, IMAGE_IDS: ids_hash(dataset)}
 
     inputs = {**detect_inputs(config, dataset, proposals, source.inputs()), "min_score": min_score}
     store = run_stored_stage(stage, inputs, FIELDS, len(dataset), group, prepare, facts)
     return read_table(store, config)
+
+
+def open_detections(stage: Stage, dataset: Dataset, config: Config) -> DetectionTable:
+    """The detections of a finished stage; DataError where it holds none, or those of other images or classes."""
+    check_images(stage, dataset)
+    folder = stage.folder / "store"
+    table = read_table(Store.open(folder, fields=FIELDS, count=len(dataset)), config)
+    if len(table.labels) and table.labels.max() > len(dataset.classes):
+        raise DataError(
+            f"labels of detections must be in 1..{len(dataset.classes)}, got {table.labels.max()} ({folder})"
+        )
+    return table
 
 
 def read_table(store: Store, config: Config) -> DetectionTable:

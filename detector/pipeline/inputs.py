@@ -17,15 +17,29 @@ from detector.config import (
 from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
 from detector.data.stores import Store
+from detector.errors import DataError
 from detector.inference.backends import choose_backend
 from detector.networks.device import choose_device, choose_precision
 from detector.pipeline.pretrained import weights_file
-from detector.pipeline.run import file_hash, key_of
+from detector.pipeline.run import Stage, file_hash, key_of
+
+IMAGE_IDS = "image_ids"  # what manifests of stages call the hash of the ids
 
 
 def images_hash(dataset: Dataset) -> str:
     """A hash of which images the data set holds, in which order and size."""
     return _hash_arrays(dataset.image_ids, dataset.paths, dataset.sizes)
+
+
+def ids_hash(dataset: Dataset) -> str:
+    """A hash of the ids of the data set's images in their order, which are the same wherever the files are."""
+    return _hash_arrays(dataset.image_ids)
+
+
+def check_images(stage: Stage, dataset: Dataset) -> None:
+    """Raise DataError where a stage that is to be read says that it was made of other images."""
+    if stage.facts().get(IMAGE_IDS, ids_hash(dataset)) != ids_hash(dataset):
+        raise DataError(f"stage must be of the images of {dataset.name}, got one of others ({stage.folder})")
 
 
 def truth_hash(dataset: Dataset) -> str:

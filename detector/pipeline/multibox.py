@@ -64,26 +64,28 @@ def run_multibox(run: RunFolder, config: MultiBoxConfig) -> MultiBoxOutcome | No
     The report goes to `report/`.
     """
     check_tensorboard(config.log)
-    with process_group(config.engine.device) as group:
-        training = open_dataset(config.data, config.data.train)
-        testing = open_dataset(config.data, config.data.test)
-        trainer, preprocessing = make_multibox_trainer(config, training, group)
-        if group.is_first:
-            run.begin(config)
-            run.log_notes(dict.fromkeys(training.notes + testing.notes))
-        run_training_stage(
-            run.stage("train"),
-            multibox_inputs(config, training, group.world),
-            group,
-            trainer,
-            partial(_batches, config, training, preprocessing, group),
-            MetricsLog.of_images(run.path, config.train, METRICS, config.log),
-            run.multibox_path,
-            partial(_save, run.multibox_path, config, preprocessing),
-        )
-    if not group.is_first:
-        return None
-    return _test(run, config, testing)
+    with run.lock() as lock:
+        with process_group(config.engine.device) as group:
+            lock.take(group)
+            training = open_dataset(config.data, config.data.train)
+            testing = open_dataset(config.data, config.data.test)
+            trainer, preprocessing = make_multibox_trainer(config, training, group)
+            if group.is_first:
+                run.begin(config)
+                run.log_notes(dict.fromkeys(training.notes + testing.notes))
+            run_training_stage(
+                run.stage("train"),
+                multibox_inputs(config, training, group.world),
+                group,
+                trainer,
+                partial(_batches, config, training, preprocessing, group),
+                MetricsLog.of_images(run.path, config.train, METRICS, config.log),
+                run.multibox_path,
+                partial(_save, run.multibox_path, config, preprocessing),
+            )
+        if not group.is_first:
+            return None
+        return _test(run, config, testing)
 
 
 def _test(run: RunFolder, config: MultiBoxConfig, testing: Dataset) -> MultiBoxOutcome:

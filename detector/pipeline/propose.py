@@ -16,7 +16,7 @@ from detector.errors import DataError
 from detector.inference.propose import Prepared, Proposer
 from detector.parallel import ordered_map
 from detector.pipeline.distributed import Group, alone
-from detector.pipeline.inputs import proposal_inputs
+from detector.pipeline.inputs import IMAGE_IDS, ids_hash, proposal_inputs
 from detector.pipeline.run import Stage
 from detector.pipeline.stored import run_stored_stage
 from detector.records import Proposals
@@ -40,7 +40,8 @@ def run_propose(stage: Stage, config: Config, dataset: Dataset, group: Group | N
     def facts(store: Store) -> dict[str, Any]:
         counts = np.diff(store.offsets)
         empty = dataset.image_ids[counts == 0].tolist()
-        return {"images": len(dataset), "boxes": int(counts.sum()), "without_proposals": empty}
+        facts = {"images": len(dataset), "boxes": int(counts.sum()), "without_proposals": empty}
+        return {**facts, IMAGE_IDS: ids_hash(dataset)}
 
     inputs = proposal_inputs(config, dataset)
     return run_stored_stage(stage, inputs, PROPOSAL_FIELDS, len(dataset), group, prepare, facts)

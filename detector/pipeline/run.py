@@ -20,7 +20,14 @@ from tqdm import tqdm
 
 from detector.config import Section, dump_config, load_config
 from detector.errors import DataError
-from detector.files import append_text, read_json, remove_leftovers, require_file, write_text
+from detector.files import (
+    OWN_LEFTOVER,
+    append_text,
+    read_json,
+    remove_leftovers,
+    require_file,
+    write_text,
+)
 from detector.pipeline.lock import FolderLock
 from detector.text import shown
 
@@ -110,9 +117,10 @@ class RunFolder:
     def _remove_leftovers(self) -> None:
         """Delete the temporary files of killed processes, in folders that only the lock's owner writes to."""
         folders = ("model", "members/*", "members/*/model", "report*", "ablation_*")
-        found = [self.path, *(path for pattern in folders for path in self.path.glob(pattern))]
+        found = [path for pattern in folders for path in self.path.glob(pattern)]
         for stages in (self.path / "stages", *self.path.glob("members/*/stages")):
             found += [Path(folder) for folder, _, _ in os.walk(stages)]
+        remove_leftovers(self.path, OWN_LEFTOVER)
         for folder in found:
             remove_leftovers(folder)
 

@@ -28,8 +28,10 @@ def read_table(path: Path) -> Table:
         return Table([], [], [])
     lines = read_bytes(path, "table").decode("utf-8", "replace").split("\n")
     lines, cut = lines[:-1], lines[-1]
-    header = lines[0].strip().split(",") if lines else []
-    if header[:1] != [STEP]:
+    if not lines:
+        return Table([], [], [])
+    header = lines[0].strip().split(",")
+    if header[0] != STEP:
         return Table([], [], [f"{path} must begin with a line of names, {STEP} first: it is left out"])
     rows: list[list[str]] = []
     notes = []

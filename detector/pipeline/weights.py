@@ -47,6 +47,14 @@ def fitted_ensemble(run: RunFolder, settings: EnsembleSettings) -> EnsembleSetti
     return settings.model_copy(update={"weights": tuple(map(float, weights)), "fit_weights": ()})
 
 
+def _has_weights(run: RunFolder, settings: EnsembleSettings, models: int) -> bool:
+    """Whether the run holds weights of so many models."""
+    try:
+        return len(fitted_ensemble(run, settings).weights) == models
+    except DataError:
+        return False
+
+
 def _is_weight(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
@@ -58,7 +66,7 @@ def run_weights(
     store = _run_rows(rows_stage, config, models, held_out, group)
     inputs = {"rows": store.key}
     path = stage.run.weights_path
-    if group.is_first and not (stage.is_done(inputs) and path.is_file()):
+    if group.is_first and not (stage.is_done(inputs) and _has_weights(stage.run, config.ensemble, len(models))):
         stage.begin(inputs)
         weights = model_weights(np.array(store.field("scores")), np.array(store.field("labels"), np.int64))
         write_text(path, json.dumps({"weights": [round(float(weight), 6) for weight in weights]}) + "\n")

@@ -13,6 +13,7 @@ from detector.config import DataSettings
 from detector.data.readers import open_dataset
 from detector.data.stores import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 from detector.errors import ConfigError
+from detector.pipeline.run import split_slug
 from detector.records import Array
 
 WHOLE = (0.0, 0.0, 60.0, 40.0)
@@ -157,8 +158,9 @@ def test_selective_search_covers_the_fruit_of_photographs(shared: Path, tmp_path
     words = [str(config), "--split", str(images), "--run", str(tmp_path / "run")]
     assert commands.main(["propose", *words]) == 0
     assert commands.main(["eval_proposals", *words]) == 0
-    (source,) = read_tree(tmp_path / "run/recall_list")["sources"]
-    store = Store.open(tmp_path / "run/stages/propose/list/store")
+    slug = split_slug([str(images)])
+    (source,) = read_tree(tmp_path / f"run/recall_{slug}")["sources"]
+    store = Store.open(tmp_path / "run/stages/propose" / slug / "store")
     photographs = open_dataset(DataSettings(format="voc", root=root, train=("train",)), [str(images)])
     overlaps = np.concatenate(
         [

@@ -4,42 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stored import COUNT, FIELDS, entry, files, fill, finished
 
 from detector.data.stores import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 from detector.errors import DataError
 from detector.records import Array
-
-FIELDS: Fields = {
-    "boxes": (np.dtype(np.float32), (4,)),
-    "labels": (np.dtype(np.int64), ()),
-    "flags": (np.dtype(np.uint8), (2, 3)),
-}
-COUNT = 11
-
-
-def entry(position: int) -> dict[str, Array]:
-    random = np.random.default_rng(position)
-    rows = position % 4  # images 0, 4 and 8 have none
-    return {
-        "boxes": random.random((rows, 4), np.float32),
-        "labels": random.integers(0, 99, rows),
-        "flags": random.integers(0, 255, (rows, 2, 3), np.uint8),
-    }
-
-
-def fill(writer: StoreWriter, most: int = 99) -> None:
-    for shard in writer.missing_shards()[:most]:
-        writer.write_shard(shard, [entry(position) for position in shard])
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def finished(folder: Path, key: str = "k", shard: int = 3) -> Store:
-    writer = StoreWriter(folder, FIELDS, COUNT, key, shard)
-    fill(writer)
-    return writer.finish()
 
 
 def test_store_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -71,7 +40,7 @@ def test_interrupted_store_is_byte_for_byte_the_same(tmp_path: Path) -> None:
         folder = tmp_path / f"in{shard}"
         for _ in range(COUNT):
             fill(StoreWriter(folder, FIELDS, COUNT, "k", shard), most=1)
-            (folder / "parts" / ".000000001.npz.abc.tmp").write_bytes(b"left by a kill")
+            (folder / "parts" / ".000000001.npz.abcd_123.tmp").write_bytes(b"left by a kill")
         StoreWriter(folder, FIELDS, COUNT, "k", shard).finish()
         assert files(folder) == files(tmp_path / "whole")
 
@@ -219,7 +188,7 @@ def test_full_disk_leaves_a_store_that_can_be_resumed(tmp_path: Path, monkeypatc
     assert writer.missing_shards()[0] == range(0, 3)
     fill(writer)
     with monkeypatch.context() as patch:
-        patch.setattr("detector.data.stores.npy.write_array_header_1_0", fail)
+        patch.setattr("detector.data.store_files.npy.write_array_header_1_0", fail)
         with pytest.raises(DataError, match=r"offsets\.npy must be writable"):
             writer.finish()
     assert not Store.is_done(folder, "k")
@@ -253,7 +222,7 @@ def test_a_store_appended_image_by_image_equals_one_written_at_once(tmp_path: Pa
                 for position in writer.left(shard):
                     if attempt == 0 and position == killed_after:
                         break
-                    writer.append(shard, entries[position])
+                    writer.append(position, entries[position])
                 else:
                     writer.close_shard(shard)
                     continue
@@ -267,7 +236,7 @@ def test_a_store_appended_image_by_image_equals_one_written_at_once(tmp_path: Pa
 def test_closing_a_shard_that_lacks_images_is_refused(tmp_path: Path) -> None:
     fields: Fields = {"scores": (np.dtype(np.float32), ())}
     writer = StoreWriter(tmp_path, fields, 3, "key")
-    writer.append(range(3), {"scores": np.zeros(1, np.float32)})
+    writer.append(0, {"scores": np.zeros(1, np.float32)})
     assert writer.left(range(3)) == range(1, 3)
     with pytest.raises(DataError, match="shard must have an entry an image, got 1 for 3 images"):
         writer.close_shard(range(3))

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from detector.pipeline.history import stage_seconds, training_logs
 from detector.pipeline.run import RunFolder
 
@@ -30,6 +32,30 @@ def test_a_line_that_a_kill_cut_is_passed_over(tmp_path: Path) -> None:
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"event": "stage do')
     assert stage_seconds(run) == {"propose": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\xff\xfe", b"[1]", b"7", b"[" * 100_000, b'{"event": "stage done"}', b'{"event": "judged", "step": "x"}'],
+)
+def test_a_damaged_line_of_the_log_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    run = run_with(tmp_path, [done("propose", 1)], metrics="step,loss\n5,1\n")
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(line + b"\n" + json.dumps(judged(5, 2.0)).encode() + b"\n")
+    assert stage_seconds(run) == {"propose": 1}
+    (log,) = training_logs(run)
+    assert log.judged["loss"].tolist() == [2.0]
+
+
+def test_damaged_rows_are_noted_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_with(tmp_path, [], metrics="step,loss\n2,1\n4,abc\n6,3\n8,")
+    (log,) = training_logs(run)
+    assert log.steps.tolist() == [2, 6]
+    assert log.columns["loss"].tolist() == [1, 3]
+    notes = [json.loads(line)["note"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert notes == capsys.readouterr().err.splitlines()
+    assert "line 3 of" in notes[0]
+    assert "the last line of" in notes[1]
 
 
 def test_a_folder_without_history_tells_nothing(tmp_path: Path) -> None:
