@@ -9,9 +9,10 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import numpy as np
 from numpy.lib import format as npy
@@ -59,18 +60,18 @@ class Manifest:
         return Manifest(found["key"], found["count"], found["rows"], fields)
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _parse_field(name: str, value: object, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """A field's dtype and shape of a row, as a manifest states them."""
     match value:
-        case [str(dtype), [*tail]] if name.isidentifier() and DTYPE.fullmatch(dtype) and all(map(_is_count, tail)):
-            try:
-                return np.dtype(dtype), tuple(tail)
-            except TypeError:  # a float of one byte
-                pass
+        case [str(dtype), [*tail]] if name.isidentifier() and DTYPE.fullmatch(dtype):
+            shape = tuple(side for side in tail if _is_count(side))
+            with suppress(TypeError):  # a float of one byte
+                if len(shape) == len(tail):
+                    return np.dtype(dtype), shape
     raise DataError(
         f'field of a store\'s manifest must be a name with a type of numbers and a shape, such as ["<f4", [4]], '
         f"got {shown(value)} for {shown(name)} ({path})"

@@ -190,7 +190,7 @@ def test_an_image_without_regions_is_not_seen_and_stays_without(
     writer = StoreWriter(tmp_path / "propose", PROPOSAL_FIELDS, 4, "key", 4)
     box = {"boxes": np.array([[1, 1, 30, 30]], np.float32), "scores": np.ones(1, np.float32)}
     for position in range(4):
-        writer.append(range(4), {name: rows[: position % 2] for name, rows in box.items()})
+        writer.append(position, {name: rows[: position % 2] for name, rows in box.items()})
     writer.close_shard(range(4))
     proposals = writer.finish()
     stage = RunFolder(tmp_path / "run").stage("seen")

@@ -83,7 +83,7 @@ def train(
     stage, output = run.stage("train"), run.path / "model" / "weights.safetensors"
 
     def measure(judged: nn.Module) -> dict[str, float]:
-        return {"loss": float(judged.weight.detach().abs().sum())}  # type: ignore[operator, union-attr]
+        return {"loss": float(judged.weight.detach().abs().sum())}  # type: ignore[operator]
 
     def save(saved: nn.Module) -> None:
         output.parent.mkdir(exist_ok=True)
