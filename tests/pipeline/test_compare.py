@@ -16,32 +16,48 @@ from detector.data.stores import StoreWriter
 from detector.errors import DataError
 from detector.pipeline.compare import open_runs
 from detector.pipeline.detect import FIELDS
-from detector.pipeline.run import RunFolder
+from detector.pipeline.run import RunFolder, split_slug
 from detector.pipeline.train import Outcome
 
 Finished = tuple[RunFolder, Outcome]
+NOTHING: Entry = {
+    "boxes": np.empty((0, 4), np.float32),
+    "labels": np.empty(0, np.int64),
+    "scores": np.empty(0, np.float32),
+}
 
 
 def read(folder: Path) -> Any:
     return json.loads((folder / "comparison.json").read_text(), parse_constant=lambda word: pytest.fail(word))
 
 
+def copied_run(folder: Path, finished: Finished) -> Path:
+    """A copy of the finished run that has what `compare` reads."""
+    return Path(
+        shutil.copytree(
+            finished[0].path, folder, ignore=shutil.ignore_patterns("propose", "finetune", "labels", "model")
+        )
+    )
+
+
+def write_detections(store: Path, entries: list[Entry]) -> None:
+    shutil.rmtree(store, ignore_errors=True)
+    writer = StoreWriter(store, FIELDS, len(entries), "planted", len(entries))
+    writer.write_shard(range(len(entries)), entries)
+    writer.finish()
+
+
 def run_that_finds(folder: Path, finished: Finished, images: range) -> Path:
     """A copy of the finished run that detects exactly the objects of these images."""
-    run, outcome = finished
-    copy = folder / f"finds_{len(images)}"
-    shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns("propose", "finetune", "labels", "model"))
-    store = copy / "stages/detect/val/softmax/store"
-    shutil.rmtree(store)
-    writer = StoreWriter(store, FIELDS, len(outcome.dataset), "planted", len(outcome.dataset))
+    copy = copied_run(folder / f"finds_{len(images)}", finished)
+    dataset = finished[1].dataset
     entries: list[Entry] = []
-    for position in range(len(outcome.dataset)):
-        truth = outcome.dataset.truth(position)
+    for position in range(len(dataset)):
+        truth = dataset.truth(position)
         count = len(truth.labels) if position in images else 0
         scores = np.full(count, 0.5, np.float32)
         entries.append({"boxes": truth.boxes[:count], "labels": truth.labels[:count], "scores": scores})
-    writer.write_shard(range(len(entries)), entries)
-    writer.finish()
+    write_detections(copy / "stages/detect/val/softmax/store", entries)
     return copy
 
 
@@ -115,8 +131,46 @@ def test_runs_on_other_images_are_an_error(finished_run: Finished, tmp_path: Pat
     listed.write_text("".join(source.read_text().splitlines(keepends=True)[:3]))
     config = copy / "config.yaml"
     config.write_text(config.read_text().replace("test:\n  - val\n", f"test:\n  - {listed}\n"))
+    write_detections(copy / "stages/detect" / split_slug([str(listed)]) / "softmax/store", [NOTHING] * 3)
     message = (
         r"runs must be tested on the same images, objects and classes, got val, 4 images, for whole and .*, 3 "
     )
     with pytest.raises(DataError, match=message):
         open_runs([str(finished_run[0].path), str(copy)], (), ())
+
+
+def test_lists_of_one_name_do_not_share_their_detections(finished_run: Finished, tmp_path: Path) -> None:
+    copy = copied_run(tmp_path / "run", finished_run)
+    slug = split_slug([str(tmp_path / "a/val.txt")])
+    shutil.copytree(copy / "stages/detect/val", copy / "stages/detect" / slug)
+    with pytest.raises(DataError, match=r"run must hold detections of .*b/val\.txt by softmax, got none"):
+        open_runs([str(copy)], (str(tmp_path / "b/val.txt"),), ())
+
+
+LABELLED = {"boxes": np.zeros((1, 4), np.float32), "labels": np.full(1, 3), "scores": np.ones(1, np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([NOTHING] * 5, "store must be of 4 images, got 5"),
+        ([LABELLED] * 4, r"labels of detections must be in 1\.\.2, got 3"),
+        ([{**LABELLED, "labels": np.zeros(1, np.int64)}] * 4, "labels must be at least 1, got 0"),
+        ([{**LABELLED, "scores": np.full(1, np.nan, np.float32)}] * 4, "scores must be finite"),
+    ],
+)
+def test_detections_that_cannot_be_the_run_s_are_one_line(
+    finished_run: Finished, tmp_path: Path, entries: list[Entry], message: str
+) -> None:
+    copy = copied_run(tmp_path / "run", finished_run)
+    write_detections(copy / "stages/detect/val/softmax/store", entries)
+    with pytest.raises(DataError, match=message):
+        open_runs([str(copy)], (), ())
+
+
+def test_detections_of_as_many_other_images_are_one_line(finished_run: Finished, tmp_path: Path) -> None:
+    copy = copied_run(tmp_path / "run", finished_run)
+    manifest = copy / "stages/detect/val/softmax/stage.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "image_ids": "others"}))
+    with pytest.raises(DataError, match=r"stage must be of the images of val, got one of others \(.*/softmax\)"):
+        open_runs([str(copy)], (), ())
