@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import kill_once_written, metrics_without_times
+from processes import kill, metrics_without_times, start_until_written
 
 from detector.config import Config
 from detector.data.classes import ClassList, read_classes
@@ -37,6 +37,10 @@ Finished = tuple[RunFolder, Outcome]
 def events(run: RunFolder) -> list[tuple[str, str]]:
     lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     return [(line["event"], line.get("stage", "")) for line in lines]
+
+
+def files_of(run: RunFolder) -> list[Path]:
+    return sorted(path.relative_to(run.path) for path in run.path.rglob("*") if path.is_file())
 
 
 def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished) -> None:
@@ -138,7 +142,7 @@ def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> Non
         run_testing(RunFolder(tmp_path), tiny_config, ("val",))
 
 
-def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
+def test_a_training_keeps_others_out_and_once_killed_resumes_to_the_very_same_weights_and_metrics(
     finished_run: Finished, tiny_config_path: Path, tmp_path: Path
 ) -> None:
     command = [
@@ -150,7 +154,13 @@ def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
     ]
     killed = RunFolder(tmp_path / "run")
     checkpoint = killed.path / "stages" / "finetune" / "last.pt"
-    kill_once_written(command, checkpoint)
+    first = start_until_written(command, checkpoint.parent, checkpoint.name)
+    os.kill(first.pid, signal.SIGSTOP)  # it keeps its lock, and time
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2
+    (line,) = second.stderr.splitlines()
+    assert line.startswith(f"train_det: {killed.path} must be free, got process {first.pid} on ")
+    kill(first)
     assert not killed.model_path.exists()
     subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True)
     assert ("stage resumed", "finetune") in events(killed)
@@ -161,6 +171,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights_and_metrics(
     ):
         assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name
     assert metrics_without_times(killed.path) == metrics_without_times(run.path)
+    assert files_of(killed) == files_of(run)
     mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (killed, run))
     assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
 
