@@ -8,6 +8,7 @@ from operator import itemgetter
 from pathlib import Path, PurePath
 
 import numpy as np
+from tqdm import tqdm
 
 from detector.commands import Parser, a_path
 from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
@@ -160,13 +161,19 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _pictures(files: Files, analysis: Analysis, found: dict[int, Path]) -> dict[str, list[Picture]]:
-    """The best, the worst and other images of those `found`, drawn."""
+    """The best, the worst and other images of those `found`, drawn; one that cannot be read is left out."""
     matched, thresholds, names = analysis.matched, analysis.thresholds, files.case.classes.names
     counts = count_images(matched, thresholds)
 
-    def draw(position: int) -> Picture:
-        drawn = draw_image(read_image(found[position]), matched, thresholds, position, names)
+    def draw(position: int) -> Picture | None:
+        try:
+            image = read_image(found[position])
+        except DataError as error:
+            tqdm.write(f"not drawn: {error}", file=sys.stderr)
+            return None
+        drawn = draw_image(image, matched, thresholds, position, names)
         return Picture(f"{files.image_names[position]}: {counts.text(position)}", drawn)
 
     chosen = choose_images(counts, list(found), PICTURES, np.random.default_rng(SEED))
-    return {heading: [draw(position) for position in positions] for heading, positions in chosen.items()}
+    drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
+    return {heading: pictures for heading, pictures in drawn.items() if pictures}

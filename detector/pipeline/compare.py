@@ -60,8 +60,8 @@ def compare_runs(runs: Sequence[TestedRun], protocol: Protocol, resamples: int, 
     for run, own in zip(runs[1:], matched[1:], strict=True):
         found = compare(own, matched[0], random, resamples)
         positions = changed_images(found, pictures).tolist()
-        drawn = zip(_draw(first, matched[0], positions), _draw(run, own, positions), strict=True)
-        compared.append(ComparedRun(run.name, found, tuple(drawn)))
+        pairs = zip(_draw(first, matched[0], positions), _draw(run, own, positions), strict=True)
+        compared.append(ComparedRun(run.name, found, tuple((a, b) for a, b in pairs if a and b)))
     return ComparisonReport(
         protocol=protocol,
         classes=first.dataset.classes,
@@ -105,13 +105,13 @@ def _same_images(one: Dataset, other: Dataset) -> bool:
     return np.array_equal(one.image_ids, other.image_ids) and truth_hash(one) == truth_hash(other)
 
 
-def _draw(run: TestedRun, matched: MatchedDetections, positions: Sequence[int]) -> list[Picture]:
-    """The images at `positions` with the detections of `run`."""
+def _draw(run: TestedRun, matched: MatchedDetections, positions: Sequence[int]) -> list[Picture | None]:
+    """The images at `positions` with the detections of `run`; None for one that cannot be read."""
     thresholds = best_thresholds(matched)
     counts = count_images(matched, thresholds)
     pictures = [draw_position(run.config, run.dataset, matched, thresholds, position) for position in positions]
     return [
-        Picture(f"{picture.caption} by {run.name}: {counts.text(position)}", picture.image)
+        picture and Picture(f"{picture.caption} by {run.name}: {counts.text(position)}", picture.image)
         for picture, position in zip(pictures, positions, strict=True)
     ]
 

@@ -1,6 +1,7 @@
 """Stage `evaluate`: the mAP of a split's detections by the run's protocol, and the report."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from detector.config import Config, dump_config
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
 from detector.data.stores import Store, read_proposals
+from detector.errors import DataError
 from detector.evaluation.detection_report.analysis import Analysis, Case, analyse
 from detector.evaluation.detection_report.content import DetectionReport
 from detector.evaluation.detection_report.images import Picture, choose_images, count_images, draw_image
@@ -89,19 +91,27 @@ def draw_pictures(config: Config, dataset: Dataset, analysis: Analysis) -> dict[
     chosen = choose_images(counts, range(len(dataset)), config.evaluate.pictures, random)
     with tqdm(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
 
-        def draw(position: int) -> Picture:
+        def draw(position: int) -> Picture | None:
             progress.update()
-            image = draw_position(config, dataset, analysis.matched, analysis.thresholds, position).image
-            return Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", image)
+            found = draw_position(config, dataset, analysis.matched, analysis.thresholds, position)
+            return found and Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", found.image)
 
-        return {heading: [draw(position) for position in positions] for heading, positions in chosen.items()}
+        drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
+        return {heading: pictures for heading, pictures in drawn.items() if pictures}
 
 
 def draw_position(
     config: Config, dataset: Dataset, matched: MatchedDetections, thresholds: ScoreThresholds, position: int
-) -> Picture:
-    """The image at `position` with its objects and the detections that reach the thresholds, called by its id."""
-    image = read_image(dataset.record(position).path, config.data.exif)
+) -> Picture | None:
+    """The image at `position` with its objects and the detections that reach the thresholds, called by its id.
+
+    None where it cannot be read any more, which is noted: the numbers of a report stand without its pictures.
+    """
+    try:
+        image = read_image(dataset.record(position).path, config.data.exif)
+    except DataError as error:
+        tqdm.write(f"not drawn: {error}", file=sys.stderr)
+        return None
     drawn = draw_image(image, matched, thresholds, position, dataset.classes.names)
     return Picture(str(dataset.image_ids[position]), drawn)
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from detector.config import Config
 from detector.data.readers import open_dataset
@@ -28,6 +29,22 @@ def test_pictures_show_images_with_objects_only(tiny_config: Config) -> None:
     assert len(captions) == tiny_config.evaluate.pictures
     assert {caption.split(":")[0] for caption in captions} <= with_objects
     assert all("0 false" in caption for caption in captions)
+
+
+def test_an_image_that_cannot_be_read_any_more_costs_a_report_its_picture_alone(
+    tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = open_dataset(tiny_config.data, tiny_config.data.train)
+    case = detection_case(dataset, NONE)
+    analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
+    whole = sum(map(len, draw_pictures(tiny_config, dataset, analysis).values()))
+    gone = replace(
+        dataset, paths=np.array([dataset.paths[0], *[str(tmp_path / "gone.JPEG")] * (len(dataset) - 1)])
+    )
+    left = sum(map(len, draw_pictures(tiny_config, gone, analysis).values()))
+    assert left < whole
+    notes = capsys.readouterr().err.splitlines()
+    assert sum(note.startswith("not drawn: ") and "gone.JPEG" in note for note in notes) == whole - left
 
 
 def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Path) -> None:
