@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.data.progress import map_chunks
 from detector.errors import DataError
-from detector.files import write_atomically
+from detector.files import OWN_LEFTOVER, remove_leftovers, write_atomically
 from detector.records import Array, Int64
 
 Arrays = dict[str, Array]
@@ -25,6 +25,7 @@ FORMAT = 2  # to be raised when the same files come to be read in another way
 MIN_FILES = 2000  # fewer are read again as fast
 STAMP = "stamp"  # of the entry's arrays, the one that says what they were read from
 NO_FILE = (-1, -1)
+A_DAY = 86_400  # seconds
 
 
 def cached(kind: str, settings: Sequence[object], paths: Sequence[str], read: Callable[[], Arrays]) -> Arrays:
@@ -42,6 +43,9 @@ def cached(kind: str, settings: Sequence[object], paths: Sequence[str], read: Ca
     if arrays is None:
         arrays = read()
         content: dict[str, Any] = {**arrays, STAMP: stamp}
+        remove_leftovers(
+            folder, OWN_LEFTOVER, older_than=A_DAY
+        )  # of processes that were killed; others may be at work
         with suppress(DataError), write_atomically(entry) as temporary, temporary.open("wb") as file:
             np.savez(file, **content)
     return arrays

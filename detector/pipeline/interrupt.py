@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from detector.errors import UserError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -13,8 +15,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def interrupts_noted() -> Iterator[Callable[[], bool]]:
     """Within, the first interrupt (Ctrl-C, SIGTERM) is only noted, a second one raises KeyboardInterrupt at once.
 
-    Yields a function that says whether there was one. Outside the main thread interrupts stay as they are. What
-    goes wrong after one is taken for its consequence, such as worker processes that it has ended.
+    Yields a function that says whether there was one. Outside the main thread interrupts stay as they are, as do
+    those that the process was started to ignore. What goes wrong after one is taken for its consequence, such as
+    worker processes that it has ended, unless it is told in a line of its own, such as a full disk.
     """
     noted = False
 
@@ -27,11 +30,12 @@ def interrupts_noted() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    previous = {number: signal.signal(number, note) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, note) for number in heard}
     try:
         yield lambda: noted
     except Exception as error:
-        if noted:
+        if noted and not isinstance(error, UserError):
             raise KeyboardInterrupt from error
         raise
     finally:

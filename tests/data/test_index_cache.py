@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -256,3 +257,14 @@ def test_broken_annotations_are_an_error_at_every_start(kept: Path, tmp_path: Pa
     for _ in range(2):
         with pytest.raises(DataError, match=r"well-formed XML.*b\.xml"):
             read(root)
+
+
+def test_what_killed_processes_left_goes_after_a_day(kept: Path, tmp_path: Path) -> None:
+    kept.mkdir()
+    old, new = kept / ".voc-1.npz.abcd_123.tmp", kept / ".voc-2.npz.abcd_123.tmp"
+    for path, hours in ((old, 25), (new, 23)):
+        path.touch()
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    cached("things", (), texts(tmp_path, "a", "b"), Reader({"n": np.arange(3)}))
+    assert not old.exists()
+    assert new.exists()

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from detector.errors import DataError
 from detector.pipeline.interrupt import interrupts_noted
 
 
@@ -25,6 +26,23 @@ def test_what_goes_wrong_after_an_interrupt_is_the_interrupt() -> None:
     assert isinstance(caught.value.__cause__, RuntimeError)
     with pytest.raises(RuntimeError), interrupts_noted():
         raise RuntimeError("a fault")
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts_noted() as interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_has_a_line_of_its_own_is_told_after_an_interrupt_too() -> None:
+    with pytest.raises(DataError, match="disk"), interrupts_noted():
+        signal.raise_signal(signal.SIGTERM)
+        raise DataError("a full disk")
 
 
 def test_other_threads_leave_interrupts_alone() -> None:
