@@ -166,10 +166,11 @@ class StoreWriter:
         """Make ready for parts; what another key or layout left behind goes."""
         plan = {"key": self.key, "count": self.count, "shard": self.shard, "fields": self._layout}
         if not holds_json(self.folder / PLAN, plan):
-            (self.folder / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(self._parts, ignore_errors=True)
-            for old in self.folder.glob("*.npy"):
-                old.unlink()
+            for old in (
+                self.folder / MANIFEST,
+                *self.folder.glob("*"),
+            ):  # a kill must not leave what looks finished
+                _remove(old)
             write_text(self.folder / PLAN, json.dumps(plan) + "\n")
 
     def _is_done(self) -> bool:
@@ -238,6 +239,13 @@ class StoreWriter:
             got = {name: f"{array.dtype}{array.shape}" for name, array in entry.items()}
             raise DataError(f"entry must have the fields {layout_text(self.fields)}, got {got} ({self.folder})")
         return lengths.pop()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_proposals(store: Store, position: int) -> Proposals:

@@ -1,6 +1,7 @@
 """Stores whose files were cut, changed or taken from elsewhere."""
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -95,6 +96,21 @@ def test_an_array_that_is_no_npy_file_is_refused(tmp_path: Path, content: bytes)
     (tmp_path / "labels.npy").write_bytes(content)
     with pytest.raises(DataError, match=r"array of a store must be a whole \.npy file, got .*labels\.npy"):
         Store.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "labels.npy", "offsets.npy"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused_and_made_again(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    finished(tmp_path / "whole")
+    finished(tmp_path / "store")
+    (tmp_path / "store" / name).unlink()
+    make(tmp_path / "store" / name)
+    with pytest.raises(DataError, match=rf"must be a readable file, got .*{name} \(it is "):
+        Store.open(tmp_path / "store")
+    finished(tmp_path / "store")
+    assert files(tmp_path / "store") == files(tmp_path / "whole")
 
 
 def test_a_store_is_asked_for_its_fields_and_its_images(tmp_path: Path) -> None:
