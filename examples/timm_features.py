@@ -16,6 +16,8 @@ from torch import Tensor
 
 import detector.networks.adapters.timm_models  # noqa: F401 (makes the models known to timm)
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow has others, which run PostScript
+
 
 def main(words: Sequence[str] | None = None) -> list[Tensor]:
     """Print what the maps are; return them, (1, C, h, w) each."""
@@ -28,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> list[Tensor]:
         pretrained_cfg_overlay={"file": str(arguments.weights)},
     ).eval()
     prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-    with PIL.Image.open(arguments.image) as image:
+    with PIL.Image.open(arguments.image, formats=FORMATS) as image:
         prepared = prepare(image.convert("RGB"))
     with torch.inference_mode():
         maps = model(prepared[None])

@@ -122,6 +122,8 @@ class Video:
         roughly = EDITED if container == "MP4" else ROUNDED
         lacks_end = container == "AVI" or is_cut(path, container) or playback.ends_early(roughly)
         runs = playback.missing(lacks_end)
+        if not runs and not playback.end:
+            return f"video must hold pictures, got none in {self.name}"
         total = max(playback.stated, playback.end)
         text = f"video must be whole, got {self.name} ({runs_text(runs)} of {total} cannot be read)"
         return text if runs else ""

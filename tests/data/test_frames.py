@@ -62,6 +62,18 @@ def test_a_video_that_ends_early_tells_what_is_missing(video: Path, capfd: pytes
     assert capfd.readouterr().err == ""
 
 
+def test_a_video_without_a_picture_says_so(video: Path) -> None:
+    content = video.read_bytes()
+    empty = bytearray(content[: chunks(content)[0]])
+    for name, offset in ((b"avih", 24), (b"strh", 40)):  # the numbers of pictures
+        at = empty.index(name) + offset
+        empty[at : at + 4] = bytes(4)
+    video.write_bytes(empty)
+    (frame,) = find_sources([str(video)])[0]
+    with pytest.raises(DataError, match=r"video must hold pictures, got none in .*film\.avi"):
+        frame.read("ignore")
+
+
 def test_of_a_damaged_video_only_what_was_wanted_is_missed(video: Path) -> None:
     (source,) = find_sources([str(damaged(video, 2))], every=3)
     assert [frame.number for frame in source] == [0, 3, 6]

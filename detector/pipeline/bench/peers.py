@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
+from detector.files import read_bytes
 from detector.inference.detector import ObjectDetector
 from detector.inference.propose import Proposer
 from detector.networks.adapters.torchvision_backbones import googlenet_fpn_backbone
@@ -128,8 +129,9 @@ def _single_crops(workload: Workload) -> Score:
 
 
 def _read(path: Path) -> Image:
-    """As public code does: BGR."""
-    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8)
+    """As public code does: BGR, of a file that the workload has read before."""
+    content = np.frombuffer(read_bytes(path, "image"), np.uint8)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
 
 
 def _row(outcome: Outcome, loop: Outcome) -> PeerRow:
