@@ -89,11 +89,12 @@ class Renormalise(nn.Module):
     def __init__(self, host: Preprocessing, network: Preprocessing) -> None:
         super().__init__()
         order = [0, 1, 2] if host.channel_order == network.channel_order else [2, 1, 0]
-        mean, scale = (torch.tensor(values, dtype=torch.float64)[order] for values in (host.mean, host.scale))
-        wanted_mean, wanted_scale = (torch.tensor(v, dtype=torch.float64) for v in (network.mean, network.scale))
+        mean, scale = ([values[channel] for channel in order] for values in (host.mean, host.scale))
+        factors = [own / wanted for own, wanted in zip(scale, network.scale, strict=True)]
+        shifts = [(own - m) / s for own, m, s in zip(mean, network.mean, network.scale, strict=True)]
         self.register_buffer("order", torch.tensor(order))
-        self.register_buffer("scale", (scale / wanted_scale).float()[:, None, None])
-        self.register_buffer("shift", ((mean - wanted_mean) / wanted_scale).float()[:, None, None])
+        self.register_buffer("scale", torch.tensor(factors, dtype=torch.float32)[:, None, None])
+        self.register_buffer("shift", torch.tensor(shifts, dtype=torch.float32)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) as the network wants them."""

@@ -262,6 +262,8 @@ class GoogLeNet(nn.Module):
         return self.checkpointing and self.training and torch.is_grad_enabled()
 
     def _recomputed_step(self, step: str, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():  # which counts statistics once by itself, and takes no contexts
+            return checkpoint(self._step, step, x, use_reentrant=False, preserve_rng_state=False)
         return checkpoint(
             self._step,
             step,

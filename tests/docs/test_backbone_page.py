@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bvlc_like import write_bvlc_like
+from scripting import forget_dead_functions
 from stand_ins import import_adapter, library
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,7 @@ def test_a_block_of_the_page_runs(block: str, folder: Path, monkeypatch: pytest.
             build_by_mmengine(names["model"])
         case name:
             pytest.importorskip(name)
+            forget_dead_functions()
             exec(code, names)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from random_networks import noise, randomise
+from scripting import script
 from torch import Tensor, fx
 from torch.ao.quantization import get_default_qconfig_mapping
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
@@ -41,7 +42,7 @@ def assert_equal(found: list[Tensor], wanted: list[Tensor]) -> None:
 def test_torchscript_computes_the_same_maps(variant: Variant, out_indices: tuple[int, ...], frozen: int) -> None:
     network = make(variant, out_indices, frozen)
     file = io.BytesIO()
-    torch.jit.save(torch.jit.script(network), file)
+    torch.jit.save(script(network), file)
     file.seek(0)
     scripted = torch.jit.load(file)
     with torch.inference_mode():
@@ -54,7 +55,7 @@ def test_torchscript_computes_the_same_maps(variant: Variant, out_indices: tuple
 def test_torchscript_trains_the_same_and_keeps_what_is_frozen(checkpointing: bool) -> None:
     network = make("paper_bn", (1, 4), frozen=2).train()
     network.set_grad_checkpointing(checkpointing)
-    scripted = torch.jit.script(copy.deepcopy(network))
+    scripted = script(copy.deepcopy(network))
     for each in (network, scripted):
         for seed in range(2):
             sum(found.square().mean() for found in each(noise(2, 3, 64, 64, seed=seed))).backward()
@@ -64,6 +65,19 @@ def test_torchscript_trains_the_same_and_keeps_what_is_frozen(checkpointing: boo
     torch.testing.assert_close(dict(scripted.named_buffers()), dict(network.named_buffers()))
     assert network.get_buffer("backbone.conv1.norm.num_batches_tracked") == 0
     assert network.get_buffer("backbone.inception.3a.conv1.norm.num_batches_tracked") == 2
+
+
+def test_compiled_training_computes_maps_twice_where_it_is_told_to() -> None:
+    network = make("paper_bn", (1,), frozen=1).train()
+    compiled = copy.deepcopy(network)
+    compiled.set_grad_checkpointing()
+    images = noise(2, 3, 64, 64)
+    for each in (network, torch.compile(compiled, fullgraph=True, backend="aot_eager")):
+        each(images)[0].square().mean().backward()
+    wanted = dict(network.named_parameters())
+    for name, parameter in compiled.named_parameters():
+        torch.testing.assert_close(parameter.grad, wanted[name].grad, msg=name)
+    torch.testing.assert_close(dict(compiled.named_buffers()), dict(network.named_buffers()))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from bvlc_like import random_network, write_bvlc_like, write_our_own
+from scripting import script
 from torch import Tensor
 
 from detector.data.images import read_image
@@ -117,14 +118,13 @@ def test_an_extractor_that_timm_has_not_is_named(extractor: Any) -> None:
         create("googlenet_paper", features_only=True, feature_cls=extractor)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of TorchScript
 @pytest.mark.parametrize("extractor", ["", "list"])
 def test_models_and_their_features_are_scripted(extractor: str) -> None:
     settings: dict[str, Any] = {"features_only": True, "feature_cls": extractor} if extractor else {}
     model = create("googlenet_paper", **settings)
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(torch.jit.script(model)(images), model(images), rtol=0, atol=0)
+        torch.testing.assert_close(script(model)(images), model(images), rtol=0, atol=0)
 
 
 def test_bvlc_weights_see_the_image_they_were_trained_on(bvlc: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from bvlc_like import random_network, write_bvlc_like
+from scripting import script
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -68,7 +69,7 @@ def test_torchvision_s_detectors_train_and_detect(build: Callable[[], nn.Module]
     assert [set(detections) for detections in found] == [{"boxes", "labels", "scores"}] * 2
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of TorchScript
+@pytest.mark.filterwarnings("ignore:.*always returns a .* tuple in scripting")
 @pytest.mark.parametrize("build", [faster_rcnn, faster_rcnn_of_one_map, retinanet])
 def test_torchvision_s_detectors_are_scripted(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
@@ -76,7 +77,7 @@ def test_torchvision_s_detectors_are_scripted(build: Callable[[], nn.Module]) ->
     for part in detector.modules():
         if hasattr(part, "score_thresh"):
             setattr(part, "score_thresh", 0.0)  # noqa: B010 - no attribute of every module
-    scripted = torch.jit.script(detector)
+    scripted = script(detector)
     images = [torch.rand(3, SIZES["min_size"], 128) for _ in range(2)]  # torchvision would scale others otherwise
     with torch.inference_mode():
         _, found = scripted(images)
