@@ -7,7 +7,7 @@ from detector.config import Config, EnsembleSettings, dump_config
 from detector.errors import ConfigError, DataError
 from detector.files import write_atomically, write_text
 from detector.inference.context import Context
-from detector.inference.models import ModelFiles, load_models
+from detector.inference.models import ModelFiles, load_models, trained_classes
 from detector.networks.export import export_onnx
 from detector.networks.multibox_weights import load_multibox
 from detector.networks.quantized import ranges_path
@@ -17,6 +17,7 @@ from detector.pipeline.filter import trained_cascade
 from detector.pipeline.loading import run_config
 from detector.pipeline.model_card import model_card
 from detector.pipeline.run import RunFolder
+from detector.pipeline.scores import check_region
 from detector.pipeline.train import trained_detector
 from detector.pipeline.weights import fitted_ensemble
 
@@ -38,12 +39,15 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
     target = RunFolder(folder)
     if config.ensemble.runs:
         raise ConfigError("ensemble.runs must be [] to export a run alone, got further runs: export each of them")
+    if not run.model_path.is_file():
+        raise DataError(f"run must hold a trained model, got none at {run.model_path}")
+    check_region(config, run.model_path)
     card = model_card(run, config)
     files = _copy_model(run, target, config) if safetensors else []
     if onnx:
-        network, preprocessing, facts = load_model(run.model_path)
-        path = target.path / "model" / ONNX
-        export_onnx(path, network, preprocessing, config.region.crop_size, facts.get("classes", ()))
+        network, preprocessing, _ = load_model(run.model_path)
+        path, classes = target.path / "model" / ONNX, trained_classes(run.model_path)
+        export_onnx(path, network, preprocessing, config.region.crop_size, classes)
         files.append(path)
     write_text(target.config_path, dump_config(run.read_config(Config, [])))
     write_text(target.path / CARD, card)

@@ -11,6 +11,7 @@ from detector.errors import DataError
 from detector.evaluation.detection_report.words import PROTOCOLS
 from detector.evaluation.pages import markdown_code, page_environment
 from detector.files import read_json
+from detector.networks.model_facts import ModelFacts
 from detector.networks.weights import load_model
 from detector.pipeline.pretrained import weights_name
 from detector.pipeline.run import RunFolder, split_slug
@@ -63,7 +64,8 @@ def model_card(run: RunFolder, config: Config) -> str:
 
     DataError without a trained model, or where a file of the run is not as the run wrote it.
     """
-    network, _, facts = load_model(run.model_path)
+    network, _, metadata = load_model(run.model_path)
+    facts = ModelFacts.of(metadata, run.model_path)
     weights = config.network.weights
     metrics = _read(run, "report/metrics.json", Results)
     environment = _read(run, "environment.json", Environment) or Environment()
@@ -73,7 +75,7 @@ def model_card(run: RunFolder, config: Config) -> str:
         .render(
             name=config.name,
             config=config,
-            classes=facts.get("classes", []),
+            classes=facts.classes.names if facts.classes else (),
             parameters=sum(value.numel() for value in network.parameters()),
             method=METHODS[reported_method(config)],
             methods=detection_methods(config),
@@ -84,7 +86,7 @@ def model_card(run: RunFolder, config: Config) -> str:
             commit=environment.commit,
             torch=environment.packages.get("torch", "unknown"),
             hardware=[environment.processor, *environment.accelerators],
-            hash=facts.get("hash", "unknown"),
+            hash=facts.hash or "unknown",
             metrics=metrics,
             protocol=PROTOCOLS[metrics.protocol] if metrics else "",
             mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},

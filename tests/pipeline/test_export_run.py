@@ -8,7 +8,7 @@ from made_runs import CLASSES, write_run
 
 from detector import load_detector
 from detector.config import Config
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.networks.multibox import MultiBox
 from detector.networks.multibox_weights import save_multibox
 from detector.networks.preprocessing import IMAGENET
@@ -64,6 +64,13 @@ def test_a_damaged_file_is_not_passed_on(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=rf"must have the hash .*{name}\.safetensors"):
         export_run(run, tmp_path / "out", safetensors=True, onnx=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_other_regions_than_the_network_s_are_not_passed_on(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.config_path.write_text(run.config_path.read_text().replace("crop_size: 32", "crop_size: 64", 1))
+    with pytest.raises(ConfigError, match=r"region.crop_size must be what the network was trained on, 32, got 64"):
+        export_run(run, tmp_path / "out", safetensors=True, onnx=False)
 
 
 def test_the_network_is_exported_as_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
