@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from detector.errors import DataError
 from detector.files import OWN_LEFTOVER, remove_leftovers, unwritable
+from detector.text import one_line
 
 if TYPE_CHECKING:  # it needs torch, which commands without a group do not load
     from detector.pipeline.distributed import Group
@@ -37,6 +38,7 @@ except ImportError:  # another system than Unix
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".detector.lock"
+LONGEST_COMMAND = 300  # characters
 LONGEST_RECORD = 4096  # bytes of the file that are read
 TAKEN = (errno.EACCES, errno.EAGAIN)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -172,7 +174,7 @@ def _write_record(file: int) -> None:
         "process": os.getpid(),
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "command": shlex.join(words),
+        "command": one_line(shlex.join(words), LONGEST_COMMAND),
     }
     os.ftruncate(file, 0)
     os.pwrite(file, (json.dumps(record) + "\n").encode(), 0)

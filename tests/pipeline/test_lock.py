@@ -93,6 +93,14 @@ def test_a_process_left_of_a_group_keeps_the_next_group_out(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_command_of_any_length_and_letters_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["detector", "detect", *["\udce9ж\n" * 100] * 90])
+    with owned(tmp_path):
+        record = (tmp_path / LOCK).read_bytes()
+        assert len(record) < lock_module.LONGEST_RECORD
+        assert json.loads(record)["command"].startswith("detector detect '\\udce9ж")
+
+
 def test_nothing_is_left_where_nothing_was(tmp_path: Path) -> None:
     with owned(tmp_path / "a" / "b"):
         assert (tmp_path / "a/b" / LOCK).exists()
