@@ -34,6 +34,7 @@ class Best:
         """Judge the trainer's weights if their turn has come, and keep the best; the numbers, if it has come."""
         if trainer.step % self.every and trainer.step != trainer.schedule.steps:
             return {}
+        trainer.check()
         network = trainer.tested_network()
         was_training = network.training
         found = self.measure(network.eval())

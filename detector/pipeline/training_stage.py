@@ -13,7 +13,7 @@ from detector.pipeline.distributed import Group
 from detector.pipeline.parts import is_whole
 from detector.pipeline.run import Stage, key_of
 from detector.pipeline.steps import MetricsLog, run_steps
-from detector.training.loop import StepBatch, Trainer
+from detector.training.loop import DivergedError, StepBatch, Trainer
 
 Net = TypeVar("Net", bound=nn.Module)
 Batch = TypeVar("Batch", bound=StepBatch)
@@ -39,7 +39,7 @@ def run_training_stage(
     """Train to the end, `save` the weights to test at `output`, and finish the stage; nothing where it is done.
 
     `batches` gives what is left to train on, from the trainer's step on. The weights to test are the `best`, or
-    without it the last.
+    without it the last. DivergedError names the stage whose numbers are finite no more; nothing of it is saved.
     """
     if group.from_first(group.is_first and stage.is_done(inputs) and is_whole(output)):
         return
@@ -50,7 +50,10 @@ def run_training_stage(
     checkpoint.load(trainer, log)
     if best:
         best.check(trainer)
-    run_steps(trainer, batches(trainer), group, checkpoint, log, best)
+    try:
+        run_steps(trainer, batches(trainer), group, checkpoint, log, best)
+    except DivergedError as error:
+        raise DivergedError(f"{stage.name}: {error}") from None
     if group.is_first:
         network = trainer.tested_network()
         facts = best.load(network) if best else {}

@@ -139,10 +139,9 @@ class Trainer(Generic[Net, Batch]):
         values = self._means({"loss": loss, **metrics})
         value = values.pop("loss")
         if not math.isfinite(value):
-            raise DivergedError(
-                f"loss must be finite, got {value} at step {batch.step}"
-                f" (learning_rate is {self.settings.learning_rate:g})"
-            )
+            rate = f"learning_rate is {self.settings.learning_rate:g}"
+            cause = rate if batch.step else "of the data and the weights that it starts from"
+            raise DivergedError(f"loss must be finite, got {value} at step {batch.step} ({cause})")
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)

@@ -128,7 +128,7 @@ def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
 def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
     batch = next(batches(0, 1))
     broken = RegionBatch(0, batch.crops * float("nan"), batch.labels)
-    with pytest.raises(DataError, match=r"loss must be finite, got nan at step 0"):
+    with pytest.raises(DataError, match=r"loss must be finite, got nan at step 0 \(of the data and the "):
         list(make_trainer().train([broken]))
 
 
