@@ -60,13 +60,13 @@ def test_views_of_an_ensemble_vary_the_tight_crop(finished: tuple[RunFolder, Out
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["region.wide_padding=2"], "region: wide_padding must be 0 or above padding 2, got 2"),
-        (["region.wide_padding=16"], "region: wide_padding must be under half of crop_size 32, got 16"),
+        (["region.wide_padding=2"], "region.wide_padding must be 0 or above padding 2, got 2"),
+        (["region.wide_padding=16"], "region.wide_padding must be under half of crop_size 32, got 16"),
         (
             ["region.wide_padding=8", "ensemble.paddings=[8]"],
             "ensemble.paddings must be under region.wide_padding 8, got 8",
         ),
-        (["region.fill=grey"], "region.fill is wrong"),
+        (["region.fill=grey"], "region.fill must be mean or image, got 'grey'"),
     ],
 )
 def test_settings_of_the_crops_that_make_no_sense_are_one_line(
