@@ -1,7 +1,7 @@
 """The network on a device, fed with full batches of crops whatever image they come from."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isqrt
 
@@ -30,6 +30,20 @@ class Job:
 Answers = dict[str, Tensor]  # (N, ...) each, of an image's crops, on the CPU
 
 
+def check_answers(answers: Answers, precision: str, files: Sequence[str]) -> None:
+    """Raise DataError for NaN or infinity, which weights that are finite can give where they are too large.
+
+    `files` are those that the weights came from, where they are known.
+    """
+    name = not_finite(answers)
+    if name is not None:
+        known = ", ".join(filter(None, files))
+        raise DataError(
+            f"{name} of the network must be finite, got NaN or infinity: its weights are too large for"
+            f" engine.precision {precision}{f' ({known})' if known else ''}"
+        )
+
+
 class BatchRunner:
     """One module on one device; crops of many images share a forward pass.
 
@@ -46,7 +60,7 @@ class BatchRunner:
         self.crop_size = crop_size
         self.channels = channels
         self.precision = settings.precision
-        self.files = [part.file for part in module.modules() if isinstance(part, RegionClassifier) and part.file]
+        self.files = [part.file for part in module.modules() if isinstance(part, RegionClassifier)]
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
 
     def answer(
@@ -62,16 +76,6 @@ class BatchRunner:
 
         for answers in self.run(jobs()):
             yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
-
-    def check(self, answers: Answers) -> None:
-        """Raise DataError for NaN or infinity, which weights that are finite can give where they are too large."""
-        name = not_finite(answers)
-        if name is not None:
-            where = f" ({', '.join(self.files)})" if self.files else ""
-            raise DataError(
-                f"{name} of the network must be finite, got NaN or infinity: its weights are too large for"
-                f" engine.precision {self.precision}{where}"
-            )
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
@@ -141,7 +145,7 @@ class _Packer:
         self.crops[self.filled :] = 0
         found = self.runner.forward(self.crops)
         answers = {name: answer[: self.filled].cpu() for name, answer in found.items()}
-        self.runner.check(answers)
+        check_answers(answers, self.runner.precision, self.runner.files)
         row = 0
         for pending, first, count in self.owners:
             pending.take(answers, row, first, count)

@@ -9,6 +9,7 @@ import torch
 from detector.boxes import clip_boxes, nms
 from detector.config import EngineSettings, MultiBoxInference
 from detector.data.images import resize_image
+from detector.inference.batches import check_answers
 from detector.networks.device import choose_batch_size, choose_device, choose_precision
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import Preprocessing, normalise
@@ -42,6 +43,7 @@ class MultiBoxProposer:
         self.size = INPUT_SIZE[network.form]
         self.device = choose_device(engine.device)
         self.precision = choose_precision(engine.precision, self.device)
+        self.precision_name = engine.precision
         self.batch_size = choose_batch_size(engine.batch_size, self.device, self.size)
         placed = network.eval().requires_grad_(False).to(self.device)
         self.network = placed.to(memory_format=torch.channels_last)
@@ -84,7 +86,9 @@ class MultiBoxProposer:
             mixed = self.precision != torch.float32
             with torch.autocast(self.device.type, self.precision if mixed else torch.bfloat16, enabled=mixed):
                 boxes, logits = self.network(crops)
-            results.append((boxes.float().cpu(), logits.float().sigmoid().cpu()))
+            found = {"boxes": boxes.float().cpu(), "confidence": logits.float().sigmoid().cpu()}
+            check_answers(found, self.precision_name, [self.network.file])
+            results.append((found["boxes"], found["confidence"]))
         boxes, confidence = (torch.cat(each).numpy() for each in zip(*results, strict=True))
         return boxes, confidence
 

@@ -31,9 +31,11 @@ class MultiBox(nn.Module):
     """Preprocessed images (B, 3, S, S), S = INPUT_SIZE[form], to boxes and confidences of K slots.
 
     priors (K, 4) are (x1, y1, x2, y2) as fractions of the image; a grid has 1,420 in `priors.grid_priors`' order.
+    `file` is where its weights came from, for messages.
     """
 
     priors: Tensor
+    file: str = ""
 
     def __init__(self, variant: Variant, form: Form, priors: Tensor) -> None:
         super().__init__()

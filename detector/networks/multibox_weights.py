@@ -35,4 +35,5 @@ def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing]:
         raise DataError(f"priors must have shape ({wanted}, 4), got {tuple(priors.shape)} ({path})")
     network = MultiBox(weights.variant, form, torch.zeros_like(priors))
     load_state(network, weights.state, path)
+    network.file = str(path)
     return network.eval(), weights.preprocessing

@@ -5,6 +5,7 @@ from random_networks import settle
 
 from detector.boxes import box_iou
 from detector.config import EngineSettings, MultiBoxInference
+from detector.errors import DataError
 from detector.inference.multibox import MultiBoxProposer, away_from_edges, window_boxes
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import IMAGENET
@@ -92,3 +93,14 @@ def test_near_duplicates_are_removed_and_the_budget_is_kept() -> None:
 
 def test_no_images_give_no_proposals() -> None:
     assert list(make_proposer().propose([], 10)) == []
+
+
+def test_weights_too_large_for_the_precision_are_told() -> None:
+    network = make_network()
+    network.state_dict()["backbone.inception.5b.conv1.norm.weight"].fill_(1e38)
+    network.file = "multibox.safetensors"
+    proposer = MultiBoxProposer(network, IMAGENET, MultiBoxInference(scales=(1,)), ENGINE)
+    with pytest.raises(
+        DataError, match=r"boxes of the network must be finite, .* fp32 \(multibox\.safetensors\)$"
+    ):
+        list(proposer.propose([proposer.cut(make_image(0))], 5))
