@@ -14,6 +14,7 @@ from fuzz.conftest import run_command, time_limit, tries
 from mutations import damaged_bytes, damaged_json, damaged_text, damaged_xml
 from trees import annotation_text, coco_tree, write_image, write_lines
 
+from detector import commands
 from detector.config import DataSettings
 from detector.data.dataset import Dataset
 from detector.data.given_proposals import GivenProposals
@@ -88,6 +89,15 @@ KINDS: dict[str, tuple[Callable[[Path], Path], Mapping[str, object]]] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is compiled once is no part of a try's time."""
+    root = tmp_path_factory.mktemp("whole")
+    voc(root)
+    (root / "c.yaml").write_text(json.dumps({"data": {"format": "voc", "root": str(root), "test": TEST}}))
+    commands.main(["check_data", str(root / "c.yaml"), "--decode", "--html", str(root / "page.html")])
+
+
 def read_or_refuse(settings: DataSettings, split: str) -> Dataset | None:
     """The data set, None where it is refused."""
     with time_limit(10):
@@ -119,7 +129,7 @@ def test_damaged_annotations_are_read_or_refused_and_the_check_tells(kind: str, 
     config = tmp_path / "c.yaml"
     config.write_text(json.dumps({"data": data.model_dump(mode="json")}))
     read = [read_or_refuse(data, split) for split in (*data.train, *data.test)]
-    told = run_command("check_data", str(config), "--decode")
+    told = run_command("check_data", str(config), "--decode", "--html", str(tmp_path / "page.html"))
     if None in read:
         assert told.status != 0, told
 
