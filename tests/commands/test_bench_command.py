@@ -99,7 +99,7 @@ def test_a_run_is_measured_with_its_own_crops(in_this_process: None, photos: Pat
     [
         (["--images", "gone"], "--images must be a folder, got gone"),
         (["--images", "EMPTY"], "folder must hold images"),
-        (["--weights", "gone.npz"], "weights must be a readable .npz file, got gone.npz"),
+        (["--weights", "gone.npz"], "weights must be a readable file, got gone.npz"),
         (["engine.backed=torch"], "did you mean engine.backend?"),
         (["proposals.source=given", "proposals.given=x.npz"], "proposals.source must be selective_search"),
         (["--images", "PHOTOS", "engine.device=cuda:77"], "engine.device must be auto, cpu or a device"),
