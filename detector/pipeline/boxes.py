@@ -14,6 +14,7 @@ import torch
 from detector.config import FEATURE_NORM, Config
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
+from detector.files import file_hash
 from detector.inference.engine import make_engine
 from detector.networks.googlenet import FEATURES
 from detector.networks.region_heads import BoxHead, Cells, save_head
@@ -24,7 +25,7 @@ from detector.pipeline.features import HALF, feature_scale, half_entry
 from detector.pipeline.inputs import feature_inputs, truth_hash
 from detector.pipeline.parts import Tensors, run_parts
 from detector.pipeline.regions import LABEL, TrainingRegions, read_image_at
-from detector.pipeline.run import Stage, file_hash
+from detector.pipeline.run import Stage
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import FIRST_LABEL, Bool, Float32, Image
 from detector.training.box_regression import fit_ridge, pairs

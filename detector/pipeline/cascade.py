@@ -15,6 +15,7 @@ from detector.config import Config, RegionSettings
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
 from detector.errors import DataError
+from detector.files import file_hash
 from detector.inference.engine import CropEngine
 from detector.networks.googlenet import FEATURES
 from detector.networks.region_classifier import RegionClassifier
@@ -29,7 +30,7 @@ from detector.pipeline.parts import Tensors, run_parts
 from detector.pipeline.pretrained import weights_file
 from detector.pipeline.region_batches import LabelledRegions
 from detector.pipeline.regions import LABEL, TrainingRegions, load_regions
-from detector.pipeline.run import RunFolder, Stage, file_hash
+from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import BACKGROUND, Array, Float32, Int64
 from detector.training.rescoring import FittedRescoring, RescoringRows, fit_rescoring

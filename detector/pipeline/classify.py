@@ -20,12 +20,13 @@ from detector.data.stores import Fields, Store, StoreWriter
 from detector.errors import DataError
 from detector.evaluation.classification import ClassificationRow, classification_row, classification_table
 from detector.evaluation.classification_report import write_classification_report
+from detector.files import file_hash
 from detector.inference.classify import ImageClassifier
 from detector.networks.model_facts import ModelFacts
 from detector.networks.weights import load_model
 from detector.parallel import ordered_map, worker_count
 from detector.pipeline.inputs import labelled_hash, precision_name
-from detector.pipeline.run import LONGEST_SLUG, RunFolder, environment_notes, file_hash, key_of
+from detector.pipeline.run import LONGEST_SLUG, RunFolder, environment_notes, key_of
 from detector.records import Float32, Image
 
 SHARD_IMAGES = 64

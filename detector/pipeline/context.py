@@ -16,6 +16,7 @@ from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
 from detector.errors import DataError
+from detector.files import file_hash
 from detector.inference.context import (
     BOX_FEATURES,
     CLASSES,
@@ -35,7 +36,7 @@ from detector.pipeline.parts import Tensors, run_parts
 from detector.pipeline.pretrained import weights_file
 from detector.pipeline.regions import ProposedRegions, load_regions
 from detector.pipeline.rescoring import Examples, apply_context, context_rows, learn_classes, learn_rescoring
-from detector.pipeline.run import RunFolder, Stage, file_hash
+from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.scores import Scores, ScoreSource
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import ClassScores

@@ -10,13 +10,14 @@ from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store
+from detector.files import file_hash
 from detector.inference.engine import make_engine
 from detector.networks.region_heads import FeaturesAndMoves, load_boxes
 from detector.networks.weights import load_model
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import feature_inputs, truth_hash
 from detector.pipeline.regions import ProposedRegions, TrainingRegions, load_regions
-from detector.pipeline.run import Stage, file_hash
+from detector.pipeline.run import Stage
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import Bool, Float32
 

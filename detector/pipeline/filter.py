@@ -11,12 +11,13 @@ from detector.data.journal import Entry
 from detector.data.stores import PROPOSAL_FIELDS, Store, read_proposals
 from detector.errors import DataError
 from detector.evaluation.recall import LOWEST_IOU, counted_objects, measure_coverage, recall_at
+from detector.files import file_hash
 from detector.inference.cascade import RegionFilter
 from detector.pipeline.distributed import Group
 from detector.pipeline.inputs import engine_name
 from detector.pipeline.propose import run_propose
 from detector.pipeline.regions import ProposedRegions, load_regions
-from detector.pipeline.run import RunFolder, Stage, file_hash
+from detector.pipeline.run import RunFolder, Stage
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import ObjectTable
 

@@ -18,10 +18,11 @@ from detector.data.dataset import Dataset
 from detector.data.labelled_images import LabelledImages
 from detector.data.stores import Store
 from detector.errors import DataError
+from detector.files import file_hash
 from detector.inference.backends import choose_backend
 from detector.networks.device import choose_device, choose_precision
 from detector.pipeline.pretrained import weights_file
-from detector.pipeline.run import Stage, file_hash, key_of
+from detector.pipeline.run import Stage, key_of
 
 IMAGE_IDS = "image_ids"  # what manifests of stages call the hash of the ids
 

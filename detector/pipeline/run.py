@@ -25,7 +25,6 @@ from detector.files import (
     append_text,
     read_json,
     remove_leftovers,
-    require_file,
     write_text,
 )
 from detector.pipeline.lock import FolderLock
@@ -246,16 +245,6 @@ def split_slug(splits: Sequence[str]) -> str:
     if all(map(PLAIN_SPLIT.fullmatch, splits)) and len(slug) <= LONGEST_SLUG:
         return slug
     return f"{slug[:LONGEST_SLUG].lstrip('.')}-{key_of({'splits': splits})[:8]}"
-
-
-def file_hash(path: Path) -> str:
-    """A short hash of the bytes of `path`; DataError where it cannot be read."""
-    require_file(path, "file")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    except OSError as error:
-        raise DataError(f"file must be readable, got {path} ({error.strerror})") from None
 
 
 def environment() -> dict[str, Any]:

@@ -11,10 +11,10 @@ from detector.config import Config, EnsembleSettings
 from detector.data.dataset import Dataset
 from detector.data.stores import Store, read_proposals
 from detector.errors import ConfigError, DataError
+from detector.files import file_hash
 from detector.inference.models import ModelFiles, open_scorer, trained_classes, trained_region
 from detector.inference.score import FeatureScorer, refine, unrefined
 from detector.pipeline.regions import ProposedRegions, load_regions
-from detector.pipeline.run import file_hash
 from detector.records import ClassScores
 
 ALONE = EnsembleSettings()  # one model's one view

@@ -10,11 +10,12 @@ from tqdm import tqdm
 
 from detector.config import FEATURE_NORM, Config
 from detector.data.stores import Store
+from detector.files import file_hash
 from detector.networks.region_heads import SvmHead, save_head
 from detector.pipeline.distributed import Group
 from detector.pipeline.features import MinedRegions, feature_scale
 from detector.pipeline.parts import Tensors, run_parts
-from detector.pipeline.run import Stage, file_hash
+from detector.pipeline.run import Stage
 from detector.records import FIRST_LABEL, Int64
 from detector.training.assign import negatives_of_classes
 from detector.training.mining import Chunk, train_svms

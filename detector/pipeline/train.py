@@ -18,6 +18,7 @@ from detector.data.readers import open_dataset
 from detector.data.stores import Store
 from detector.errors import DataError
 from detector.evaluation.metrics import decimal, summary_text
+from detector.files import file_hash
 from detector.inference.backends import choose_backend
 from detector.inference.models import ModelFiles, check_weights, lowest_score
 from detector.networks.device import choose_device
@@ -48,7 +49,7 @@ from detector.pipeline.pretrained import weights_file
 from detector.pipeline.propose import run_propose
 from detector.pipeline.region_batches import LabelledRegions, run_labels
 from detector.pipeline.regions import TrainingRegions
-from detector.pipeline.run import RunFolder, file_hash, split_slug
+from detector.pipeline.run import RunFolder, split_slug
 from detector.pipeline.scores import (
     FromFeatures,
     FromImages,

@@ -5,7 +5,8 @@ import pytest
 
 from detector.config import Config, load_config
 from detector.errors import DataError
-from detector.pipeline.run import RunFolder, environment, file_hash, key_of, split_slug
+from detector.files import file_hash
+from detector.pipeline.run import RunFolder, environment, key_of, split_slug
 
 INPUTS = {"a": 1, "b": [1, 2]}
 
