@@ -72,6 +72,35 @@ def test_only_one_file_knows_numba() -> None:  # it knows where machine code may
     assert users == [PACKAGE / "jit.py"]
 
 
+# Who may read by other means than `detector.files`, which guards what comes from outside: readers of one kind of
+# file, of what this project alone writes, and of what the system states.
+READERS: dict[str, set[str]] = {
+    "json.loads": {"files.py", "pipeline/lock.py", "pipeline/history.py"},
+    "json.load": set(),
+    "yaml.load": {"config/yaml_text.py"},
+    "yaml.safe_load": set(),
+    "torch.load": {"networks/torch_files.py"},
+    "np.load": {"data/given_proposals.py", "data/index_cache.py", "data/stores.py"},
+    "np.loadtxt": {"data/submission.py"},
+    "PIL.Image.open": {"data/formats/pillow.py"},
+    "cv2.imread": set(),
+    "read_text": {"data/classes.py", "pipeline/run.py", "pipeline/bench/machine.py"},
+    "read_bytes": {"data/journal.py"},
+}
+
+
+def test_files_from_outside_are_read_in_one_place() -> None:
+    found: dict[str, set[str]] = {name: set() for name in READERS}
+    for path in MODULES:
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        for call in calls:
+            if isinstance(call, ast.Attribute):
+                for name in {ast.unparse(call), call.attr} & READERS.keys():
+                    found[name].add(path.relative_to(PACKAGE).as_posix())
+    for name, modules in found.items():
+        assert modules <= READERS[name], name
+
+
 def test_packages_have_no_import_cycles() -> None:
     graph = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): [

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from detector.data.synthetic_scenes import MAX_CLASSES
 from detector.errors import ConfigError, DataError
-from detector.files import write_atomically, write_text
+from detector.files import read_json, write_atomically, write_text
 from detector.records import Image
 
 Split = Literal["train", "val"]
@@ -85,11 +85,10 @@ def _is_finished(out: Path, settings: Mapping[str, object]) -> bool:
         raise DataError(f"output must be a folder, got {out}, a file")
     if not out.exists() or not any(out.iterdir()):
         return False
-    try:
-        found = json.loads((out / MARKER).read_text(encoding="utf-8"))
-        finished = found.pop("finished")
-    except (OSError, ValueError, KeyError, AttributeError):
-        raise DataError(f"output must be an empty folder or a synthetic set, got {out} with other files") from None
+    found = read_json(out / MARKER, "marker of a synthetic set") if (out / MARKER).is_file() else None
+    if not isinstance(found, dict) or "finished" not in found:
+        raise DataError(f"output must be an empty folder or a synthetic set, got {out} with other files")
+    finished = found.pop("finished")
     unstated = {"task": "det", "context": None}  # of the markers of plain detection sets
     known = {**unstated, **found}
     for name, value in {**unstated, **settings}.items():

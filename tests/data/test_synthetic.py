@@ -293,6 +293,20 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", r"^output must be an empty folder or a synthetic set, got .* other files$"),
+        ('{"seed": 7}', r"^output must be an empty folder or a synthetic set, got .* other files$"),
+        ("{", r"^marker of a synthetic set must be valid JSON, got .*synthetic.json"),
+    ],
+)
+def test_a_folder_with_a_foreign_marker_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "synthetic.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        write(tmp_path)
+
+
 def test_a_file_is_refused_as_output(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"^output must be a folder, got .*file, a file$"):
