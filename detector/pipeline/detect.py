@@ -20,6 +20,7 @@ from detector.pipeline.scores import ScoreSource
 from detector.pipeline.stored import Make, run_stored_stage
 from detector.records import ClassScores, Detections, DetectionTable, table_of_detections
 
+SUBMISSION, RESULTS = "submission.txt", "results.json"
 FIELDS: Fields = {
     "boxes": (np.dtype(np.float32), (4,)),
     "labels": (np.dtype(np.int64), ()),
@@ -52,14 +53,15 @@ def run_detect(
 
     def facts(store: Store) -> dict[str, Any]:
         table = read_table(store, config)
-        write_submission(stage.folder / "submission.txt", table, dataset.indices)
-        write_coco_results(stage.folder / "results.json", table, dataset)
+        write_submission(stage.folder / SUBMISSION, table, dataset.indices)
+        write_coco_results(stage.folder / RESULTS, table, dataset)
         regions = int(proposals.offsets[-1])
         counts = {"images": len(dataset), "regions": regions, "detections": len(table.scores)}
         return {**counts, IMAGE_IDS: ids_hash(dataset)}
 
     inputs = {**detect_inputs(config, dataset, proposals, source.inputs()), "min_score": min_score}
-    store = run_stored_stage(stage, inputs, FIELDS, len(dataset), group, prepare, facts)
+    files = (SUBMISSION, RESULTS)
+    store = run_stored_stage(stage, inputs, FIELDS, len(dataset), group, prepare, facts, files)
     return read_table(store, config)
 
 

@@ -37,6 +37,9 @@ PLAIN_SPLIT = re.compile(r"[A-Za-z0-9_-]+(\.txt)?")
 LONGEST_SLUG = 100  # characters
 SLUG_HASH = re.compile(r"-[0-9a-f]{8}$")
 
+FILES = "files"  # what a manifest calls the sizes of files that a stage writes for its readers
+NO_FILE = -1  # the size of what is not there
+
 PACKAGES = (
     "googlenet-detector",
     "torch",
@@ -193,6 +196,11 @@ class Stage:
         """The manifest, empty where there is none."""
         return self._manifest() or {}
 
+    def has_files(self, folder: Path, names: Sequence[str]) -> bool:
+        """Whether `folder` has the files of a finished stage, of the sizes in its manifest if it is no old one."""
+        sizes = file_sizes(folder, names)
+        return NO_FILE not in sizes.values() and self.facts().get(FILES, sizes) == sizes
+
     def _adopt(self, inputs: Mapping[str, Any]) -> None:
         """Take over what an older version made of the same inputs, in a folder that had no hash in its name."""
         if self.former == self.folder or self.folder.exists() or not self.former.exists():
@@ -232,6 +240,12 @@ def key_of(inputs: Mapping[str, Any]) -> str:
     """A short hash of `inputs` (JSON values), the same for equal inputs."""
     text = json.dumps(inputs, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sizes(folder: Path, names: Sequence[str]) -> dict[str, int]:
+    """The bytes of the files with these names, by name."""
+    paths = {name: folder / name for name in names}
+    return {name: path.stat().st_size if path.is_file() else NO_FILE for name, path in paths.items()}
 
 
 def split_slug(splits: Sequence[str]) -> str:

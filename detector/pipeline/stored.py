@@ -1,6 +1,6 @@
 """Stages whose result is a store: shared out over processes, resumed at the image, the same whoever wrote it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -8,7 +8,7 @@ from tqdm import tqdm
 from detector.data.journal import Entry, Fields
 from detector.data.stores import Store, StoreWriter
 from detector.pipeline.distributed import Group
-from detector.pipeline.run import Stage, key_of
+from detector.pipeline.run import FILES, Stage, file_sizes, key_of
 
 SHARD = 64  # images
 
@@ -23,17 +23,19 @@ def run_stored_stage(
     group: Group,
     prepare: Callable[[], Make],
     facts: Callable[[Store], dict[str, Any]],
+    files: Sequence[str] = (),
 ) -> Store:
     """The stage's store of `count` images, computed where it is not there yet.
 
     `prepare` gives the function that makes the entries of a range of images; it is called before anything old is
     removed. Every process of the group must call this. `facts` of the finished store go into the manifest of the
-    stage; it may write further files of the stage, and is called by the first process alone.
+    stage, and are made by the first process alone; making them writes further `files` into the stage's folder, and
+    is done again where one of these is gone or has another size.
     """
     key = key_of(inputs)
     folder = stage.folder / "store"
     is_done = group.is_first and stage.is_done(inputs) and Store.is_done(folder, key, fields, count)
-    if group.from_first(is_done):
+    if group.from_first(is_done and stage.has_files(stage.folder, files)):
         return Store.open(folder, key)
     make = prepare()
     if group.is_first:
@@ -44,7 +46,10 @@ def run_stored_stage(
     fill(writer, make, stage.name, group)
     group.wait()
     if group.is_first:
-        stage.finish(inputs, **facts(writer.finish()))
+        found = facts(writer.finish())
+        if files:
+            found[FILES] = file_sizes(stage.folder, files)
+        stage.finish(inputs, **found)
     group.wait()
     return Store.open(folder, key)
 

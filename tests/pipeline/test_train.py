@@ -84,6 +84,19 @@ def test_finished_stages_are_skipped_and_give_the_same_report(finished_run: Fini
     np.testing.assert_array_equal(again.report.ap, outcome.report.ap)
 
 
+def test_results_that_were_lost_or_cut_are_written_again(finished_run: Finished, tiny_config: Config) -> None:
+    run, _ = finished_run
+    results = run.path / "stages/detect/val/softmax/results.json"
+    submission, metrics = results.with_name("submission.txt"), metrics_without_times(run.path)
+    whole = results.read_bytes(), submission.read_bytes()
+    results.write_bytes(whole[0][:-9])
+    submission.unlink()
+    (run.path / "report/metrics.json").write_text("{")
+    run_training(run, tiny_config)
+    assert (results.read_bytes(), submission.read_bytes()) == whole
+    assert metrics_without_times(run.path) == metrics
+
+
 def test_a_changed_setting_repeats_only_what_depends_on_it(finished_run: Finished, tiny_config: Config) -> None:
     run, _ = finished_run
     before = len(events(run))
