@@ -56,12 +56,10 @@ def run_steps(
                 if best and (judged := best.consider(trainer)):
                     log.add_judged(trainer.step, judged)
             stop = group.any(interrupted())
-            if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0):
+            if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0 or trainer.step == steps):
                 checkpoint.save(trainer, log)
             if stop:
                 raise KeyboardInterrupt
-    if group.is_first:
-        checkpoint.save(trainer, log)
 
 
 @dataclass

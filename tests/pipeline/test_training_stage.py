@@ -157,8 +157,10 @@ def test_a_stage_killed_between_its_last_step_and_its_manifest_has_the_same_reco
     train(run, Board())
     path = run.path / "stages/train/stage.json"
     path.write_text(path.read_text().replace('"done": true', '"done": false'))
+    checkpoint = (run.path / "stages/train/last.pt").read_bytes()
     train(run, Board())
     assert results(run) == whole[0]
+    assert (run.path / "stages/train/last.pt").read_bytes() == checkpoint
 
 
 def test_a_table_cut_by_a_kill_is_whole_after_the_next(
