@@ -26,7 +26,7 @@ from detector.files import write_text
 from detector.pipeline.distributed import Group
 from detector.pipeline.history import stage_seconds, training_logs
 from detector.pipeline.inputs import evaluate_inputs
-from detector.pipeline.run import RunFolder, Stage, environment_notes, file_sizes
+from detector.pipeline.run import RunFolder, Stage, environment_notes
 from detector.records import DetectionTable, Report
 
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
@@ -56,7 +56,8 @@ def run_evaluate(
     cases = {method: detection_case(dataset, table) for method, table in tables.items()}
     reports = {method: case.evaluate(config.evaluate.protocol) for method, case in cases.items()}
     inputs = evaluate_inputs(config, dataset, regions, hashes, tuple(tables))
-    if not group.is_first or (stage.is_done(inputs) and stage.has_files(folder, REPORT_FILES)):
+    are_there = all((folder / name).is_file() for name in REPORT_FILES)
+    if not group.is_first or (stage.is_done(inputs) and are_there):
         return reports
     stage.begin(inputs)
     method, report = next(reversed(reports.items()))
@@ -77,8 +78,7 @@ def run_evaluate(
     write_report(folder, content)
     mean_aps = {method: finite(report.mean_ap) for method, report in reports.items()}
     write_text(folder / "methods.json", json.dumps(mean_aps, indent=1) + "\n")
-    facts = {"protocol": report.protocol, "mean_ap": report.mean_ap, "report": str(folder)}
-    stage.finish(inputs, **facts, files=file_sizes(folder, REPORT_FILES))
+    stage.finish(inputs, protocol=report.protocol, mean_ap=report.mean_ap, report=str(folder))
     return reports
 
 

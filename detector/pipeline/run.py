@@ -196,9 +196,9 @@ class Stage:
         """The manifest, empty where there is none."""
         return self._manifest() or {}
 
-    def has_files(self, folder: Path, names: Sequence[str]) -> bool:
-        """Whether `folder` has the files of a finished stage, of the sizes in its manifest if it is no old one."""
-        sizes = file_sizes(folder, names)
+    def has_files(self, names: Sequence[str]) -> bool:
+        """Whether a finished stage's files are there, of the sizes in its manifest if that is no old one."""
+        sizes = file_sizes(self.folder, names)
         return NO_FILE not in sizes.values() and self.facts().get(FILES, sizes) == sizes
 
     def _adopt(self, inputs: Mapping[str, Any]) -> None:

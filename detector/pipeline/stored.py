@@ -35,7 +35,7 @@ def run_stored_stage(
     key = key_of(inputs)
     folder = stage.folder / "store"
     is_done = group.is_first and stage.is_done(inputs) and Store.is_done(folder, key, fields, count)
-    if group.from_first(is_done and stage.has_files(stage.folder, files)):
+    if group.from_first(is_done and stage.has_files(files)):
         return Store.open(folder, key)
     make = prepare()
     if group.is_first:
