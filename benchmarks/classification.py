@@ -18,12 +18,12 @@ import torchvision
 
 from detector.config import EngineSettings
 from detector.inference.classify import ImageClassifier
-from detector.inference.crops import CROPS, cut_crops
+from detector.inference.multi_crop import CROPS, cut_crops
 from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, TORCHVISION
-from detector.pipeline.run import environment_notes
 from detector.records import Image
+from detector.runs.folder import environment_notes
 
 PEER = "torchvision's own, fp32"
 HEIGHT, WIDTH = 375, 500  # ILSVRC's commonest size

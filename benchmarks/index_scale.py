@@ -19,10 +19,10 @@ import numpy as np
 from detector.config import FinetuneSettings
 from detector.data.classes import ilsvrc_det_classes
 from detector.data.dataset import Dataset
-from detector.data.stores import Store, StoreWriter
-from detector.pipeline.inputs import images_hash, truth_hash
-from detector.pipeline.run import environment_notes
 from detector.records import object_table
+from detector.runs.folder import environment_notes
+from detector.runs.store import Store, StoreWriter
+from detector.stages.inputs import images_hash, truth_hash
 from detector.training.sample import RegionSampler
 
 CLASSES = 200

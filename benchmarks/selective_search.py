@@ -33,12 +33,12 @@ from detector.data.readers import open_dataset
 from detector.evaluation.bootstrap import draw_images, standard_intervals
 from detector.evaluation.recall import average_recall, counted_objects, measure_coverage, recall_at
 from detector.parallel import ordered_map
-from detector.pipeline.run import environment_notes
 from detector.proposals import segmentation
 from detector.proposals import selective_search as module
 from detector.proposals.segmentation import NO_EDGE, Scale, UInt16
 from detector.proposals.selective_search import STRATEGIES, Strategies, convert_colour, resize_to_width, search
 from detector.records import Array, Float32, Float64, Image, Int64, ObjectTable
+from detector.runs.folder import environment_notes
 
 WIDTH = 500
 SIGMA = 0.8

@@ -16,6 +16,6 @@ def load_detector(path: str | PathLike[str], *settings: str) -> "ObjectDetector"
     """
     from pathlib import Path
 
-    from detector.pipeline.loading import load_detector as load
+    from detector.jobs.load_detector import load_detector as load
 
     return load(Path(path), settings)

@@ -11,7 +11,7 @@ import numpy as np
 from detector import load_detector
 from detector.data.images import read_image
 from detector.data.readers import open_dataset
-from detector.evaluation.pictures import draw_detections
+from detector.drawing.pictures import draw_detections
 from detector.files import write_atomically
 from detector.records import Image, take
 

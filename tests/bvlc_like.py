@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detector.networks.googlenet import Variant
-from detector.networks.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
+from detector.networks.backbones.googlenet import Variant
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.weights import save_model
+from detector.networks.weight_files.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
+from detector.networks.weight_files.weights import save_model
 
 
 def random_network(variant: Variant = "paper", outputs: int = 1000, seed: int = 0) -> RegionClassifier:

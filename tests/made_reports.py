@@ -5,13 +5,13 @@ from oracles_diagnosis import random_scene
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.evaluation.comparison import compare
-from detector.evaluation.comparison_report import ComparedRun, ComparisonReport
-from detector.evaluation.detection_report.analysis import Case, analyse
-from detector.evaluation.detection_report.content import DetectionReport, TrainingLog
-from detector.evaluation.detection_report.images import Picture
 from detector.evaluation.outcomes import NO_BLACKLIST, Protocol, match_detections
 from detector.evaluation.recall import CURVE_BUDGETS, measure_coverage
 from detector.records import DetectionTable, object_table, take
+from detector.reports.comparison_report import ComparedRun, ComparisonReport
+from detector.reports.detection.analysis import Case, analyse
+from detector.reports.detection.picture_choice import Picture
+from detector.reports.detection.report import DetectionReport, TrainingLog
 
 CLASSES = ClassList(("apple", "<b>pear & co|ltd</b>", "</script>plum"), ("n1", "n2", "n3"))
 BOX, AWAY = (0.0, 0.0, 50.0, 50.0), (200.0, 0.0, 250.0, 50.0)

@@ -7,10 +7,10 @@ import torch
 from random_networks import randomise, settle
 
 from detector.config import Config, dump_config, load_config
+from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import BoxHead, SvmHead, save_head
-from detector.networks.weights import preprocessing_of, save_model
-from detector.pipeline.run import RunFolder
+from detector.networks.weight_files.weights import preprocessing_of, save_model
+from detector.runs.folder import RunFolder
 
 CLASSES = ("cat", "dog")
 SETTINGS = """

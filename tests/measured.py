@@ -3,7 +3,7 @@
 import os
 import signal
 
-from detector.pipeline.bench.rounds import Measure, Numbers
+from detector.bench.rounds import Measure, Numbers
 
 
 def steady() -> Measure:

@@ -6,7 +6,7 @@ import numpy as np
 from oracles_boxes import iou_of_two
 
 from detector.proposals.grouping import Similarity
-from detector.proposals.regions import derivatives
+from detector.proposals.segments import derivatives
 from detector.records import Array
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detector.proposals.regions import Regions, describe_regions, pixel_bins
+from detector.proposals.segments import Regions, describe_regions, pixel_bins
 from detector.records import Array, Image
 
 

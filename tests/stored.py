@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.data.stores import Fields, Store, StoreWriter
 from detector.records import Array
+from detector.runs.store import Fields, Store, StoreWriter
 
 FIELDS: Fields = {
     "boxes": (np.dtype(np.float32), (4,)),

@@ -8,11 +8,11 @@ from pathlib import Path
 from detector.commands import a_path, run_parser, whole_number
 from detector.config import Config
 from detector.config.limits import REGIONS
-from detector.evaluation.ablation_report import ablation_text, write_ablation
-from detector.pipeline.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
-from detector.pipeline.distributed import process_group
-from detector.pipeline.lock import FolderLock
-from detector.pipeline.run import RunFolder
+from detector.jobs.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
+from detector.reports.ablation_report import ablation_text, write_ablation
+from detector.runs.folder import RunFolder
+from detector.runs.lock import FolderLock
+from detector.runs.processes import process_group
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

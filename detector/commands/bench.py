@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from detector.bench.bench_text import bench_json, bench_text
+from detector.bench.machine import LoadWatch
+from detector.bench.result import PARTS, run_bench
+from detector.bench.workload import bench_settings, open_workload
 from detector.commands import Parser, a_path, number_above, whole_number
 from detector.config.limits import REGIONS
 from detector.files import write_text
-from detector.pipeline.bench.machine import LoadWatch
-from detector.pipeline.bench.result import PARTS, run_bench
-from detector.pipeline.bench.text import bench_json, bench_text
-from detector.pipeline.bench.workload import bench_settings, open_workload
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from detector.commands import Parser, a_path, whole_number
 from detector.config import Config, load_config
 from detector.data.check import check_data
 from detector.data.check_text import check_text
-from detector.pipeline.data_page import write_data_page
+from detector.reports.data_page import write_data_page
 
 FOUND_ERRORS = 1
 

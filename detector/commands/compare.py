@@ -8,10 +8,10 @@ from pathlib import Path
 from detector.commands import Parser, a_name, a_path, whole_number
 from detector.config.limits import REGIONS
 from detector.evaluation.bootstrap import RESAMPLES
-from detector.evaluation.comparison_report import comparison_text, write_comparison
-from detector.evaluation.detection_report.analysis import PROTOCOLS
-from detector.pipeline.compare import compare_runs, open_runs
-from detector.pipeline.lock import owned
+from detector.jobs.compare import compare_runs, open_runs
+from detector.reports.comparison_report import comparison_text, write_comparison
+from detector.reports.detection.analysis import PROTOCOLS
+from detector.runs.lock import owned
 
 PICTURES = 6  # of each run but the first
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from detector.commands import Parser, a_name, a_path, whole_number
 from detector.config.limits import CLASSES, CROP
 from detector.files import write_text
-from detector.networks.describe import SMALLEST, describe, total
+from detector.networks.layer_table import SMALLEST, describe, total
 from detector.networks.printed_table import describe_text
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from detector.commands import Parser, a_path, whole_number
 from detector.commands.options import a_score
-from detector.data.detection_files import (
+from detector.data.exchange.detection_files import (
     DetectionWriter,
     Numbering,
     count_from_one,
@@ -23,7 +23,7 @@ from detector.data.frames import Frame, Source, Stills, count_frames, find_sourc
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.inference.detector import Found, ObjectDetector
-from detector.pipeline.loading import load_detector
+from detector.jobs.load_detector import load_detector
 from detector.records import Image
 from detector.text import one_line
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from detector.commands import Parser, a_name, a_path, whole_number
 from detector.config import EngineSettings, ImageSettings, parse_config
 from detector.config.limits import BATCH, WORKERS
-from detector.inference.crops import CROPS
-from detector.networks.sources import find_weights
-from detector.pipeline.classify import open_tested_images, run_classification_test
-from detector.pipeline.run import RunFolder
+from detector.inference.multi_crop import CROPS
+from detector.jobs.test_classifier import open_tested_images, run_classification_test
+from detector.networks.weight_files.sources import find_weights
+from detector.runs.folder import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

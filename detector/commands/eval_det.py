@@ -12,20 +12,20 @@ from tqdm import tqdm
 
 from detector.commands import Parser, a_path
 from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
-from detector.data.coco_tree import read_coco_json, sorted_categories
+from detector.data.exchange.submission import read_coco_results, read_submission
 from detector.data.folders import is_file, require_folder
-from detector.data.ilsvrc import annotated_names, read_blacklist, read_ground_truth, read_image_list
+from detector.data.formats.coco_tree import read_coco_json, sorted_categories
+from detector.data.formats.ilsvrc import annotated_names, read_blacklist, read_ground_truth, read_image_list
 from detector.data.images import read_image
-from detector.data.submission import read_coco_results, read_submission
 from detector.errors import DataError
-from detector.evaluation.coco import category_ids, coco_tables, evaluate_coco_json
-from detector.evaluation.detection_report.analysis import PROTOCOLS, Analysis, Case, analyse
-from detector.evaluation.detection_report.content import DetectionReport
-from detector.evaluation.detection_report.images import Picture, choose_images, count_images, draw_image
-from detector.evaluation.detection_report.write import write_report
+from detector.evaluation.coco_rule import category_ids, coco_tables, evaluate_coco_json
 from detector.evaluation.metrics import summary_text
-from detector.pipeline.lock import owned
 from detector.records import Report
+from detector.reports.detection.analysis import PROTOCOLS, Analysis, Case, analyse
+from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
+from detector.reports.detection.report import DetectionReport
+from detector.reports.detection.write import write_report
+from detector.runs.lock import owned
 
 IMAGE_SUFFIXES = (".JPEG", ".jpg", ".jpeg", ".png", ".bmp")
 PICTURES = 12

@@ -12,16 +12,16 @@ from detector.commands import a_name, a_path, config_parser, whole_number
 from detector.config import Config, load_config
 from detector.config.limits import REGIONS
 from detector.data.dataset import Dataset
-from detector.data.given_proposals import GivenProposals
+from detector.data.exchange.given_proposals import GivenProposals
 from detector.data.readers import open_dataset
-from detector.data.stores import PROPOSAL_FIELDS, Store, read_proposals
 from detector.errors import ConfigError, DataError
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
-from detector.evaluation.recall_report import recall_text, recall_tree, write_recall_report
-from detector.pipeline.inputs import check_images
-from detector.pipeline.lock import owned
-from detector.pipeline.run import RunFolder, Stage, environment_notes, split_slug
 from detector.records import Array, Proposals
+from detector.reports.recall_report import recall_text, recall_tree, write_recall_report
+from detector.runs.folder import RunFolder, Stage, environment_notes, split_slug
+from detector.runs.lock import owned
+from detector.runs.store import PROPOSAL_FIELDS, Store, read_proposals
+from detector.stages.inputs import check_images
 
 BUDGETS = (100, 200, 500, 1000, 2000)
 BEYOND = 1.0  # pixels beyond its image where a box is taken for another image's

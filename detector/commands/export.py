@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from detector.commands import Parser, a_path
-from detector.pipeline.export import export_run
-from detector.pipeline.run import RunFolder
+from detector.jobs.export import export_run
+from detector.runs.folder import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

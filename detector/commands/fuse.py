@@ -9,12 +9,12 @@ from detector.commands import Parser, a_name, a_path, number_above, number_betwe
 from detector.config import Config, load_config
 from detector.config.limits import SCALE
 from detector.data.dataset import Dataset
-from detector.data.found_detections import read_detections
+from detector.data.exchange.found_detections import read_detections
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
-from detector.pipeline.fuse import System, fuse_systems, report_fusion, write_fusion
-from detector.pipeline.lock import owned
-from detector.pipeline.train import Outcome, outcome_text
+from detector.jobs.fuse import System, fuse_systems, report_fusion, write_fusion
+from detector.jobs.train_detector import Outcome, outcome_text
+from detector.runs.lock import owned
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from detector.commands import Parser, a_path, number_between, whole_number
 from detector.config.limits import SEED, SIDE, WORKERS
-from detector.data.synthetic import EXHAUSTIVE, MIN_MEAN_WIDTH, make_dataset
-from detector.data.synthetic_crops import make_crops
-from detector.data.synthetic_scenes import MAX_CLASSES, MEAN_WIDTH
 from detector.errors import ConfigError
+from detector.synthetic.classification_set import make_crops
+from detector.synthetic.detection_set import EXHAUSTIVE, MIN_MEAN_WIDTH, make_dataset
+from detector.synthetic.scenes import MAX_CLASSES, MEAN_WIDTH
 
 DETECTION_ONLY = ("exhaustive", "mean_width", "context")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from detector.commands import a_name, config_parser
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
-from detector.pipeline.distributed import process_group
-from detector.pipeline.propose import run_propose
-from detector.pipeline.run import RunFolder, split_slug
+from detector.runs.folder import RunFolder, split_slug
+from detector.runs.processes import process_group
+from detector.stages.propose import run_propose
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from detector.config import Config, load_config
 from detector.config.limits import SEED
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
-from detector.data.ilsvrc import list_folder
+from detector.data.formats.ilsvrc import list_folder
 from detector.data.lists import read_image_list
 from detector.data.names import KnownIds
 from detector.data.readers import open_dataset

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from detector.commands import run_parser
 from detector.config import Config
-from detector.pipeline.distributed import process_group
-from detector.pipeline.run import RunFolder
-from detector.pipeline.train import outcome_text, run_testing
+from detector.jobs.train_detector import outcome_text, run_testing
+from detector.runs.folder import RunFolder
+from detector.runs.processes import process_group
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

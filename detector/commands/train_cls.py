@@ -6,9 +6,9 @@ from pathlib import Path
 
 from detector.commands import training_parser
 from detector.config import ClassificationConfig, dump_config, load_config
-from detector.pipeline.classification import run_classification
-from detector.pipeline.pretrained import fetch_weights
-from detector.pipeline.run import RunFolder
+from detector.jobs.train_classifier import run_classification
+from detector.runs.folder import RunFolder
+from detector.runs.pretrained import fetch_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from detector.commands import training_parser
 from detector.config import Config, dump_config, load_config
-from detector.pipeline.distributed import process_group
-from detector.pipeline.pretrained import fetch_weights
-from detector.pipeline.run import RunFolder
-from detector.pipeline.train import outcome_text, run_training
+from detector.jobs.train_detector import outcome_text, run_training
+from detector.runs.folder import RunFolder
+from detector.runs.pretrained import fetch_weights
+from detector.runs.processes import process_group
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,16 @@
 """Every setting of the project: frozen, typed, checked."""
 
-from detector.config.cascade import CascadeSettings
-from detector.config.classification import ClassificationConfig, CropSettings, ImageSettings, TrainSettings
-from detector.config.context import ContextSettings, OfImage, OfRegion
-from detector.config.detection import (
+from detector.config.cascade_settings import CascadeSettings
+from detector.config.classification_settings import (
+    ClassificationConfig,
+    CropSettings,
+    ImageSettings,
+    TrainSettings,
+)
+from detector.config.common import EngineSettings, LogSettings, NetworkSettings, TrainingSettings
+from detector.config.context_settings import ContextSettings, OfImage, OfRegion
+from detector.config.crop_settings import RegionSettings
+from detector.config.detection_settings import (
     CONTEXT,
     ENSEMBLE,
     Config,
@@ -20,12 +27,10 @@ from detector.config.detection import (
     final_method,
     reported_method,
 )
-from detector.config.ensemble import EnsembleSettings
-from detector.config.heads import FEATURE_NORM, BoxSettings, SvmSettings
+from detector.config.ensemble_settings import EnsembleSettings
+from detector.config.head_settings import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
-from detector.config.multibox import MultiBoxConfig, MultiBoxSettings
-from detector.config.regions import RegionSettings
-from detector.config.shared import EngineSettings, LogSettings, NetworkSettings, TrainingSettings
+from detector.config.multibox_settings import MultiBoxConfig, MultiBoxSettings
 
 __all__ = [
     "CONTEXT",

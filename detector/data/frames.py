@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 
+from detector.data.decoders.kinds import kind_of
 from detector.data.folders import IMAGE_SUFFIXES, is_file, is_folder, walk_files
-from detector.data.formats.kinds import kind_of
 from detector.data.images import Exif, read_image
 from detector.data.playback import Playback, runs_text, stated_length
 from detector.data.video_files import container_of, is_cut

@@ -17,17 +17,17 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from detector.data.formats.jpeg import END as JPEG_END
-from detector.data.formats.jpeg import decode_jpeg, require_undamaged
-from detector.data.formats.jpeg_damage import frame_size
-from detector.data.formats.kinds import Kind, check_size, kind_of
-from detector.data.formats.opencv import decode_by_opencv
-from detector.data.formats.orientation import FIRST_TRANSPOSED, turn
-from detector.data.formats.pillow import header_size, load_pixels, orientation
-from detector.data.formats.png import END_CHUNK as PNG_END
-from detector.data.formats.png import decode_png, png_size
-from detector.data.formats.tiff import decode_tiff, tiff_size
-from detector.data.formats.webp import webp_length, webp_size
+from detector.data.decoders.jpeg import END as JPEG_END
+from detector.data.decoders.jpeg import decode_jpeg, require_undamaged
+from detector.data.decoders.jpeg_damage import frame_size
+from detector.data.decoders.kinds import Kind, check_size, kind_of
+from detector.data.decoders.opencv import decode_by_opencv
+from detector.data.decoders.orientation import FIRST_TRANSPOSED, turn
+from detector.data.decoders.pillow import header_size, load_pixels, orientation
+from detector.data.decoders.png import END_CHUNK as PNG_END
+from detector.data.decoders.png import decode_png, png_size
+from detector.data.decoders.tiff import decode_tiff, tiff_size
+from detector.data.decoders.webp import webp_length, webp_size
 from detector.data.progress import map_chunks
 from detector.errors import DataError
 from detector.files import read_bytes, require_file, unreadable

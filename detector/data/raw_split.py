@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from detector.config import DataSettings
-from detector.data import coco, ilsvrc, voc
-from detector.data.annotations import Annotation, read_annotation
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.data.dataset import split_name
+from detector.data.formats import coco, ilsvrc, voc
+from detector.data.formats.xml_annotations import Annotation, read_annotation
 from detector.data.progress import map_chunks
 from detector.errors import DataError
 from detector.records import Array, Bool, Float64, Int64

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list, class_name, ilsvrc_det_classes, read_classes
-from detector.data.coco import coco_class_names, read_coco
 from detector.data.dataset import Dataset, join_datasets
-from detector.data.ilsvrc import read_ilsvrc
-from detector.data.voc import read_voc, voc_class_names
+from detector.data.formats.coco import coco_class_names, read_coco
+from detector.data.formats.ilsvrc import read_ilsvrc
+from detector.data.formats.voc import read_voc, voc_class_names
 from detector.errors import DataError
 from detector.records import FIRST_LABEL
 

@@ -1,5 +1,1 @@
-"""Evaluation protocols and reports, in numpy alone."""
-
-from detector.caches import settle_caches
-
-settle_caches()  # before matplotlib is loaded
+"""What detections are worth, counted by the rules of ILSVRC, VOC and COCO, in numpy alone."""

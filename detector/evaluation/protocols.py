@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from detector.evaluation.average_precision import area_under_envelope, eleven_point_average, precision_recall
-from detector.evaluation.coco import evaluate_coco
+from detector.evaluation.coco_rule import evaluate_coco
 from detector.evaluation.outcomes import (
     NO_BLACKLIST,
     MatchedDetections,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.networks.device import choose_device, choose_precision
-from detector.networks.export import fit_pools, traced_onnx
+from detector.networks.onnx_export import fit_pools, traced_onnx
 from detector.networks.quantized import quantise
 from detector.networks.region_classifier import RegionClassifier
 from detector.records import COLOURS

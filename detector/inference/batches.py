@@ -13,7 +13,7 @@ from detector.errors import DataError
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.states import not_finite
+from detector.networks.weight_files.states import not_finite
 from detector.records import COLOURS, Array, Float32, Image
 
 Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
@@ -48,7 +48,7 @@ class BatchRunner:
     """One module on one device; crops of many images share a forward pass.
 
     The module answers crops (B, channels, S, S), S = crop_size, with named tensors (B, ...); see
-    `detector.networks.region_heads`. It is copied, so the caller's stays as it is.
+    `detector.networks.heads`. It is copied, so the caller's stays as it is.
     """
 
     def __init__(

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from detector.config import EngineSettings
 from detector.inference.batches import BatchRunner, Job
-from detector.inference.crops import cut_crops
+from detector.inference.multi_crop import cut_crops
+from detector.networks.heads import Probabilities
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import Probabilities
 from detector.networks.warp import Preprocessing
 from detector.records import Float32, Image
 

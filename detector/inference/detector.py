@@ -12,13 +12,13 @@ import numpy as np
 
 from detector.config import Config
 from detector.data.images import read_image
+from detector.drawing.class_boxes import draw_boxes
 from detector.errors import ConfigError, DataError
-from detector.evaluation.class_boxes import draw_boxes
-from detector.inference.cascade import CascadeScorer, RegionFilter
-from detector.inference.context import Context, ContextScorer, WholeImages
 from detector.inference.engine import ImageScorer
+from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, lowest_score, open_scorer, trained_classes
-from detector.inference.propose import Prepared, Proposer
+from detector.inference.proposer import Prepared, Proposer
+from detector.inference.region_filter import CascadeScorer, RegionFilter
 from detector.inference.select import select
 from detector.parallel import ordered_map, worker_count
 from detector.records import FIRST_LABEL, ClassScores, Detections, Float32, Image, take

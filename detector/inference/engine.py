@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
 from detector.inference.batches import BatchRunner, Job, Regions
-from detector.inference.shared import SharedEngine
-from detector.networks.model_facts import ModelFacts
+from detector.inference.shared_engine import SharedEngine
+from detector.networks.heads import Probabilities
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import Probabilities
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
-from detector.networks.weights import load_model
+from detector.networks.weight_files.model_facts import ModelFacts
+from detector.networks.weight_files.weights import load_model
 from detector.records import COLOURS, Array, ClassScores, Float32, Image, RegionFeatures, RegionScores
 
 

@@ -16,8 +16,8 @@ from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
 from detector.inference.engine import CropEngine, Regions, make_engine
 from detector.inference.score import refine, unrefined
-from detector.inference.shared import SharedEngine
-from detector.networks.ensemble import Ensemble, Member
+from detector.inference.shared_engine import SharedEngine
+from detector.networks.member import Ensemble, Member
 from detector.networks.warp import Preprocessing
 from detector.records import Array, ClassScores, Float32, Float64, Image, Int64
 

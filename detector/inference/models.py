@@ -11,12 +11,12 @@ from detector.inference.engine import ImageScorer
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.iterate import IteratedScorer
 from detector.inference.select import select
-from detector.networks.ensemble import Member
-from detector.networks.model_facts import ModelFacts
+from detector.networks.heads import BoxHead, SvmHead, load_boxes, load_svm
+from detector.networks.member import Member
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import BoxHead, SvmHead, load_boxes, load_svm
 from detector.networks.warp import Preprocessing
-from detector.networks.weights import load_model
+from detector.networks.weight_files.model_facts import ModelFacts
+from detector.networks.weight_files.weights import load_model
 from detector.records import FIRST_LABEL
 
 

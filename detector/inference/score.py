@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from detector.boxes import clip_boxes, decode_boxes
-from detector.networks.region_heads import load_svm
-from detector.networks.weights import load_model
+from detector.networks.heads import load_svm
+from detector.networks.weight_files.weights import load_model
 from detector.records import FIRST_LABEL, ClassScores, Float32
 
 

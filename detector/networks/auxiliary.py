@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.networks.googlenet import CHANNELS, DESIGNS, Conv, Variant, initialise
+from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, Conv, Variant, initialise
 from detector.networks.region_classifier import RegionClassifier
 
 PLACES = ("4a", "4d")

@@ -20,10 +20,18 @@ import torch
 from torch import Tensor, fx, nn
 
 from detector.errors import ConfigError
-from detector.networks.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet, Variant, batch_norms
+from detector.networks.backbones.googlenet import (
+    CHANNELS,
+    MODULES,
+    REDUCTION,
+    STAGES,
+    GoogLeNet,
+    Variant,
+    batch_norms,
+)
 from detector.networks.preprocessing import IMAGENET, Preprocessing
-from detector.networks.sources import find_weights
-from detector.networks.weights import TRUNK, load_trunk
+from detector.networks.weight_files.sources import find_weights
+from detector.networks.weight_files.weights import TRUNK, load_trunk
 from detector.text import shown
 
 LAST_MAPS = tuple(names[-1] for names in STAGES)  # of each stride

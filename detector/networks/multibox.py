@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.networks.googlenet import FEATURES, GoogLeNet, Variant
+from detector.networks.backbones.googlenet import FEATURES, GoogLeNet, Variant
 
 Form = Literal["grid", "learned"]
 

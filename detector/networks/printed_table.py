@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from detector.networks.describe import LayerRow, describe, total
-from detector.networks.googlenet import DESIGNS, Variant
+from detector.networks.backbones.googlenet import DESIGNS, Variant
+from detector.networks.layer_table import LayerRow, describe, total
 
 KIBI = 1024  # the K of the paper's params
 MEGA = 10**6  # the M of its ops

@@ -25,9 +25,9 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from detector.errors import DataError
 from detector.files import read_json, write_text
-from detector.networks.googlenet import TABLE_1, Conv
+from detector.networks.backbones.googlenet import TABLE_1, Conv
 from detector.networks.region_classifier import Ranges, RegionClassifier
-from detector.networks.safetensors_files import state_hash
+from detector.networks.weight_files.safetensors_files import state_hash
 from detector.text import shown
 
 MAP_STEPS = 255  # from 0 to the range

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from detector.networks.googlenet import FEATURES, GoogLeNet, Variant
+from detector.networks.backbones.googlenet import FEATURES, GoogLeNet, Variant
 
 SHARED_MAP = "4e"  # the map that regions of an image may share: behind it a crop has 7 x 7 cells
 

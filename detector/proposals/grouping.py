@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.jit import njit
-from detector.proposals.regions import COLOUR_BINS, MAX_REGIONS, TEXTURE_BINS, Regions
 from detector.proposals.segmentation import Int32, find_root
+from detector.proposals.segments import COLOUR_BINS, MAX_REGIONS, TEXTURE_BINS, Regions
 from detector.records import Float64, Int64
 
 UNIT = 2**16  # a similarity of 1

@@ -16,8 +16,8 @@ from detector.boxes import clip_boxes
 from detector.config import ProposalSettings
 from detector.errors import DataError
 from detector.proposals.grouping import Similarity, group
-from detector.proposals.regions import describe_regions, join_regions, pixel_bins
 from detector.proposals.segmentation import Scale, pixel_graph, segment
+from detector.proposals.segments import describe_regions, join_regions, pixel_bins
 from detector.records import Array, Float32, Image, Int64, Proposals
 
 MAX_ASPECT = 4  # of a resized image, height to width: taller ones become this high, not as wide as asked

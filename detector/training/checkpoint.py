@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.errors import DataError
-from detector.networks.torch_files import load_torch, save_torch
+from detector.networks.weight_files.torch_files import load_torch, save_torch
 from detector.text import shown
 
 

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from detector.config import TrainingSettings
 from detector.errors import DataError
-from detector.networks.states import not_finite
+from detector.networks.weight_files.states import not_finite
 from detector.text import shown
 from detector.training.schedule import Schedule
 

@@ -17,7 +17,7 @@ from detector.config import SvmSettings
 from detector.parallel import ordered_map
 from detector.records import FIRST_LABEL, Array, Float32, Int64
 from detector.training.row_pool import RowPool
-from detector.training.svm import Svm, solve_svm
+from detector.training.svm_solver import Svm, solve_svm
 
 UNTRAINED_BIAS = -2.0  # with weights of zero: a score under those that are worth keeping
 

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from detector.records import BACKGROUND, FIRST_LABEL
 from detector.training.batch import RegionBatch
-from detector.training.images import ImageBatch
-from detector.training.shared import SharedBatch
+from detector.training.image_batches import ImageBatch
+from detector.training.shared_batches import SharedBatch
 
 Loss = tuple[Tensor, dict[str, Tensor]]  # the loss, and numbers to log
 

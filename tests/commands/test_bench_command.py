@@ -8,8 +8,8 @@ from made_runs import write_run
 from trees import write_image
 
 from detector import commands
-from detector.pipeline.bench import result
-from detector.pipeline.bench.rounds import Candidate, Outcome
+from detector.bench import result
+from detector.bench.rounds import Candidate, Outcome
 
 SMALL = ["region.crop_size=48", "region.padding=4", "network.variant=paper_bn", "proposals.width=100"]
 ENGINE = ["engine.device=cpu", "engine.backend=torch", "engine.precision=fp32", "engine.compile=false"]
@@ -35,7 +35,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(result, "run_rounds", run)
-    monkeypatch.setattr("detector.pipeline.bench.engines.SIDE", {"cpu": 64})
+    monkeypatch.setattr("detector.bench.engines.SIDE", {"cpu": 64})
 
 
 def positive(spread: dict[str, float]) -> bool:
@@ -68,7 +68,7 @@ def test_stages_and_engines_are_measured_on_the_user_s_images(
 def test_peers_run_on_synthetic_scenes_too(
     in_this_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("detector.pipeline.bench.peers.SHORTER_SIDE", 64)
+    monkeypatch.setattr("detector.bench.peers.SHORTER_SIDE", 64)
     tree = run_bench(tmp_path / "out", "--only", "peer", "--count", "1")
     assert tree["notes"]["Input"].startswith("1 synthetic scenes")
     assert (tree["stages"], tree["engines"]) == (None, None)

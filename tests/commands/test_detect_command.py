@@ -12,14 +12,14 @@ from trees import write_image
 
 from detector import commands
 from detector.commands import detect
-from detector.data.detection_files import DetectionWriter
+from detector.data.exchange.detection_files import DetectionWriter
 from detector.data.images import read_size
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
-from detector.inference.propose import Prepared, Proposer
-from detector.pipeline.loading import load_detector
-from detector.pipeline.run import RunFolder
+from detector.inference.proposer import Prepared, Proposer
+from detector.jobs.load_detector import load_detector
 from detector.records import Image
+from detector.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")

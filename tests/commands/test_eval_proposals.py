@@ -11,10 +11,10 @@ from detector.boxes import box_iou
 from detector.commands.eval_proposals import named_paths
 from detector.config import DataSettings
 from detector.data.readers import open_dataset
-from detector.data.stores import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 from detector.errors import ConfigError
-from detector.pipeline.run import split_slug
 from detector.records import Array
+from detector.runs.folder import split_slug
+from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 
 WHOLE = (0.0, 0.0, 60.0, 40.0)
 

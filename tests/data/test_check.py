@@ -11,8 +11,8 @@ from trees import annotation_text, coco_tree, side_by_side, write_annotation, wr
 from detector.config import DataSettings
 from detector.data.check import DataCheck, check_data
 from detector.data.check_text import check_text, short_number, tally
-from detector.data.synthetic import make_dataset
 from detector.errors import DataError
+from detector.synthetic.detection_set import make_dataset
 
 ROLES = {"train": ("train",), "test": ("test",)}
 

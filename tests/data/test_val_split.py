@@ -8,8 +8,8 @@ from trees import side_by_side
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList, ilsvrc_det_classes
+from detector.data.formats.voc import read_voc
 from detector.data.val_split import class_counts, imbalance, split_balanced
-from detector.data.voc import read_voc
 from detector.records import Array
 
 REAL_IMAGES = 3000

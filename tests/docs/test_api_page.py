@@ -9,7 +9,7 @@ import pytest
 from made_runs import write_run
 
 from detector import commands
-from detector.data.synthetic import make_dataset
+from detector.synthetic.detection_set import make_dataset
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from trees import write_annotation, write_image
 
 from detector import commands
 from detector.config import Config, load_config
-from detector.data.given_proposals import GivenProposals
+from detector.data.exchange.given_proposals import GivenProposals
 from detector.data.readers import open_dataset
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ from typing import Any
 
 from made_reports import comparison, everything
 
-from detector.evaluation.comparison_report import comparison_tree
-from detector.evaluation.detection_report.tree import report_tree
+from detector.reports.comparison_report import comparison_tree
+from detector.reports.detection.to_json import report_tree
 
 PAGE = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"`([a-z_0-9]+)`", PAGE))

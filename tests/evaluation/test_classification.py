@@ -19,8 +19,8 @@ from detector.evaluation.classification import (
     top_k_errors,
     wilson_interval,
 )
-from detector.evaluation.classification_report import write_classification_report
 from detector.records import Float32, Int64
+from detector.reports.classification_report import write_classification_report
 
 TABLE_3 = [(1, 1, 0.1007), (1, 10, 0.0915), (1, 144, 0.0789), (7, 1, 0.0809), (7, 10, 0.0762), (7, 144, 0.0667)]
 PROBS = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.1, 0.5, 0.4], [0.2, 0.3, 0.5]], np.float32)

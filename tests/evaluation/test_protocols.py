@@ -10,8 +10,8 @@ import pytest
 from oracles_evaluation import ilsvrc, voc
 
 from detector.data.classes import read_classes
-from detector.data.ilsvrc import read_ground_truth, read_image_list
-from detector.data.submission import read_submission
+from detector.data.exchange.submission import read_submission
+from detector.data.formats.ilsvrc import read_ground_truth, read_image_list
 from detector.errors import DataError
 from detector.evaluation.protocols import (
     Protocol,

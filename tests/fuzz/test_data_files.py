@@ -17,7 +17,7 @@ from trees import annotation_text, coco_tree, write_image, write_lines
 from detector import commands
 from detector.config import DataSettings
 from detector.data.dataset import Dataset
-from detector.data.given_proposals import GivenProposals
+from detector.data.exchange.given_proposals import GivenProposals
 from detector.data.images import read_image, read_size
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError

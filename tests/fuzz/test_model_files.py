@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from detector.errors import ConfigError, DataError
-from detector.networks.safetensors_files import METADATA, read_tensors
-from detector.networks.weights import load_model
-from detector.pipeline.loading import load_detector
-from detector.pipeline.run import RunFolder
+from detector.jobs.load_detector import load_detector
+from detector.networks.weight_files.safetensors_files import METADATA, read_tensors
+from detector.networks.weight_files.weights import load_model
+from detector.runs.folder import RunFolder
 
 State = dict[str, Tensor]
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)

@@ -12,7 +12,7 @@ from mutations import damaged_bytes, damaged_json, damaged_text
 from processes import metrics_without_times
 
 from detector import commands
-from detector.data.synthetic import make_dataset
+from detector.synthetic.detection_set import make_dataset
 
 SETTINGS = """
 data: {root: ROOT, train: train, test: val, classes: synsets.csv}

@@ -15,10 +15,10 @@ from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.inference import backends
 from detector.inference.backends import Forward, choose_backend, make_forward
-from detector.networks.googlenet import Variant
+from detector.networks.backbones.googlenet import Variant
+from detector.networks.heads import BoxHead, FeaturesAndMoves, Probabilities
 from detector.networks.quantized import measure_ranges, quantise
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import BoxHead, FeaturesAndMoves, Probabilities
 
 FAST = [name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name)]
 

@@ -8,10 +8,10 @@ from detector.config import EngineSettings
 from detector.data.images import read_image
 from detector.data.labelled_images import read_labelled_images
 from detector.inference.classify import ImageClassifier
-from detector.inference.crops import cut_crops
+from detector.inference.multi_crop import cut_crops
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET
-from detector.networks.weights import load_model
+from detector.networks.weight_files.weights import load_model
 
 
 @pytest.mark.parametrize("batch_size", [3, 16])

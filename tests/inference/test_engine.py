@@ -9,7 +9,7 @@ from detector.errors import ConfigError, DataError
 from detector.inference.engine import RegionEngine
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET, crop_regions, prepare_image
-from detector.networks.weights import save_model
+from detector.networks.weight_files.weights import save_model
 from detector.records import Float32, Image
 
 REGION = RegionSettings(crop_size=32, padding=3)

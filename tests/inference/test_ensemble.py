@@ -8,9 +8,9 @@ from detector.errors import DataError
 from detector.inference.engine import RegionEngine
 from detector.inference.ensemble import Averages, EnsembleEngine, Model, average
 from detector.inference.score import refine
-from detector.networks.ensemble import Member
+from detector.networks.heads import BoxHead, SvmHead
+from detector.networks.member import Member
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import BoxHead, SvmHead
 from detector.networks.warp import BVLC, IMAGENET, Preprocessing
 from detector.records import Float32, Image
 

@@ -10,11 +10,11 @@ from bvlc_like import random_network
 from detector.config import EngineSettings, EnsembleSettings, RegionSettings
 from detector.errors import DataError
 from detector.files import file_hash
-from detector.inference.cascade import RegionFilter
 from detector.inference.models import ModelFiles, load_models, trained_classes, trained_region
+from detector.inference.region_filter import RegionFilter
+from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.preprocessing import IMAGENET
-from detector.networks.region_heads import BoxHead, SvmHead, save_head
-from detector.networks.weights import save_model
+from detector.networks.weight_files.weights import save_model
 
 ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32")
 

@@ -6,7 +6,7 @@ from random_networks import settle
 from detector.boxes import box_iou
 from detector.config import EngineSettings, MultiBoxInference
 from detector.errors import DataError
-from detector.inference.multibox import MultiBoxProposer, away_from_edges, window_boxes
+from detector.inference.multibox_proposer import MultiBoxProposer, away_from_edges, window_boxes
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import IMAGENET
 from detector.records import Image

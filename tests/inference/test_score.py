@@ -6,10 +6,10 @@ from random_networks import randomise
 
 from detector.boxes import encode_boxes
 from detector.inference.score import FeatureScorer, refine, unrefined
+from detector.networks.heads import SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import SvmHead, save_head
 from detector.networks.warp import IMAGENET
-from detector.networks.weights import save_model
+from detector.networks.weight_files.weights import save_model
 
 FEATURES = np.random.default_rng(0).random((4, 1024), np.float32)
 

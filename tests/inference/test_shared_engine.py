@@ -9,12 +9,12 @@ from random_networks import randomise
 from detector.config import EngineSettings, RegionSettings
 from detector.inference.engine import RegionEngine, make_engine
 from detector.inference.ensemble import EnsembleEngine, Model
-from detector.inference.shared import SharedEngine
-from detector.networks.ensemble import Ensemble, Member
-from detector.networks.region_heads import BoxHead, SvmHead
-from detector.networks.shared import ImageRegions, SharedClassifier, mirror_boxes, place_regions, scale_image
+from detector.inference.shared_engine import SharedEngine
+from detector.networks.heads import BoxHead, SvmHead
+from detector.networks.member import Ensemble, Member
+from detector.networks.shared_map import ImageRegions, SharedClassifier, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import IMAGENET, prepare_image
-from detector.networks.weights import save_model
+from detector.networks.weight_files.weights import save_model
 from detector.records import Float32, Image
 
 REGION = RegionSettings(mode="shared", crop_size=48, padding=4, shared_side=64)

@@ -4,7 +4,7 @@ from random_networks import noise, randomise
 from torch import Tensor
 
 from detector.networks.auxiliary import PLACES, AuxiliaryHead, WithAuxiliaryHeads
-from detector.networks.googlenet import DESIGNS, Variant
+from detector.networks.backbones.googlenet import DESIGNS, Variant
 from detector.networks.region_classifier import RegionClassifier
 
 VARIANTS: list[Variant] = list(DESIGNS)

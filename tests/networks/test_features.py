@@ -10,8 +10,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from detector.errors import ConfigError, DataError
+from detector.networks.backbones.googlenet import Variant
 from detector.networks.features import LAST_MAPS, GoogLeNetFeatures, Renormalise, describe_maps
-from detector.networks.googlenet import Variant
 from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing, prepare_image
 
 # a host like detectron2: BGR, mean subtracted, not divided

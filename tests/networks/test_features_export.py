@@ -9,8 +9,8 @@ import pytest
 import torch
 from random_networks import noise, randomise
 
+from detector.networks.backbones.googlenet import Variant
 from detector.networks.features import GoogLeNetFeatures, Renormalise
-from detector.networks.googlenet import Variant
 from detector.networks.preprocessing import BVLC, IMAGENET
 
 

@@ -6,13 +6,13 @@ import torch
 from random_networks import settle
 
 from detector.errors import DataError
-from detector.networks.googlenet import GoogLeNet
+from detector.networks.backbones.googlenet import GoogLeNet
 from detector.networks.multibox import FIRST_CONFIDENCE, INPUT_SIZE, Form, MultiBox
-from detector.networks.multibox_weights import load_multibox, save_multibox
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.safetensors_files import write_tensors
 from detector.networks.warp import IMAGENET
-from detector.networks.weights import load_model, load_trunk, save_model
+from detector.networks.weight_files.multibox_weights import load_multibox, save_multibox
+from detector.networks.weight_files.safetensors_files import write_tensors
+from detector.networks.weight_files.weights import load_model, load_trunk, save_model
 
 
 def make(form: Form) -> MultiBox:

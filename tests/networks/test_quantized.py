@@ -9,7 +9,7 @@ from random_networks import noise, randomise
 from torch import Tensor, nn
 
 from detector.errors import DataError
-from detector.networks.googlenet import Variant
+from detector.networks.backbones.googlenet import Variant
 from detector.networks.quantized import (
     ROUNDED,
     MapPeaks,

@@ -4,12 +4,12 @@ import pytest
 import torch
 from random_networks import noise, randomise
 
-from detector.networks.ensemble import Member
-from detector.networks.googlenet import FEATURES
+from detector.networks.backbones.googlenet import FEATURES
+from detector.networks.heads import BoxHead, Cells, FeaturesAndMoves, SvmHead, pool_cells
+from detector.networks.member import Member
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.region_heads import BoxHead, Cells, FeaturesAndMoves, SvmHead, pool_cells
 from detector.networks.warp import IMAGENET
-from detector.networks.weights import load_model, load_pretrained, save_model
+from detector.networks.weight_files.weights import load_model, load_pretrained, save_model
 
 
 def make_network(crops: int, outputs: int = 3) -> RegionClassifier:

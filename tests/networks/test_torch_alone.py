@@ -31,7 +31,7 @@ sys.meta_path.insert(0, Absent())
 
 import torch
 from detector.networks.features import GoogLeNetFeatures
-from detector.networks.weights import load_model, read_weights
+from detector.networks.weight_files.weights import load_model, read_weights
 
 for variant in ("paper", "paper_bn", "torchvision"):
     network = GoogLeNetFeatures(variant, frozen_stages=1, norm_eval=True).train()
@@ -97,7 +97,7 @@ def test_the_backbone_is_made_trained_and_loaded_where_only_torch_is_installed(t
     ("module", "wanted"),
     [
         ("detector.networks.features", {"torch"}),
-        ("detector.networks.weights", {"torch"}),
+        ("detector.networks.weight_files.weights", {"torch"}),
         ("detector.networks.adapters.torchvision_backbones", {"torch", "torchvision"}),
         ("detector.networks.adapters.timm_models", {"torch", "timm"}),
         ("detector.networks.adapters.mmdet_backbone", {"torch", "mmengine"}),

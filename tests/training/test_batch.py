@@ -12,7 +12,7 @@ from detector.errors import DataError
 from detector.networks.warp import IMAGENET, crop_regions, prepare_image
 from detector.records import Image
 from detector.training.batch import ImageCache, PatchSource, RegionReader, cut_patch, warp_patches
-from detector.training.loading import load_batches
+from detector.training.batch_loading import load_batches
 from detector.training.sample import RegionSampler
 
 REGION = RegionSettings(crop_size=32, padding=3)

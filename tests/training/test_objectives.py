@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.training.batch import RegionBatch
-from detector.training.images import ImageBatch
+from detector.training.image_batches import ImageBatch
 from detector.training.objectives import ImageObjective, RegionObjective
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])

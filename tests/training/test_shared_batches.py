@@ -4,15 +4,15 @@ import torch
 from drawn_pictures import boxes_of, darken, picture
 
 from detector.config import FinetuneSettings, RegionSettings
-from detector.networks.shared import SharedClassifier, mirror_boxes, place_regions, scale_image
+from detector.networks.shared_map import SharedClassifier, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import IMAGENET, prepare_image
 from detector.records import Array
 from detector.training.assign import IGNORED
 from detector.training.batch import RegionReader
-from detector.training.loading import load_batches
+from detector.training.batch_loading import load_batches
 from detector.training.objectives import RegionObjective
 from detector.training.sample import RegionSampler
-from detector.training.shared import ImageSampler, ImageSource, place_images
+from detector.training.shared_batches import ImageSampler, ImageSource, place_images
 
 LABELS = np.array([1, 0, 0, 2, 0, 0, 3, IGNORED, IGNORED, 2, 0, 0, 0], np.int16)
 OFFSETS = np.array([0, 6, 6, 9, 13])  # the second image has no regions, the third no background

@@ -23,8 +23,8 @@ from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P
 from torch import Tensor, nn
 
 from detector.errors import ConfigError
+from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, REDUCTION, STAGES
 from detector.networks.features import LAST_MAPS, GoogLeNetFeatures, read_index
-from detector.networks.googlenet import CHANNELS, DESIGNS, REDUCTION, STAGES
 from detector.networks.preprocessing import ORDERS, Preprocessing, read_mean, read_scale
 
 

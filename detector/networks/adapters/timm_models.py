@@ -18,11 +18,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from detector.errors import ConfigError, DataError
+from detector.networks.backbones.googlenet import FEATURES, STAGES, TABLE_1, GoogLeNet, Variant, initialise
 from detector.networks.features import LAST_MAPS, describe_maps, end_after
-from detector.networks.googlenet import FEATURES, STAGES, TABLE_1, GoogLeNet, Variant, initialise
 from detector.networks.preprocessing import Preprocessing
-from detector.networks.sources import SOURCES, find_weights
-from detector.networks.weights import FIRST_CONVOLUTION, load_state, preprocessing_of, read_weights
+from detector.networks.weight_files.sources import SOURCES, find_weights
+from detector.networks.weight_files.weights import FIRST_CONVOLUTION, load_state, preprocessing_of, read_weights
 from detector.text import shown
 
 try:

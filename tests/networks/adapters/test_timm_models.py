@@ -13,13 +13,13 @@ from torch import Tensor
 
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
+from detector.networks.backbones.googlenet import DESIGNS, Variant
 from detector.networks.features import LAST_MAPS
-from detector.networks.googlenet import DESIGNS, Variant
 from detector.networks.preprocessing import BVLC, IMAGENET, prepare_image
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.safetensors_files import state_hash
-from detector.networks.sources import SOURCES
-from detector.networks.weights import load_pretrained, read_weights
+from detector.networks.weight_files.safetensors_files import state_hash
+from detector.networks.weight_files.sources import SOURCES
+from detector.networks.weight_files.weights import load_pretrained, read_weights
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("detector.networks.adapters.timm_models")

@@ -1,0 +1,64 @@
+"""PNG: decoded by OpenCV, after its check sums are seen to be right.
+
+libpng is given the chunks that make the picture alone: it prints remarks on others, such as colour profiles.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from detector.data.decoders.kinds import check_size
+from detector.data.decoders.opencv import decode_by_opencv
+from detector.data.decoders.pillow import load_pixels
+from detector.records import Image
+
+START = b"\x89PNG\r\n\x1a\n"
+HEADER, PALETTE, PIXELS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"
+END_CHUNK = b"IEND\xaeB`\x82"  # its type and check sum; it holds nothing
+NEEDED = (HEADER, PALETTE, PIXELS, END)
+HEAD, TAIL = 8, 4  # bytes of a chunk: length and type before its data, a check sum after them
+
+
+class Chunk(NamedTuple):
+    """A part of the file: its type, all its bytes, and whether its check sum is right."""
+
+    kind: bytes
+    whole: memoryview
+    right: bool
+
+
+def decode_png(content: bytes) -> Image:
+    """The pixels (H, W, 3) uint8 RGB of a PNG, 16 bits scaled to 8; ValueError where a chunk is damaged."""
+    check_size(*png_size(content))
+    chunks = list(_chunks(content))
+    if not chunks or chunks[-1].kind != END:
+        return load_pixels(content, "PNG")  # it ends early: Pillow refuses it where pixels are missing
+    needed = b"".join([START, *(chunk.whole for chunk in chunks if chunk.kind in NEEDED)])
+    image = None
+    if all(chunk.right for chunk in chunks):
+        image = decode_by_opencv(needed)
+    return load_pixels(needed, "PNG") if image is None else image
+
+
+def png_size(content: bytes) -> tuple[int, int]:
+    """The (height, width) that a PNG's header states."""
+    if content[12:16] != HEADER or len(content) < 24:
+        raise ValueError("it begins without a header")
+    return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
+
+
+def _chunks(content: bytes) -> Iterator[Chunk]:
+    """The chunks up to the end, as far as they are there whole; ValueError for a damaged one of the picture's."""
+    view, at = memoryview(content), len(START)
+    while at + HEAD + TAIL <= len(content):
+        end = at + HEAD + int.from_bytes(content[at : at + 4], "big") + TAIL
+        if end > len(content):
+            return
+        kind = content[at + 4 : at + 8]
+        right = zlib.crc32(view[at + 4 : end - TAIL]) == int.from_bytes(content[end - TAIL : end], "big")
+        if kind in NEEDED and not right:
+            raise ValueError(f"its {kind.decode()} chunk at byte {at} is damaged")
+        yield Chunk(kind, view[at:end], right)
+        if kind == END:
+            return
+        at = end

@@ -1,0 +1,1 @@
+"""Files of other programs: submissions, results, proposals and detections."""

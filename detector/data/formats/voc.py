@@ -1,0 +1,186 @@
+"""VOC-style data: XML annotations with 1-based inclusive corners, in one of three layouts.
+
+- VOC's own: JPEGImages/, Annotations/ and ImageSets/Main/SPLIT.txt;
+- images and XML files side by side in ROOT/SPLIT/;
+- two folders, images/ and annotations/, without splits.
+
+In each a split can also be the path of a list file (an image a line, see `names`), and "all" is every annotation.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detector.config import DataSettings
+from detector.data.classes import ClassList
+from detector.data.dataset import Dataset, all_complete, split_name
+from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
+from detector.data.formats.assembly import objects_of, settle
+from detector.data.formats.xml_annotations import read_annotations
+from detector.data.names import FileNames, Line, read_names
+from detector.errors import DataError
+from detector.records import Float64
+from detector.text import shown
+
+FOLDER_PAIRS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"))
+EVERY_IMAGE = "all"
+UNLISTED = "images have no annotation and are not in the split"
+RIVALS = "images have others of their name, which differ in suffix; the first counts"
+
+
+@dataclass(frozen=True)
+class FoundSplit:
+    """The files of a split: ids, and in their order the paths of images and annotations.
+
+    `bare` are messages about the images of its list that have no annotation, `unlisted` the images of a folder
+    that have none, `rivals` those that have others of their name beside them, which differ in suffix alone.
+    """
+
+    ids: list[str]
+    images: list[str]
+    annotations: list[str]
+    note: str
+    bare: list[str]
+    unlisted: list[str]
+    rivals: list[str]
+
+    def remarks(self) -> dict[str, list[str]]:
+        """What is to be said of images, and of which."""
+        return {UNLISTED: self.unlisted, RIVALS: self.rivals}
+
+
+def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
+    """The images of `split` under `settings.root` with their objects, in the order of the list or of the names."""
+    found = find_split(settings, split)
+    if found.bare and settings.bad_images == "stop":
+        raise DataError(found.bare[0])
+    table = read_annotations(found.annotations)
+    count = len(found.ids)
+    dataset = Dataset(
+        name=split_name(split),
+        classes=classes,
+        image_ids=np.array(found.ids, np.str_),
+        paths=np.array(found.images, np.str_),
+        sizes=table.sizes,
+        objects=objects_of(table, continuous(table.corners), found.annotations, classes),
+        complete=all_complete(count, classes),
+        indices=np.arange(1, count + 1),
+        blacklist=np.empty((0, 2), np.int64),
+        notes=(found.note, *_notes(split, found)),
+    )
+    return settle(dataset, found.annotations, settings)
+
+
+def voc_class_names(settings: DataSettings, splits: Sequence[str]) -> tuple[str, ...]:
+    """The names of the objects of all `splits`, sorted."""
+    names: set[str] = set()
+    for split in splits:
+        found = find_split(settings, split)
+        if not found.ids:
+            raise DataError(f"split {split} must hold at least one image, got none ({found.note})")
+        names.update(np.unique(read_annotations(found.annotations).names).tolist())
+    return tuple(sorted(names))
+
+
+def continuous(corners: Float64) -> Float64:
+    """1-based inclusive pixels as continuous boxes (G, 4)."""
+    return corners - np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def find_split(settings: DataSettings, split: str) -> FoundSplit:
+    """The files of `split`; the images that its list has without an annotation are not among them."""
+    root = settings.root
+    require_folder(root, "data.root")
+    images, annotations, layout = _find_folders(root, split)
+    pictures, xml = FileIndex([images], IMAGE_SUFFIXES), FileIndex([annotations], XML_SUFFIXES)
+    note = f"{split}: VOC files, {layout}, in {root}"
+    list_file = find_list(root, split, (root / "ImageSets" / "Main", root / "ImageSets"))
+    lines: list[Line] = []
+    if list_file:
+        lines = read_names(list_file, FileNames(pictures, xml), settings.outside_root == "allow")
+        ids = _annotated(lines, xml, list_file)
+    else:
+        _require_folder_split(root, split, layout)
+        ids = xml.ids()
+    chosen = _named_pictures(lines, pictures)
+    paths = [chosen.get(i) or pictures.find(i) or str(images / f"{i}.jpg") for i in ids]
+    sources = [str(xml.find_one(i)) for i in ids]
+    _check_one_to_one(paths, sources)
+    unlisted = [] if list_file else _others(pictures, paths)
+    bare = [_bare(line, list_file, annotations) for line in lines if not xml.find(line.image_id)]
+    rivals = [" and ".join(found) for i in ids if i not in chosen and (found := pictures.rivals(i))]
+    return FoundSplit(ids, paths, sources, note, bare, unlisted, rivals)
+
+
+def _require_folder_split(root: Path, split: str, layout: str) -> None:
+    if split != EVERY_IMAGE and layout != "side by side":
+        lists = root / "ImageSets" / "Main" / f"{split}.txt"
+        raise DataError(
+            f"split must be a list file, a folder or {EVERY_IMAGE!r}, got {shown(split)} "
+            f"(looked for {lists}, {root / split}, {split})"
+        )
+
+
+def _others(pictures: FileIndex, paths: Sequence[str]) -> list[str]:
+    """The images that are not among `paths`."""
+    known = set(paths)
+    return [path for path in map(pictures.find, pictures.ids()) if path and path not in known]
+
+
+def _named_pictures(lines: Sequence[Line], pictures: FileIndex) -> dict[str, str]:
+    """The paths of the images that are listed with their suffix, by id."""
+    named = ((line.image_id, pictures.find_named(line.name)) for line in lines if line.found)
+    return {image_id: found[1] for image_id, found in named if found and found[0] == image_id}
+
+
+def _annotated(lines: Sequence[Line], xml: FileIndex, path: Path) -> list[str]:
+    """The ids of the lines whose image has an annotation; DataError where two lines are of one."""
+    known: dict[str, int] = {}
+    ids: list[str] = []
+    for line in lines:
+        annotation = xml.find(line.image_id)
+        first = known.setdefault(annotation or line.image_id, line.number)
+        if first != line.number:
+            raise DataError(
+                f"{path}:{line.number} must name another image, got {shown(line.image_id)} as in line {first}"
+            )
+        if annotation:
+            ids.append(line.image_id)
+    return ids
+
+
+def _bare(line: Line, path: Path | None, folder: Path) -> str:
+    name = shown(line.image_id if line.found else line.text)
+    return (
+        f"annotation must be a readable XML file, got none for {name} ({path}:{line.number}; looked in {folder})"
+    )
+
+
+def _check_one_to_one(images: Sequence[str], annotations: Sequence[str]) -> None:
+    known: dict[str, str] = {}
+    for image, annotation in zip(images, annotations, strict=True):
+        first = known.setdefault(image, annotation)
+        if first != annotation:
+            raise DataError(f"image must have one annotation, got {first} and {annotation} ({image})")
+
+
+def _notes(split: str, found: FoundSplit) -> Iterator[str]:
+    if found.bare:
+        yield f"{split}: {len(found.bare)} images without annotation were left out ({found.bare[0]})"
+    for text, cases in found.remarks().items():
+        if cases:
+            yield f"{split}: {len(cases)} {text} ({cases[0]})"
+
+
+def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:
+    """The folders of images and of annotations, and the layout's name."""
+    for base in (root, root / split):
+        for images, annotations in FOLDER_PAIRS:
+            if is_folder(base / images) and is_folder(base / annotations):
+                return base / images, base / annotations, f"{images}/ and {annotations}/"
+    folder = root / split
+    if is_folder(folder):
+        return folder, folder, "side by side"
+    return root, root, "side by side under the root"

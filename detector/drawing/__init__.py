@@ -1,0 +1,1 @@
+"""Boxes and plates of text on pictures."""

@@ -1,0 +1,115 @@
+"""The model card: what a detector is, what it was trained on, how good it is, and what may be done with it."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+from markupsafe import Markup
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from detector.config import Config, detection_methods, reported_method
+from detector.errors import DataError
+from detector.files import read_json
+from detector.networks.weight_files.model_facts import ModelFacts
+from detector.networks.weight_files.weights import load_model
+from detector.reports.detection.texts import PROTOCOLS
+from detector.reports.pages import markdown_code, page_environment
+from detector.runs.folder import RunFolder, split_slug
+from detector.runs.pretrained import weights_name
+
+DATA_TERMS = {
+    "ilsvrc": "If they are ILSVRC's own images: these may be used for non-commercial research and education only, "
+    "by the terms of image-net.org.",
+    "voc": "If they are PASCAL VOC's own images: these come from Flickr, whose terms of use hold for them.",
+    "coco": "If they are COCO's own: the annotations are under CC BY 4.0, the images under Flickr's terms of use.",
+}
+METHODS = {
+    "softmax": "a softmax",
+    "softmax+boxes": "a softmax, with box regression",
+    "svm": "linear SVMs",
+    "svm+boxes": "linear SVMs, with box regression",
+}
+MOST_CLASSES = 40  # of which the table shows each
+
+
+class ClassResult(BaseModel):
+    """A row of the report's classes."""
+
+    name: str
+    ap: float | None
+    objects: int
+
+
+class Results(BaseModel):
+    """What the card tells of report/metrics.json."""
+
+    protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"]
+    mean_ap: float | None
+    classes: tuple[ClassResult, ...]
+
+
+class Environment(BaseModel):
+    """What the card tells of environment.json."""
+
+    commit: str = "unknown"
+    processor: str = "unknown"
+    accelerators: tuple[str, ...] = ()
+    packages: dict[str, str] = {}
+
+
+Kind = TypeVar("Kind")
+
+
+def model_card(run: RunFolder, config: Config) -> str:
+    """The Markdown text of the card, from what the run folder holds.
+
+    DataError without a trained model, or where a file of the run is not as the run wrote it.
+    """
+    network, _, metadata = load_model(run.model_path)
+    facts = ModelFacts.of(metadata, run.model_path)
+    weights = config.network.weights
+    metrics = _read(run, "report/metrics.json", Results)
+    environment = _read(run, "environment.json", Environment) or Environment()
+    return (
+        page_environment()
+        .get_template("model_card.md.j2")
+        .render(
+            name=config.name,
+            config=config,
+            classes=facts.classes.names if facts.classes else (),
+            parameters=sum(value.numel() for value in network.parameters()),
+            method=METHODS[reported_method(config)],
+            methods=detection_methods(config),
+            data=config.data.root.name,
+            trained_on=_split_text(run, config.data.train),
+            tested_on=_split_text(run, config.data.test),
+            start=weights_name(weights) if weights else "",
+            commit=environment.commit,
+            torch=environment.packages.get("torch", "unknown"),
+            hardware=[environment.processor, *environment.accelerators],
+            hash=facts.hash or "unknown",
+            metrics=metrics,
+            protocol=PROTOCOLS[metrics.protocol] if metrics else "",
+            mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},
+            most_classes=MOST_CLASSES,
+            terms=DATA_TERMS[config.data.format],
+        )
+    )
+
+
+def _split_text(run: RunFolder, splits: Sequence[str]) -> Markup:
+    """Markdown of the names of the splits, and how many images they have together where the run knows."""
+    images = run.stage("propose", split_slug(splits)).facts().get("images")
+    number = f" ({images:d} images)" if isinstance(images, int) else ""
+    return Markup(" + ".join(map(markdown_code, splits)) + number)
+
+
+def _read(run: RunFolder, name: str, kind: type[Kind]) -> Kind | None:
+    """A JSON file of the run, None where there is none; DataError where it holds something else than a `kind`."""
+    path = run.path / name
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(read_json(path, name))
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "its beginning"
+        raise DataError(f"{name} must be as the run wrote it, got something else at {place} ({path})") from None

@@ -1,0 +1,1 @@
+"""Weight files of every family, read under this project's names."""

@@ -1,1 +1,0 @@
-"""Stages, the run folder and resume."""

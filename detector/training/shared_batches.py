@@ -1,0 +1,123 @@
+"""Batches of a few images with many regions each (Fast R-CNN, arXiv 1504.08083, section 2.3).
+
+Regions of one image share the network's first maps, so that a batch of regions costs a pass a few images.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from detector.config import RegionSettings
+from detector.networks.shared_map import ImageRegions, mirror_boxes, place_regions, scale_image
+from detector.networks.warp import Preprocessing, prepare_image
+from detector.records import BACKGROUND, FIRST_LABEL, Array, Int64
+from detector.training.batch import ImageCache, RegionReader
+from detector.training.sample import Draw, RegionSampler
+
+
+class ImageSampler:
+    """Draws the regions of each batch from few images: `images` equal shares, each of one image.
+
+    A share's image is that of an object's region, drawn as `regions` draws it. From that image come the share's
+    objects and its background, uniformly with replacement; where it has no background, this is another image's.
+    A batch depends on the step and the seed of `regions` alone.
+    """
+
+    def __init__(self, regions: RegionSampler, images: int) -> None:
+        self.regions = regions
+        self.images = images
+        self.objects = regions.count // images
+        self.backgrounds = regions.settings.batch_size // images - self.objects
+
+    def draw(self, step: int) -> Draw:
+        """The batch of `step`, objects first: row r is of share r modulo `images`; a share is mirrored whole."""
+        regions = self.regions
+        random = np.random.default_rng([regions.seed, step])
+        drawn = regions.draw_objects(random, self.images)
+        rows = np.stack([self._share(random, row) for row in drawn.tolist()], 1).ravel()
+        repeats = len(rows) // self.images
+        is_mirrored = (
+            random.random(self.images) < 0.5 if regions.settings.mirror else np.zeros(self.images, np.bool_)
+        )
+        seeds = random.integers(0, 2**31, self.images)
+        return regions.at(rows, np.tile(is_mirrored, repeats), np.tile(seeds, repeats))
+
+    def _share(self, random: np.random.Generator, row: int) -> Int64:
+        """Rows of a share (B / images,) whose image is that of `row`."""
+        first, labels = self._image(row)
+        objects = first + random.choice(np.flatnonzero(labels >= FIRST_LABEL), self.objects)
+        if not self.backgrounds:
+            return objects
+        if not np.any(labels == BACKGROUND):
+            first, labels = self._image(int(self.regions.draw_background(random, 1)[0]))
+        backgrounds = first + random.choice(np.flatnonzero(labels == BACKGROUND), self.backgrounds)
+        return np.concatenate([objects, backgrounds])
+
+    def _image(self, row: int) -> tuple[int, Array]:
+        """The first row and the labels (R,) of the image of a row."""
+        offsets = self.regions.offsets
+        image = int(np.searchsorted(offsets, row, "right")) - 1
+        first, last = int(offsets[image]), int(offsets[image + 1])
+        return first, np.asarray(self.regions.labels[first:last])
+
+
+class DrawnImages(NamedTuple):
+    """One batch as the workers send it: images (H, W, 3) uint8 RGB, the drawn regions (n, 4) f32 of each, labels.
+
+    labels (B,) i64 are those of the regions, image after image.
+    """
+
+    step: int
+    images: list[Tensor]
+    boxes: list[Tensor]
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class SharedBatch:
+    """Images with their regions, B in all, on the device, in the place of crops; and their labels (B,) i64."""
+
+    step: int
+    crops: list[ImageRegions]
+    labels: Tensor
+
+
+class ImageSource(Dataset[DrawnImages]):
+    """The batches by step: `source[step]` is made of what `reader` draws."""
+
+    def __init__(self, reader: RegionReader) -> None:
+        self.reader = reader
+        self.cache = ImageCache(reader.cache_bytes)
+
+    def __getitem__(self, step: int) -> DrawnImages:
+        reader = self.reader
+        draw = reader.draw(step)
+        views, view = np.unique(np.stack([draw.image, draw.mirror, draw.seed], 1), axis=0, return_inverse=True)
+        images, boxes, labels = [], [], []
+        for number, (position, is_mirrored, seed) in enumerate(views.tolist()):
+            rows = np.flatnonzero(view.ravel() == number)
+            pixels = reader.distort(self.cache.get(position, reader.read_image), seed)
+            found = torch.from_numpy(reader.read_boxes(position)[draw.region[rows]])
+            if is_mirrored:
+                pixels, found = np.ascontiguousarray(pixels[:, ::-1]), mirror_boxes(found, pixels.shape[1])
+            images.append(torch.from_numpy(pixels))
+            boxes.append(found)
+            labels.append(draw.label[rows])
+        return DrawnImages(step, images, boxes, torch.from_numpy(np.concatenate(labels)))
+
+
+def place_images(
+    drawn: DrawnImages, preprocessing: Preprocessing, region: RegionSettings, device: torch.device
+) -> SharedBatch:
+    """The images of a batch on `device`, as the network takes them."""
+    found = []
+    for image, boxes in zip(drawn.images, drawn.boxes, strict=True):
+        height, width = image.shape[:2]
+        sizes, windows = place_regions(boxes, height, width, region)
+        prepared = prepare_image(image.to(device, non_blocking=True), preprocessing)
+        found.append(ImageRegions(scale_image(prepared, sizes), windows))
+    return SharedBatch(drawn.step, found, drawn.labels.to(device))

@@ -1,0 +1,323 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trees import coco_tree, side_by_side, write_coco, write_image
+
+from detector.config import DataSettings
+from detector.data.classes import ClassList
+from detector.data.dataset import Dataset
+from detector.data.formats import coco
+from detector.data.formats.coco import (
+    coco_class_names,
+    coco_ground_truth,
+    coco_image_ids,
+    read_coco,
+    read_coco_json,
+    write_coco_results,
+)
+from detector.data.formats.voc import read_voc
+from detector.errors import DataError
+from detector.records import DetectionTable
+
+CLASSES = ClassList(("cat", "dog"))
+
+
+def read(root: Path, split: str = "train", classes: ClassList = CLASSES) -> Dataset:
+    return read_coco(DataSettings(format="coco", root=root), split, classes)
+
+
+def detections(image: list[int], labels: list[int]) -> DetectionTable:
+    boxes = np.arange(4.0 * len(image)).reshape(-1, 4) + np.array([0.1, 0, 20, 20])
+    scores = np.linspace(0.9, 0.1, len(image))
+    return DetectionTable(np.array(image, np.int64), boxes, np.array(labels, np.int64), scores)
+
+
+def test_labels_follow_category_ids_and_images_the_file(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    data = read(tmp_path)
+    assert data.image_ids.tolist() == ["12", "5"]
+    assert data.classes.category_ids == (3, 7)
+    assert data.objects.labels.tolist() == [2, 1]
+    assert data.objects.crowd.tolist() == [False, True]
+    np.testing.assert_array_equal(data.objects.boxes, [[1.5, 2, 11.5, 22.25], [0, 0, 60, 40]])
+    assert data.exhaustive.all()
+    assert len(data.truth(1).labels) == 0  # an image without annotations stays
+
+
+def test_objects_are_sorted_by_image_and_keep_their_order(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["annotations"] = [
+        {"id": number, "image_id": image, "category_id": 3, "bbox": [number, 0, 9, 9]}
+        for number, image in enumerate([5, 12, 5, 12])
+    ]
+    write_coco(tmp_path, "train", tree)
+    objects = read(tmp_path).objects
+    assert objects.image.tolist() == [0, 0, 1, 1]
+    assert objects.boxes[:, 0].tolist() == [1, 3, 0, 2]
+
+
+def test_an_object_has_the_area_that_the_file_states_or_its_box_s(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["annotations"] = [
+        {"id": 1, "image_id": 12, "category_id": 3, "bbox": [0, 0, 10, 20], "area": 77.5},
+        {"id": 2, "image_id": 12, "category_id": 3, "bbox": [0, 0, 10, 20]},
+    ]
+    write_coco(tmp_path, "train", tree)
+    data = read(tmp_path)
+    assert data.objects.areas.tolist() == [77.5, 200]
+    assert [entry["area"] for entry in coco_ground_truth(data)["annotations"]] == [77.5, 200]
+
+
+def test_class_names_are_in_the_order_of_category_ids(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    settings = DataSettings(format="coco", root=tmp_path)
+    assert coco_class_names(settings, ["train"]) == ("cat", "dog")
+    tree = coco_tree()
+    tree["categories"][0]["id"] = 1
+    tree["annotations"].clear()
+    write_coco(tmp_path, "val", tree)
+    with pytest.raises(DataError, match=r"categories must be those of .*train\.json, got others in .*val\.json"):
+        coco_class_names(settings, ["train", "val"])
+
+
+def test_own_class_order_changes_labels_and_not_category_ids(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    data = read(tmp_path, classes=ClassList(("dog", "bird", "cat")))
+    assert data.objects.labels.tolist() == [1, 3]
+    assert data.classes.category_ids == (7, -1, 3)
+
+
+def test_category_that_the_class_list_lacks_is_an_error(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    with pytest.raises(DataError, match=r"got 'dog' \(.*instances_train\.json\); did you mean 'dogs'\?"):
+        read(tmp_path, classes=ClassList(("cat", "dogs")))
+
+
+def test_images_are_found_in_each_known_folder(tmp_path: Path) -> None:
+    for name, folder in enumerate(("train", "images/train", "images", ".")):
+        root = tmp_path / str(name)
+        write_coco(root, "train", coco_tree())
+        if folder != "train":
+            for picture in list((root / "train").iterdir()):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                picture.rename(root / folder / picture.name)
+        assert read(root).record(0).path == root / folder / "b.jpg"
+
+
+def test_missing_files_tell_where_they_were_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"annotations/instances_train\.json, .*/instances_train\.json and .*/train/_ann"
+    ):
+        read(tmp_path)
+    path = write_coco(tmp_path, "train", coco_tree())
+    path.rename(tmp_path / "instances_train.json")
+    assert len(read(tmp_path)) == 2
+    (tmp_path / "train").rename(tmp_path / "pictures")
+    with pytest.raises(
+        DataError, match=r"images of train must be in a folder, got none \('b\.jpg' looked for in .*/train, "
+    ):
+        read(tmp_path)
+    with pytest.raises(DataError, match=r"data\.root must be a folder"):
+        read(tmp_path / "gone")
+
+
+def test_empty_split_is_named(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", {"images": [], "categories": [{"id": 1, "name": "cat"}], "annotations": []})
+    with pytest.raises(DataError, match=r"split train must hold at least one image, got none \(.*_train\.json"):
+        read(tmp_path)
+
+
+def test_whole_numbers_may_be_written_as_floats_and_names_with_blanks_around(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][0].update(height=40.0, width=60.0)
+    tree["categories"][1]["name"] = " cat\n"
+    path = write_coco(tmp_path, "train", tree)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    data = read(tmp_path)
+    assert data.sizes.tolist() == [[40, 60], [40, 60]]
+    assert data.classes.category_ids == (3, 7)
+    assert len(data.notes) == 1
+
+
+def test_ids_may_be_zero_and_negative(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][1]["id"] = -5
+    for number, (entry, category) in enumerate(zip(tree["annotations"], tree["categories"], strict=True)):
+        entry["id"], category["id"], entry["category_id"] = number, number, number
+    write_coco(tmp_path, "train", tree)
+    data = read(tmp_path)
+    assert data.classes.category_ids == (1, 0)
+    assert data.objects.labels.tolist() == [2, 1]
+    assert coco_image_ids(data).tolist() == [12, -5]
+
+
+def test_a_file_that_two_images_name_is_told(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][1]["file_name"] = "./b.jpg"
+    write_coco(tmp_path, "train", tree)
+    wanted = (
+        r"^images\[1\]\.file_name must be another file than images\[0\]'s, got '\./b\.jpg' \(.*_train\.json\)$"
+    )
+    with pytest.raises(DataError, match=wanted):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_images_outside_are_read_only_where_the_user_says_so(tmp_path: Path, absolute: bool) -> None:
+    tree = coco_tree()
+    path = write_coco(tmp_path / "data", "train", tree)
+    outside = write_image(tmp_path / "outside.jpg")
+    tree["images"][0]["file_name"] = str(outside) if absolute else "../../outside.jpg"
+    path.write_text(json.dumps(tree))
+    wanted = (
+        r"^images\[0\]\.file_name must be a path inside its folder, got '.*outside\.jpg' \(.*train\.json; data\."
+    )
+    with pytest.raises(DataError, match=wanted):
+        read(tmp_path / "data")
+    settings = DataSettings(format="coco", root=tmp_path / "data", outside_root="allow")
+    assert read_coco(settings, "train", CLASSES).record(0).path.samefile(outside)
+
+
+def test_a_link_inside_the_root_may_lead_out_of_it(tmp_path: Path) -> None:
+    write_coco(tmp_path / "data", "train", coco_tree())
+    (tmp_path / "data" / "train").rename(tmp_path / "disk")
+    (tmp_path / "data" / "train").symlink_to(tmp_path / "disk")
+    assert len(read(tmp_path / "data")) == 2
+
+
+@pytest.mark.parametrize("split", ["train", "train/_annotations.coco.json"])
+def test_images_may_stand_beside_their_json(tmp_path: Path, split: str) -> None:
+    for name in ("train", "valid"):  # of each the images have the same names
+        path = write_coco(tmp_path, name, coco_tree())
+        path.rename(tmp_path / name / "_annotations.coco.json")
+    data = read(tmp_path, split)
+    assert data.name == "train"
+    assert data.record(0).path == tmp_path / "train" / "b.jpg"
+    assert coco_class_names(DataSettings(format="coco", root=tmp_path), [split]) == ("cat", "dog")
+
+
+def test_the_folder_that_holds_the_most_images_counts(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, "train", coco_tree())
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(tmp_path / "train" / name, tmp_path / "images" / name)
+    (tmp_path / "train" / "a.jpg").unlink()
+    assert read(tmp_path).record(0).path == tmp_path / "images" / "b.jpg"
+    assert path.is_file()
+
+
+def test_a_file_name_too_long_for_the_system_is_an_image_that_is_not_there(tmp_path: Path) -> None:
+    tree = coco_tree()
+    path = write_coco(tmp_path, "train", tree)
+    tree["images"][0]["file_name"] = "n" * 300 + ".jpg"
+    path.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"^image must be .*File name too long"):
+        read(tmp_path)
+
+
+def test_results_carry_the_json_s_own_ids(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    path = tmp_path / "out" / "results.json"
+    write_coco_results(path, detections([1, 0], [1, 2]), read(tmp_path))
+    rows = json.loads(path.read_text())
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [(5, 3), (12, 7)]
+    assert rows[0]["bbox"] == pytest.approx([0.1, 1, 21.9, 22], abs=1e-12)
+    assert [row["score"] for row in rows] == [0.9, 0.1]
+
+
+def test_results_without_detections_are_an_empty_list(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    write_coco_results(tmp_path / "results.json", detections([], []), read(tmp_path))
+    assert json.loads((tmp_path / "results.json").read_text()) == []
+
+
+def test_detections_of_classes_the_json_lacks_are_left_out(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    data = read(tmp_path, classes=ClassList(("dog", "bird", "cat")))
+    write_coco_results(tmp_path / "results.json", detections([0, 0, 1], [2, 1, 2]), data)
+    assert [row["category_id"] for row in json.loads((tmp_path / "results.json").read_text())] == [7]
+
+
+def test_detections_of_other_images_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    with pytest.raises(DataError, match="detections must be of 2 images, got image 2"):
+        write_coco_results(tmp_path / "results.json", detections([2], [1]), read(tmp_path))
+
+
+def test_full_disk_leaves_the_old_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    path = tmp_path / "results.json"
+    path.write_text("old")
+
+    def fail(row: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(coco.json, "dumps", fail)
+    with pytest.raises(DataError, match=r"results\.json must be writable \(No space left"):
+        write_coco_results(path, detections([0], [1]), read(tmp_path))
+    assert path.read_text() == "old"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_ground_truth_of_a_coco_set_is_what_was_read(tmp_path: Path) -> None:
+    tree = coco_tree()
+    write_coco(tmp_path, "train", tree)
+    truth = coco_ground_truth(read(tmp_path))
+    assert [(image["id"], image["height"], image["width"]) for image in truth["images"]] == [
+        (12, 40, 60),
+        (5, 40, 60),
+    ]
+    assert truth["categories"] == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    for made, original in zip(truth["annotations"], tree["annotations"], strict=True):
+        for name in ("image_id", "category_id", "bbox", "iscrowd"):
+            assert made[name] == original[name]
+    json.dumps(truth)
+
+
+def test_ground_truth_of_another_format_counts_images_and_classes_from_one(tmp_path: Path) -> None:
+    side_by_side(tmp_path, "train", a=[("dog", (1, 1, 20, 10)), ("dog", (9, 9, 1, 1))], b=[])
+    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
+    assert coco_image_ids(data).tolist() == [1, 2]
+    truth = coco_ground_truth(data)
+    assert [image["id"] for image in truth["images"]] == [1, 2]
+    (entry,) = truth["annotations"]  # the inverted box has no area and is left out
+    assert (entry["image_id"], entry["category_id"], entry["bbox"], entry["area"]) == (1, 2, [0, 0, 20, 10], 200)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [(("7", "12"), [7, 12]), (("000007", "12"), [1, 2]), (("9" * 30, "1"), [1, 2]), (("1\u0661", "11"), [1, 2])],
+)
+def test_image_ids_that_are_all_plain_numbers_are_used(
+    tmp_path: Path, names: tuple[str, ...], ids: list[int]
+) -> None:
+    side_by_side(tmp_path, "train", **{name: [] for name in names})
+    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
+    assert dict(zip(data.image_ids.tolist(), coco_image_ids(data).tolist(), strict=True)) == (
+        dict(zip(names, ids, strict=True)) if ids != [1, 2] else dict(zip(sorted(names), ids, strict=True))
+    )
+
+
+@pytest.mark.shared
+def test_real_coco_images_are_read(shared: Path) -> None:
+    root = shared / "data" / "coco256"
+    settings = DataSettings(format="coco", root=root)
+    classes = ClassList(coco_class_names(settings, ["train2017"]))
+    assert len(classes) == 80
+    train, val = (read_coco(settings, split, classes) for split in ("train2017", "val2017"))
+    assert (len(train), len(val)) == (126, 128)
+    assert len(np.unique(train.objects.labels)) == 71
+    assert len(np.unique(val.objects.labels)) == 73
+    assert val.classes.category_ids == tuple(range(1, 81))
+    truth = coco_ground_truth(val)
+    tree = read_coco_json(root / "instances_val2017.json")
+    by_id = {
+        image["id"]: [a["bbox"] for a in tree["annotations"] if a["image_id"] == image["id"]]
+        for image in tree["images"]
+    }
+    made = [(a["image_id"], a["bbox"]) for a in truth["annotations"]]
+    for image_id, boxes in by_id.items():
+        np.testing.assert_allclose([box for i, box in made if i == image_id], boxes, atol=1e-9)

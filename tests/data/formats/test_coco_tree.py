@@ -1,0 +1,168 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trees import coco_tree
+
+from detector.data.formats.coco_tree import read_coco_json
+from detector.errors import DataError
+
+
+def change(path: list[Any], value: Any) -> dict[str, Any]:
+    tree = coco_tree()
+    *parents, last = path
+    place: Any = tree
+    for key in parents:
+        place = place[key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["images"], None, "images must be a list of objects, got nothing"),
+        (["categories"], {}, "categories must be a list of objects, got dict"),
+        (["annotations", 0], 3, "annotations[0] must be an object, got 3"),
+        (["images", 1, "id"], 12, "images[1].id must be a whole number of its own, of at most 18 digits, got 12"),
+        (
+            ["images", 1, "id"],
+            "12",
+            "images[1].id must be a whole number of its own, of at most 18 digits, got '12'",
+        ),
+        (
+            ["images", 1, "id"],
+            True,
+            "images[1].id must be a whole number of its own, of at most 18 digits, got True",
+        ),
+        (["images", 1, "file_name"], 5, "images[1].file_name must be the name of a file, got 5"),
+        (["images", 1, "width"], "60", "images[1].width must be a whole number of pixels up to 1e9, got '60'"),
+        (
+            ["categories", 0, "id"],
+            3,
+            "categories[1].id must be a whole number of its own, of at most 18 digits, got 3",
+        ),
+        (
+            ["categories", 0, "name"],
+            None,
+            "categories[0].name must be 1 to 200 printable characters in one line, got None",
+        ),
+        (
+            ["annotations", 1, "id"],
+            1,
+            "annotations[1].id must be a whole number of its own, of at most 18 digits, got 1",
+        ),
+        (
+            ["annotations", 0, "bbox"],
+            [1, 2, 3],
+            "annotations[0].bbox must be four finite numbers x, y, width, height of at most 1e9, got [1, 2, 3]",
+        ),
+        (
+            ["annotations", 0, "bbox"],
+            None,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of at most 1e9, got None",
+        ),
+        (
+            ["annotations", 0, "bbox", 2],
+            math.nan,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of at most 1e9, got [1.5, 2, nan",
+        ),
+        (["annotations", 0, "bbox", 2], math.inf, "annotations[0].bbox must be four finite numbers"),
+        (["annotations", 0, "bbox", 2], "3", "annotations[0].bbox must be four finite numbers"),
+        (["annotations", 0, "image_id"], 99, "annotations[0].image_id must be the id of an image, got 99"),
+        (["annotations", 0, "image_id"], [12], "annotations[0].image_id must be the id of an image, got [12]"),
+        (["annotations", 0, "category_id"], 1, "annotations[0].category_id must be the id of a category, got 1"),
+        (["annotations", 0, "area"], "big", "annotations[0].area must be a number of pixels from 0, got 'big'"),
+        (
+            ["images", 0, "id"],
+            10**18,
+            "images[0].id must be a whole number of its own, of at most 18 digits, got 1000",
+        ),
+        (
+            ["images", 0, "id"],
+            12.0,
+            "images[0].id must be a whole number of its own, of at most 18 digits, got 12.0",
+        ),
+        (["images", 0, "height"], 120.5, "images[0].height must be a whole number of pixels up to 1e9, got 120.5"),
+        (["images", 0, "height"], -1, "images[0].height must be a whole number of pixels up to 1e9, got -1"),
+        (["images", 0, "height"], 2**63, "images[0].height must be a whole number of pixels up to 1e9, got 9223"),
+        (["images", 0, "height"], True, "images[0].height must be a whole number of pixels up to 1e9, got True"),
+        (
+            ["images", 0, "height"],
+            math.nan,
+            "images[0].height must be a whole number of pixels up to 1e9, got nan",
+        ),
+        (["images", 0, "file_name"], None, "images[0].file_name must be the name of a file, got None"),
+        (["images", 0, "file_name"], "", "images[0].file_name must be the name of a file, got ''"),
+        (
+            ["images", 0, "file_name"],
+            "a\n.jpg",
+            r"images[0].file_name must be the name of a file in one printable line",
+        ),
+        (["images", 0, "file_name"], "a\0.jpg", r"got 'a\x00.jpg'"),
+        (
+            ["categories", 0, "name"],
+            "do\ng",
+            r"categories[0].name must be 1 to 200 printable characters in one line",
+        ),
+        (
+            ["categories", 0, "name"],
+            " ",
+            "categories[0].name must be 1 to 200 printable characters in one line, got ' '",
+        ),
+        (
+            ["categories", 0, "name"],
+            "cat ",
+            "categories[1].name must differ from that of categories[0], got 'cat' in",
+        ),
+        (
+            ["annotations", 0, "bbox", 0],
+            1e308,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of",
+        ),
+        (
+            ["annotations", 0, "bbox", 0],
+            10**400,
+            "annotations[0].bbox must be four finite numbers x, y, width, height",
+        ),
+        (
+            ["annotations", 0, "bbox", 0],
+            True,
+            "annotations[0].bbox must be four finite numbers x, y, width, height of",
+        ),
+        (["annotations", 0, "area"], -1, "annotations[0].area must be a number of pixels from 0, got -1"),
+        (["annotations", 0, "area"], math.nan, "annotations[0].area must be a number of pixels from 0, got nan"),
+        (["annotations", 0, "area"], True, "annotations[0].area must be a number of pixels from 0, got True"),
+        (["annotations", 0, "iscrowd"], True, "annotations[0].iscrowd must be 0 or 1, got True"),
+        (["annotations", 0, "image_id"], True, "annotations[0].image_id must be the id of an image, got True"),
+        (["annotations", 0, "iscrowd"], 2, "annotations[0].iscrowd must be 0 or 1, got 2"),
+    ],
+)
+def test_wrong_entry_of_a_coco_json_is_named(tmp_path: Path, path: list[Any], value: Any, message: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(change(path, value)))
+    with pytest.raises(DataError) as caught:
+        read_coco_json(file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"images": [', b"\xff\xfe", b"[" * 100_000])
+def test_file_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"^COCO JSON must be .*x\.json"):
+        read_coco_json(tmp_path / "x.json")
+
+
+def test_json_that_is_missing_or_no_object_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"readable file, got .*x\.json \(No such"):
+        read_coco_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"must be an object, got list \(.*x\.json\)"):
+        read_coco_json(tmp_path / "x.json")

@@ -1,0 +1,248 @@
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import kill, metrics_without_times, start_until_written
+
+from detector.config import Config
+from detector.data.classes import ClassList, read_classes
+from detector.data.readers import open_dataset
+from detector.errors import ConfigError, DataError
+from detector.inference.models import ModelFiles
+from detector.jobs.train_detector import Outcome, outcome_text, run_testing, run_training
+from detector.networks.weight_files.weights import load_model
+from detector.runs.folder import RunFolder
+from detector.runs.processes import alone
+from detector.stages.detect import run_detect
+from detector.stages.propose import run_propose
+from detector.stages.region_sets import TrainingRegions
+from detector.stages.score_sources import FromImages
+from detector.training.batch import RegionBatch
+from detector.training.checkpoint import load_checkpoint
+from detector.training.loop import StepResult, Trainer
+
+ROOT = Path(__file__).parents[2]
+Finished = tuple[RunFolder, Outcome]
+
+
+def events(run: RunFolder) -> list[tuple[str, str]]:
+    lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    return [(line["event"], line.get("stage", "")) for line in lines]
+
+
+def files_of(run: RunFolder) -> list[Path]:
+    return sorted(path.relative_to(run.path) for path in run.path.rglob("*") if path.is_file())
+
+
+def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished) -> None:
+    run, outcome = finished_run
+    assert outcome.report is not None
+    metrics = json.loads((outcome.folder / "metrics.json").read_text())
+    assert metrics["protocol"] == "ilsvrc"
+    assert [entry["name"] for entry in metrics["classes"]] == list(outcome.dataset.classes.names)
+    page = (run.path / "report" / "index.html").read_text()
+    assert "data:image" in page
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?http""", page)
+    assert "mean AP" in outcome_text(outcome)
+    assert read_classes(run.path / "classes.csv") == outcome.dataset.classes
+    for name in ("config.yaml", "environment.json", "metrics.csv", "stages/detect/val/softmax/submission.txt"):
+        assert (run.path / name).stat().st_size, name
+    assert isinstance(json.loads((run.path / "stages/detect/val/softmax/results.json").read_text()), list)
+
+
+def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished, tiny_config: Config) -> None:
+    run, outcome = finished_run
+    network, _, metadata = load_model(run.model_path)
+    assert network.classifier.out_features == 3
+    assert metadata["classes"] == list(outcome.dataset.classes.names)
+    assert metadata["region"] == tiny_config.region.model_dump(mode="json")
+
+
+def test_every_step_is_in_the_metrics_once(finished_run: Finished) -> None:
+    with (finished_run[0].path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+def test_finished_stages_are_skipped_and_give_the_same_report(finished_run: Finished, tiny_config: Config) -> None:
+    run, outcome = finished_run
+    before = len(events(run))
+    again = run_training(run, tiny_config)
+    assert {event for event, _ in events(run)[before:]} <= {"start", "data"}
+    assert outcome.report is not None
+    assert again.report is not None
+    np.testing.assert_array_equal(again.report.ap, outcome.report.ap)
+
+
+def test_results_that_were_lost_or_cut_are_written_again(finished_run: Finished, tiny_config: Config) -> None:
+    run, _ = finished_run
+    results = run.path / "stages/detect/val/softmax/results.json"
+    submission, metrics = results.with_name("submission.txt"), metrics_without_times(run.path)
+    whole = results.read_bytes(), submission.read_bytes()
+    results.write_bytes(whole[0][:-9])
+    submission.unlink()
+    (run.path / "report/metrics.json").unlink()
+    run_training(run, tiny_config)
+    assert (results.read_bytes(), submission.read_bytes()) == whole
+    assert metrics_without_times(run.path) == metrics
+
+
+def test_a_changed_setting_repeats_only_what_depends_on_it(finished_run: Finished, tiny_config: Config) -> None:
+    run, _ = finished_run
+    before = len(events(run))
+    stricter = tiny_config.detect.model_copy(update={"nms_iou": 0.2})
+    run_training(run, tiny_config.model_copy(update={"detect": stricter}))
+    assert {stage for event, stage in events(run)[before:] if event == "stage done"} == {
+        "detect/val/softmax",
+        "evaluate/val",
+    }
+    run_training(run, tiny_config)
+
+
+def test_another_split_can_be_tested(finished_run: Finished, tiny_config: Config) -> None:
+    run, _ = finished_run
+    outcome = run_testing(run, tiny_config, ("train",))
+    assert len(outcome.dataset) == 12
+    assert outcome.folder == run.path / "report_train"
+    assert (outcome.folder / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("engine", {"device": "nope"}, "engine.device must be auto, cpu or a device of this machine, got nope"),
+        ("network", {"weights": Path("/nowhere.npz")}, "/nowhere.npz"),
+    ],
+)
+def test_a_wrong_device_or_missing_weights_are_told_before_any_work(
+    tiny_config: Config, tmp_path: Path, section: str, values: dict[str, object], message: str
+) -> None:
+    changed = getattr(tiny_config, section).model_copy(update=values)
+    with pytest.raises((ConfigError, DataError), match=message):
+        run_training(RunFolder(tmp_path / "run"), tiny_config.model_copy(update={section: changed}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_config: Config) -> None:
+    run, outcome = finished_run
+    first, second = outcome.dataset.classes.names
+    swapped = replace(outcome.dataset, classes=ClassList((second, first)))
+    store = run_propose(run.stage("propose", "val"), tiny_config, swapped)
+    with pytest.raises(DataError, match=f"got 2 classes for 2, and '{second}' for '{first}'"):
+        run_detect(
+            run.stage("detect", "swapped"),
+            tiny_config,
+            swapped,
+            store,
+            FromImages([ModelFiles(run.model_path)]),
+            0.0,
+            alone(),
+        )
+
+
+def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> None:
+    with pytest.raises(DataError, match="must hold a trained model"):
+        run_testing(RunFolder(tmp_path), tiny_config, ("val",))
+
+
+def test_a_training_keeps_others_out_and_once_killed_resumes_to_the_very_same_weights_and_metrics(
+    finished_run: Finished, tiny_config_path: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "tools/train_det.py"),
+        str(tiny_config_path),
+        "--run",
+        str(tmp_path / "run"),
+    ]
+    killed = RunFolder(tmp_path / "run")
+    checkpoint = killed.path / "stages" / "finetune" / "last.pt"
+    first = start_until_written(command, checkpoint.parent, checkpoint.name)
+    os.kill(first.pid, signal.SIGSTOP)  # it keeps its lock, and time
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2
+    (line,) = second.stderr.splitlines()
+    assert line.startswith(f"train_det: {killed.path} must be free, got process {first.pid} on ")
+    kill(first)
+    assert not killed.model_path.exists()
+    subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True)
+    assert ("stage resumed", "finetune") in events(killed)
+    run = finished_run[0]
+    for name in (
+        "stages/detect/val/softmax/submission.txt",
+        "stages/propose/train/store/boxes.npy",
+    ):
+        assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name
+    assert metrics_without_times(killed.path) == metrics_without_times(run.path)
+    assert set(files_of(killed)) <= set(files_of(run))  # of which other tests make further reports
+    mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (killed, run))
+    assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_an_interrupted_training_ends_its_step_and_resumes_to_the_very_same_weights(
+    finished_run: Finished, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = tiny_config.finetune.model_copy(update={"checkpoint_every": 100})
+    config = tiny_config.model_copy(update={"finetune": rare})
+    run = RunFolder(tmp_path / "run")
+    train_step = Trainer._train_step
+
+    def interrupt_in_the_third(trainer: Trainer, batch: RegionBatch) -> StepResult:
+        if batch.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return train_step(trainer, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_train_step", interrupt_in_the_third)
+        run_training(run, config)
+    state = load_checkpoint(run.path / "stages" / "finetune" / "last.pt")
+    assert state is not None
+    assert state["step"] == 3
+    run_training(run, config)
+    mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (run, finished_run[0]))
+    assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_an_unreadable_image_stops_the_run_or_is_left_out(
+    tiny_data: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    root = shutil.copytree(tiny_data, tmp_path / "tree")
+    victim = min((root / "Data/DET/train").glob("*.JPEG"))
+    victim.write_bytes(victim.read_bytes()[:4000])
+    data = tiny_config.data.model_copy(update={"root": root})
+    with pytest.raises(DataError, match=victim.name):
+        open_dataset(data, data.train)
+    dataset = open_dataset(data.model_copy(update={"bad_images": "skip"}), data.train)
+    assert len(dataset) == 11
+
+
+def test_an_image_that_breaks_later_gets_no_proposals_and_trains_nothing(
+    tiny_data: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    root = shutil.copytree(tiny_data, tmp_path / "tree")
+    data = tiny_config.data.model_copy(update={"root": root})
+    dataset = open_dataset(data, data.train)
+    broken = tiny_config.model_copy(update={"data": data})
+    dataset.record(0).path.unlink()
+    with pytest.raises(DataError, match=dataset.record(0).path.name):
+        run_propose(RunFolder(tmp_path / "strict").stage("propose", "train"), broken, dataset)
+    lenient = broken.model_copy(update={"data": data.model_copy(update={"bad_images": "skip"})})
+    stage = RunFolder(tmp_path / "run").stage("propose", "train")
+    store = run_propose(stage, lenient, dataset)
+    assert stage.facts()["without_proposals"] == [dataset.record(0).image_id]
+    assert len(TrainingRegions(lenient, dataset, store).labels(0)) == 0
+
+
+def test_the_synthetic_lists_mark_some_images_as_not_exhaustive(tiny_config: Config) -> None:
+    dataset = open_dataset(tiny_config.data, tiny_config.data.train)
+    assert 0 < dataset.exhaustive.sum() < len(dataset)

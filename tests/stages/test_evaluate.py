@@ -1,0 +1,68 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.config import Config
+from detector.data.readers import open_dataset
+from detector.jobs.train_detector import Outcome
+from detector.records import DetectionTable, take
+from detector.reports.detection.analysis import analyse
+from detector.runs.folder import RunFolder
+from detector.runs.processes import alone
+from detector.runs.store import PROPOSAL_FIELDS, StoreWriter
+from detector.stages.evaluate import detection_case, draw_pictures, run_evaluate
+
+NONE = DetectionTable(np.empty(0, np.int64), np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
+
+
+def test_pictures_show_images_with_objects_only(tiny_config: Config) -> None:
+    dataset = open_dataset(tiny_config.data, tiny_config.data.train)
+    case = detection_case(dataset, NONE)
+    analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
+    groups = draw_pictures(tiny_config, dataset, analysis)
+    assert list(groups) == ["Best", "Worst"]
+    with_objects = {str(dataset.image_ids[i]) for i in np.unique(dataset.objects.image)}
+    captions = [picture.caption for pictures in groups.values() for picture in pictures]
+    assert len(captions) == tiny_config.evaluate.pictures
+    assert {caption.split(":")[0] for caption in captions} <= with_objects
+    assert all("0 false" in caption for caption in captions)
+
+
+def test_an_image_that_cannot_be_read_any_more_costs_a_report_its_picture_alone(
+    tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = open_dataset(tiny_config.data, tiny_config.data.train)
+    case = detection_case(dataset, NONE)
+    analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
+    whole = sum(map(len, draw_pictures(tiny_config, dataset, analysis).values()))
+    gone = replace(
+        dataset, paths=np.array([dataset.paths[0], *[str(tmp_path / "gone.JPEG")] * (len(dataset) - 1)])
+    )
+    left = sum(map(len, draw_pictures(tiny_config, gone, analysis).values()))
+    assert left < whole
+    notes = capsys.readouterr().err.splitlines()
+    assert sum(note.startswith("not drawn: ") and "gone.JPEG" in note for note in notes) == whole - left
+
+
+def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Path) -> None:
+    dataset = open_dataset(tiny_config.data, tiny_config.data.test)
+    bare = replace(dataset, objects=take(dataset.objects, np.empty(0, np.int64)))
+    run = RunFolder(tmp_path)
+    stage, folder = run.stage("evaluate"), tmp_path / "report"
+    regions = StoreWriter(tmp_path / "regions", PROPOSAL_FIELDS, 0, "none").finish()
+    assert run_evaluate(stage, tiny_config, bare, regions, {"softmax": NONE}, {}, folder, alone()) is None
+    assert not (tmp_path / "report").exists()
+
+
+def test_report_of_a_run_has_its_proposals_times_and_training(finished_run: tuple[RunFolder, Outcome]) -> None:
+    run, outcome = finished_run
+    metrics = json.loads((outcome.folder / "metrics.json").read_text())
+    assert metrics["methods"] == {"softmax": {key: metrics[key] for key in ("mean_ap", "mean_ap_with_objects")}}
+    assert metrics["proposals"][-1]["boxes_per_image"] <= 40
+    assert list(metrics["seconds"])[-1] == "detect/val/softmax"
+    page = (run.path / "report" / "index.html").read_text()
+    for heading in ("Fine-tuning on regions", "Proposals", "Confusions", "Times", "crop_size: 32"):
+        assert heading in page
