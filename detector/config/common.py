@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from detector.config.choices import BACKBONES, Choice
 from detector.config.limits import BATCH, MANY, RATE, SPLITS, WORKERS
 from detector.config.loading import Section
 from detector.config.values import Single
@@ -36,7 +37,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class NetworkSettings(Section):
     """The region classifier's network."""
 
-    variant: Literal["paper", "paper_bn", "torchvision"] = Field(
+    variant: Annotated[str, Choice(BACKBONES)] = Field(
         "paper",
         description="paper: Table 1 of [1]; paper_bn: same topology, batch norm, no LRN; torchvision's own",
     )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from detector.config.choices import Choice
 from detector.config.values import LONGEST_PATH, LONGEST_TEXT, Misfit, element_of, kinds_of
 from detector.config.yaml_text import Unquoted
 from detector.text import one_line, shown
@@ -54,7 +55,16 @@ def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
 
 def wanted(declared: Any, metadata: Sequence[Any]) -> str:
     """What a setting of a type and its limits must be: "a whole number from 1 to 7"."""
-    return _either([_wanted_kind(kind, metadata) for kind in kinds_of(declared)])
+    return (
+        _either(_names(metadata))
+        if _names(metadata)
+        else _either([_wanted_kind(kind, metadata) for kind in kinds_of(declared)])
+    )
+
+
+def _names(metadata: Sequence[Any]) -> list[str]:
+    """The names that a text is one of; none where it is any."""
+    return [name for mark in metadata if isinstance(mark, Choice) for name in mark.table]
 
 
 def find_place(kind: type[BaseModel], location: Sequence[str | int]) -> Place:
@@ -105,7 +115,8 @@ def _wish(place: Place, value: object) -> str:
     element = element_of(declared)
     if place.position is not None and element is not None and str in kinds_of(element):
         return f": names must be text{_hint(element, value, 'them')}"
-    return f" must be {wanted(declared, place.field.metadata)}{_hint(declared, value, 'it')}"
+    hint = "" if _names(place.field.metadata) else _hint(declared, value, "it")
+    return f" must be {wanted(declared, place.field.metadata)}{hint}"
 
 
 def _hint(declared: Any, value: object, pronoun: str) -> str:

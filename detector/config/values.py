@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from detector.config.choices import Choice
 from detector.text import one_line, parse_float, parse_int
 
 LONGEST_TEXT = 1_000  # letters
@@ -54,6 +55,9 @@ def settle(declared: Any, metadata: list[Any], value: object) -> object:
             return tuple(_settle_one(element, each) for each in value)
         if Single in metadata and isinstance(value, (str, int, float)):
             return (_settle_one(element, value),)
+    choices = [mark.table for mark in metadata if isinstance(mark, Choice)]
+    if any(not isinstance(value, str) or value not in table for table in choices):
+        return Misfit(value)
     return _settle_one(declared, value)
 
 

@@ -13,7 +13,7 @@ others. The auxiliary classifiers are in `auxiliary`.
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from detector.errors import ConfigError
 from detector.text import shown
 
-Variant = Literal["paper", "paper_bn", "torchvision"]
+Variant = str  # a key of DESIGNS
 
 FEATURES = 1024  # channels of inception 5b
 STRIDE = 32  # pixels of the input for one cell of the last feature map

@@ -1,0 +1,28 @@
+"""What settings choose among by name. Each choice is a module, which is imported when it is asked for.
+
+A further backbone is a module of its own and one line here; CONTRIBUTING.md has the recipe.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+Table = Mapping[str, str]  # from the name to the module that has it
+
+BACKBONES: dict[str, str] = {
+    "paper": "detector.networks.backbones.googlenet",
+    "paper_bn": "detector.networks.backbones.googlenet",
+    "torchvision": "detector.networks.backbones.googlenet",
+}
+
+
+class Choice:
+    """Marks a text as one of the names in `table`."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+
+def chosen_module(table: Table, name: str) -> ModuleType:
+    """The module that a name in `table` stands for."""
+    return import_module(table[name])
