@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from detector.reports.detection.report import TrainingLog
 from detector.files import read_bytes
+from detector.records import Float64
+from detector.reports.detection.report import TrainingLog
 from detector.runs.folder import RunFolder
 from detector.runs.number_tables import STEP, read_table
-from detector.records import Float64
 
 TRAININGS = {"pretrain": "pretrain.csv", "finetune": "metrics.csv"}  # stages and their tables
 TITLES = {"pretrain": "Pretraining on the objects' boxes", "finetune": "Fine-tuning on regions"}

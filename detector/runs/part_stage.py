@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from detector.errors import DataError
 from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
-from detector.runs.processes import Group
 from detector.runs.folder import Stage, key_of
+from detector.runs.processes import Group
 
 Tensors = dict[str, Tensor]
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.errors import DataError
+from detector.files import remove_leftovers, require_file, unreadable, write_atomically, write_text
+from detector.records import Array, Int64, Proposals
 from detector.runs.journal import Entry, Fields, Journal
 from detector.runs.store_files import (
     MANIFEST,
@@ -26,9 +29,6 @@ from detector.runs.store_files import (
     read_part,
     write_array,
 )
-from detector.errors import DataError
-from detector.files import remove_leftovers, require_file, unreadable, write_atomically, write_text
-from detector.records import Array, Int64, Proposals
 
 PLAN, PARTS = "plan.json", "parts"
 PROPOSAL_FIELDS: Fields = {"boxes": (np.dtype(np.float32), (4,)), "scores": (np.dtype(np.float32), ())}

@@ -17,10 +17,10 @@ from typing import IO, Any, TypeGuard
 import numpy as np
 from numpy.lib import format as npy
 
-from detector.runs.journal import Fields
 from detector.errors import DataError
 from detector.files import read_json, require_file, write_atomically
 from detector.records import Array
+from detector.runs.journal import Fields
 from detector.text import shown
 
 MANIFEST = "manifest.json"

@@ -5,10 +5,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from detector.runs.journal import Entry, Fields
-from detector.runs.store import Store, StoreWriter
-from detector.runs.processes import Group
 from detector.runs.folder import FILES, Stage, file_sizes, key_of
+from detector.runs.journal import Entry, Fields
+from detector.runs.processes import Group
+from detector.runs.store import Store, StoreWriter
 
 SHARD = 64  # images
 

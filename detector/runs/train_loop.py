@@ -17,9 +17,9 @@ from detector.files import open_text, write_atomically
 from detector.runs.best import Best
 from detector.runs.board import Board, make_board
 from detector.runs.checkpoints import Checkpoint
-from detector.runs.processes import Group
 from detector.runs.interrupt import interrupts_noted
 from detector.runs.number_tables import read_table
+from detector.runs.processes import Group
 from detector.training.loop import StepBatch, StepResult, Trainer
 
 Net = TypeVar("Net", bound=nn.Module)

@@ -9,9 +9,9 @@ from torch import nn
 from detector.errors import ConfigError
 from detector.runs.best import Best
 from detector.runs.checkpoints import Checkpoint
-from detector.runs.processes import Group
-from detector.runs.part_stage import is_whole
 from detector.runs.folder import Stage, key_of
+from detector.runs.part_stage import is_whole
+from detector.runs.processes import Group
 from detector.runs.train_loop import MetricsLog, run_steps
 from detector.training.loop import DivergedError, StepBatch, Trainer
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from detector.config import ClassificationConfig, Config, LogSettings, MultiBoxConfig, dump_config, load_config
-from detector.synthetic.classification_set import make_crops
 from detector.errors import ConfigError
+from detector.jobs.train_classifier import run_classification
+from detector.jobs.train_detector import run_training
+from detector.jobs.train_multibox import run_multibox
 from detector.runs import board as board_module
 from detector.runs.board import Board, check_tensorboard, make_board
-from detector.jobs.train_classifier import run_classification
-from detector.jobs.train_multibox import run_multibox
 from detector.runs.folder import RunFolder
 from detector.runs.train_loop import MetricsLog
-from detector.jobs.train_detector import run_training
+from detector.synthetic.classification_set import make_crops
 from detector.training.loop import StepResult
 
 Scalars = dict[str, list[tuple[int, float]]]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from stored import COUNT, FIELDS, files, fill, finished
 
-from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter
 from detector.errors import DataError
+from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter
 
 MANIFESTS: list[tuple[dict[str, object], str]] = [
     ({"count": "text"}, "count of a store's manifest must be a whole number from 0, got 'text'"),

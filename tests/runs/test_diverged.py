@@ -6,9 +6,9 @@ import pytest
 
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
+from detector.runs.folder import RunFolder
 from detector.runs.processes import alone
 from detector.stages.train_regions import run_pretrain
-from detector.runs.folder import RunFolder
 from detector.training.loop import DivergedError
 
 # batch norm hides weights of any size from the loss

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.runs.history import stage_seconds, training_logs
 from detector.runs.folder import RunFolder
+from detector.runs.history import stage_seconds, training_logs
 
 
 def run_with(folder: Path, events: list[dict[str, object]], **tables: str) -> RunFolder:

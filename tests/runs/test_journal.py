@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.runs.journal import Fields, Journal
 from detector.errors import DataError
 from detector.records import Array
+from detector.runs.journal import Fields, Journal
 
 FIELDS: Fields = {"boxes": (np.dtype(np.float32), (4,)), "labels": (np.dtype(np.int64), ())}
 

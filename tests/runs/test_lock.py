@@ -16,8 +16,8 @@ import pytest
 from detector.config import Config
 from detector.errors import DataError
 from detector.runs import lock as lock_module
-from detector.runs.lock import LOCK, FolderLock, owned
 from detector.runs.folder import RunFolder
+from detector.runs.lock import LOCK, FolderLock, owned
 
 OWNER = """
 import sys

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from stored import COUNT, FIELDS, entry, files, fill, finished
 
-from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 from detector.errors import DataError
 from detector.records import Array
+from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 
 
 def test_store_gives_back_what_was_written(tmp_path: Path) -> None:

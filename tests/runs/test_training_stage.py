@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from detector.config import TrainingSettings
 from detector.errors import DataError
 from detector.runs.best import Best
-from detector.runs.processes import alone
 from detector.runs.folder import RunFolder
+from detector.runs.processes import alone
 from detector.runs.train_loop import MetricsLog
 from detector.runs.training_stage import run_training_stage
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
