@@ -12,7 +12,7 @@ PACKAGE = ROOT / "detector"
 LAYERS = [
     {"text"},
     {"errors"},
-    {"records", "files", "parallel", "caches"},
+    {"records", "files", "parallel", "caches", "choices"},
     {"jit"},
     {"boxes", "bilinear", "config"},
     {"data", "proposals", "evaluation"},

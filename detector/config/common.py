@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from detector.config.choices import BACKBONES, Choice
+from detector.choices import BACKBONES, Choice
 from detector.config.limits import BATCH, MANY, RATE, SPLITS, WORKERS
 from detector.config.loading import Section
 from detector.config.values import Single

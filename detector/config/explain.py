@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from detector.config.choices import Choice
+from detector.choices import Choice
 from detector.config.values import LONGEST_PATH, LONGEST_TEXT, Misfit, element_of, kinds_of
 from detector.config.yaml_text import Unquoted
 from detector.text import one_line, shown

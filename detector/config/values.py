@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from detector.config.choices import Choice
+from detector.choices import Choice
 from detector.text import one_line, parse_float, parse_int
 
 LONGEST_TEXT = 1_000  # letters
