@@ -1,6 +1,6 @@
 """What settings choose among by name. Each choice is a module, which is imported when it is asked for.
 
-A further backbone is a module of its own and one line here; CONTRIBUTING.md has the recipe.
+A further one is a module of its own and one line here; CONTRIBUTING.md has the recipes.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,11 @@ BACKBONES: dict[str, str] = {
     "paper": "detector.networks.backbones.googlenet",
     "paper_bn": "detector.networks.backbones.googlenet",
     "torchvision": "detector.networks.backbones.googlenet",
+}
+FORMATS: dict[str, str] = {
+    "ilsvrc": "detector.data.formats.ilsvrc",
+    "voc": "detector.data.formats.voc",
+    "coco": "detector.data.formats.coco",
 }
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
+from detector.choices import FORMATS
 from detector.config import DataSettings
 from detector.data.dataset import Dataset
 from detector.data.images import read_image
@@ -73,7 +74,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="root of the data set")
-    parser.add_argument("--format", default="voc", choices=("voc", "coco", "ilsvrc"))
+    parser.add_argument("--format", default="voc", choices=tuple(FORMATS))
     parser.add_argument("--split", default="train")
     parser.add_argument("--classes", type=Path, help="CSV of the classes, below the root")
     parser.add_argument("--weights", type=Path, help="file of GoogLeNet weights; without, the network starts anew")

@@ -12,10 +12,9 @@ from detector.config import Config, load_config
 from detector.config.limits import SEED
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
-from detector.data.formats.ilsvrc import list_folder
 from detector.data.lists import read_image_list
 from detector.data.names import KnownIds
-from detector.data.readers import open_dataset
+from detector.data.readers import format_of, open_dataset
 from detector.data.val_split import class_counts, imbalance, split_balanced
 from detector.errors import ConfigError, DataError
 from detector.files import read_text, write_text
@@ -27,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the two lists; print their paths, what they hold and how well they balance."""
     options = _parse(arguments)
     config = load_config(Config, options.config, options.overrides)
-    if config.data.format != "ilsvrc":
-        raise ConfigError(f"data.format must be ilsvrc, whose lists can be split, got {config.data.format}")
+    list_folder = format_of(config.data).list_folder
+    if list_folder is None:
+        raise ConfigError(f"data.format must be one with lists to split, got {config.data.format}")
     dataset = open_dataset(config.data, [options.split])
     counts = class_counts(dataset)
     first = ~_listed(dataset, options.second) if options.second else split_balanced(counts, options.seed)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from detector.choices import FORMATS, Choice, chosen_module
 from detector.config.cascade_settings import CascadeSettings
 from detector.config.common import (
     EngineSettings,
@@ -30,7 +31,7 @@ from detector.config.loading import Section
 class DataSettings(Section):
     """Where the images and annotations are, and what to do about bad ones."""
 
-    format: Literal["ilsvrc", "voc", "coco"] = "ilsvrc"
+    format: Annotated[str, Choice(FORMATS)] = "ilsvrc"
     root: Path = Path("datasets/ilsvrc_det")
     train: Names = Field(("train",), description="split names, or paths of list files; several are joined")
     test: Names = Field(("val",), description="as `train`")
@@ -65,11 +66,15 @@ class DataSettings(Section):
 
     @model_validator(mode="after")
     def _positives_are_listed(self) -> "DataSettings":
-        if self.train_positives and (self.format != "ilsvrc" or "train" not in self.train):
-            raise ValueError(
-                f"train_positives must be 0 without the split train of format ilsvrc, got {self.train_positives} "
-                f"(format {self.format}, train {', '.join(self.train)})"
-            )
+        if self.train_positives:
+            split = chosen_module(FORMATS, self.format).FORMAT.listed_by_class
+            if split not in self.train:
+                wanted = (
+                    f"0 without the split {split}"
+                    if split
+                    else f"0 for format {self.format}, which has no lists by class"
+                )
+                raise ValueError(f"train_positives must be {wanted}, got {self.train_positives}")
         return self
 
 

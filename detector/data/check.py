@@ -16,12 +16,12 @@ import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList
-from detector.data.dataset import has_area
 from detector.data.duplicates import equal_files
+from detector.data.formats.assembly import box_faults, rescaled_boxes, size_faults
+from detector.data.formats.data_format import RawSplit
 from detector.data.images import Exif, check_image, read_sizes
 from detector.data.progress import map_chunks
-from detector.data.raw_split import RawSplit, read_raw_split
-from detector.data.readers import open_classes
+from detector.data.readers import format_of, found_classes, stated_classes
 from detector.errors import DataError
 from detector.records import FIRST_LABEL, Bool, Float64, Int64
 from detector.text import one_line
@@ -81,9 +81,13 @@ def check_data(settings: DataSettings, roles: Mapping[str, Sequence[str]], decod
     With `decode` every image is decoded, where else its header and its end are read. DataError where a split
     cannot be found at all.
     """
-    classes = _classes(settings)
+    read = format_of(settings).read
+    # annotations that cannot be read leave the names of the classes to the others
+    classes = stated_classes(settings) or found_classes(
+        settings, [read(settings, n, None) for n in settings.train]
+    )
     names = list(dict.fromkeys(name for splits in roles.values() for name in splits))
-    raw = _with_titles([read_raw_split(settings, name, classes) for name in names])
+    raw = _with_titles([read(settings, name, classes) for name in names])
     found: list[Finding] = []
     splits = tuple(_check_split(settings, each, classes, decode, found) for each in raw)
     found += _between(raw, roles)
@@ -94,20 +98,6 @@ def _with_titles(splits: Sequence[RawSplit]) -> list[RawSplit]:
     """`splits`, of which those that would have one title are called by their whole names."""
     counts = Counter(split.title for split in splits)
     return [replace(split, title=split.name) if counts[split.title] > 1 else split for split in splits]
-
-
-def _classes(settings: DataSettings) -> ClassList:
-    """As `open_classes`, but annotations that cannot be read leave VOC's names to the others."""
-    if settings.classes is not None or settings.format != "voc":
-        return open_classes(settings)
-    splits = [read_raw_split(settings, split) for split in settings.train]
-    names = {str(name) for split in splits for name in np.unique(split.names)}
-    if not names:
-        reasons = [error for split in splits for error in split.errors]
-        nothing = f"there is no image in {settings.root}" if not any(map(len, splits)) else str(settings.root)
-        why = f"{len(reasons)} annotations cannot be read: {reasons[0]}" if reasons else nothing
-        raise DataError(f"splits {', '.join(settings.train)} must name at least one class, got none ({why})")
-    return ClassList(tuple(sorted(names)))
 
 
 def _check_split(
@@ -122,7 +112,7 @@ def _check_split(
     sizes, unreadable = _sizes(raw, settings, decode)
     stops = settings.bad_images == "stop" or len(unreadable) == len(raw)
     tell("error" if stops else "warning", "images cannot be read", unreadable)
-    tell("error", "annotations cannot be read", raw.errors)
+    tell("error", "annotations cannot be read", [*raw.missing, *raw.errors])
     for text, cases in raw.remarks.items():
         tell("warning", text, cases)
     tell("warning", "images are the same file as another of the split", _repeated(raw))
@@ -171,10 +161,7 @@ def _repeated(raw: RawSplit) -> list[str]:
 
 def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
     """The boxes (G, 4), rescaled where the annotation states another size than the file has."""
-    known = (raw.stated > 0).all(axis=1) & (sizes > 0).all(axis=1)
-    differs = known & (raw.stated != sizes).any(axis=1)
-    turned = differs & (raw.stated == sizes[:, ::-1]).all(axis=1)
-    rescaled = differs & ~turned
+    rescaled, turned = size_faults(raw.stated, sizes)
     cases = [
         f"{source}: {stated[1]} x {stated[0]}, the file has {size[1]} x {size[0]}"
         for source, stated, size in zip(raw.sources.tolist(), raw.stated.tolist(), sizes.tolist(), strict=True)
@@ -183,32 +170,24 @@ def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
     tell("warning", text, [cases[row] for row in np.flatnonzero(rescaled)])
     text = "annotations state height and width exchanged (an orientation tag? see data.exif); boxes are kept"
     tell("warning", text, [cases[row] for row in np.flatnonzero(turned)])
-    scale = np.ones((len(raw), 2))
-    scale[rescaled] = sizes[rescaled] / raw.stated[rescaled]
-    return raw.boxes * scale[raw.image][:, [1, 0, 1, 0]]
+    return rescaled_boxes(raw.boxes, raw.image, raw.stated, sizes)
 
 
 def _bad_boxes(settings: DataSettings, raw: RawSplit, boxes: Float64, sizes: Int64, tell: Tell) -> Bool:
     """Mask (G,) of the boxes that are not trained on, of images whose size is known."""
-    known = (sizes[raw.image] > 0).all(axis=1)
-    limits = sizes[raw.image][:, [1, 0, 1, 0]]
-    clipped = np.clip(boxes, 0, limits)
-    inverted = np.any(boxes[:, 2:] < boxes[:, :2], axis=1)
-    thin = ~inverted & ~has_area(boxes)
-    outside = known & ~inverted & ~thin & ~has_area(clipped)
-    beyond = known & np.any(clipped != boxes, axis=1) & ~(inverted | thin | outside)
+    faults = box_faults(boxes, sizes[raw.image])
     same = _same_boxes(raw, boxes)
 
     def cases(mask: Bool) -> list[str]:
         return [_box_text(raw, boxes, row) for row in np.flatnonzero(mask).tolist()]
 
     stops: Severity = "error" if settings.bad_boxes == "stop" else "warning"
-    tell(stops, "boxes are inverted and not trained on", cases(inverted))
-    tell(stops, "boxes have a side of one pixel or less and are not trained on", cases(thin))
-    tell(stops, "boxes lie outside their image and are not trained on", cases(outside))
-    tell("warning", "boxes reach beyond their image and are clipped", cases(beyond))
+    tell(stops, "boxes are inverted and not trained on", cases(faults.inverted))
+    tell(stops, "boxes have a side of one pixel or less and are not trained on", cases(faults.thin))
+    tell(stops, "boxes lie outside their image and are not trained on", cases(faults.outside))
+    tell("warning", "boxes reach beyond their image and are clipped", cases(faults.beyond))
     tell("warning", "boxes are there before, with the same class", cases(same))
-    return inverted | thin | outside
+    return faults.bad
 
 
 def _same_boxes(raw: RawSplit, boxes: Float64) -> Bool:
@@ -295,8 +274,9 @@ def _finding(split: str, severity: Severity, text: str, cases: Sequence[str]) ->
 
 def _differing(one: RawSplit, two: RawSplit) -> Iterator[tuple[str, str]]:
     """The categories of COCO splits that have one name and two ids."""
-    for name in one.categories.keys() & two.categories.keys():
-        ids = one.categories[name], two.categories[name]
+    ours, theirs = one.categories or {}, two.categories or {}
+    for name in ours.keys() & theirs.keys():
+        ids = ours[name], theirs[name]
         if ids[0] != ids[1]:
             yield f"{name} {ids[0]}", f"{name} {ids[1]}"
 

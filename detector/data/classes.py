@@ -15,6 +15,7 @@ from detector.text import UNPRINTABLE, shown
 
 HEADER = ("id", "wnid", "name")
 LONGEST_NAME = 200  # characters
+UNKNOWN_CATEGORY = -1  # in `category_ids`, for a class that the JSON does not have
 
 
 @dataclass(frozen=True)

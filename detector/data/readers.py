@@ -1,16 +1,23 @@
-"""Opening a data set: the one place that chooses between the formats."""
+"""Opening a data set, whatever its format."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from detector.choices import FORMATS, chosen_module
 from detector.config import DataSettings
-from detector.data.classes import ClassList, class_list, class_name, ilsvrc_det_classes, read_classes
+from detector.data.classes import ClassList, class_name, read_classes
 from detector.data.dataset import Dataset, join_datasets
-from detector.data.formats.coco import coco_class_names, read_coco
-from detector.data.formats.ilsvrc import read_ilsvrc
-from detector.data.formats.voc import read_voc, voc_class_names
+from detector.data.formats.assembly import settle
+from detector.data.formats.data_format import Format, RawSplit
 from detector.errors import DataError
-from detector.records import FIRST_LABEL
+
+
+def format_of(settings: DataSettings) -> Format:
+    """The format that the settings name."""
+    found: Format = chosen_module(FORMATS, settings.format).FORMAT
+    return found
 
 
 def open_dataset(settings: DataSettings, splits: Sequence[str]) -> Dataset:
@@ -19,45 +26,46 @@ def open_dataset(settings: DataSettings, splits: Sequence[str]) -> Dataset:
     The labels are those of `open_classes`, whichever splits are read: a test split gets the training split's.
     """
     classes = open_classes(settings)
-    return join_datasets([_read_split(settings, split, classes) for split in splits])
+    return join_datasets([open_split(settings, split, classes) for split in splits])
+
+
+def open_split(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
+    """The images and objects of one split, with the labels of `classes`."""
+    return settle(format_of(settings).read(settings, split, classes), classes, settings)
 
 
 def open_classes(settings: DataSettings) -> ClassList:
     """The classes of `settings.classes`, or of the format: ILSVRC-DET's 200, or those of the training splits."""
+    return stated_classes(settings) or found_classes(settings, _whole_splits(settings))
+
+
+def stated_classes(settings: DataSettings) -> ClassList | None:
+    """The classes that the settings or the format state, None where the annotations are to tell them."""
+    data_format = format_of(settings)
     if isinstance(settings.classes, Path):
         return read_classes(settings.root / settings.classes)
     if settings.classes is not None:
-        return _named_classes(settings.classes, settings.format)
-    match settings.format:
-        case "ilsvrc":
-            return ilsvrc_det_classes()
-        case "voc":
-            names = voc_class_names(settings, settings.train)
-        case "coco":
-            names = coco_class_names(settings, settings.train)
-    if not names:
-        raise DataError(
-            f"splits {', '.join(settings.train)} must name at least one class, got none ({settings.root})"
-        )
-    return ClassList(names)
+        names = enumerate(settings.classes)
+        return data_format.named(tuple(class_name(n, f"data.classes[{row}]", "the settings") for row, n in names))
+    return data_format.classes(settings) if data_format.classes else None
 
 
-def _named_classes(names: tuple[str, ...], data_format: str) -> ClassList:
-    """`names` in their order; ILSVRC-DET's own get the WNIDs that its XML files use."""
-    known = ilsvrc_det_classes()
-    names = tuple(class_name(name, f"data.classes[{row}]", "the settings") for row, name in enumerate(names))
-    labels = [known.label(name) for name in names]
-    if data_format != "ilsvrc" or None in labels:
-        return class_list(names, (), "data.classes")
-    rows = [label - FIRST_LABEL for label in labels if label]
-    return ClassList(tuple(known.names[row] for row in rows), tuple(known.wnids[row] for row in rows))
+def found_classes(settings: DataSettings, splits: Iterable[RawSplit]) -> ClassList:
+    """The names of the objects in the training `splits`, sorted; DataError says why there is none."""
+    read = list(splits)
+    names = {str(name) for split in read for name in np.unique(split.names)}
+    if names:
+        return ClassList(tuple(sorted(names)))
+    reasons = [error for split in read for error in (*split.missing, *split.errors)]
+    nothing = str(settings.root) if any(map(len, read)) else f"there is no image in {settings.root}"
+    why = f"{len(reasons)} annotations cannot be read: {reasons[0]}" if reasons else nothing
+    raise DataError(f"splits {', '.join(settings.train)} must name at least one class, got none ({why})")
 
 
-def _read_split(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
-    match settings.format:
-        case "ilsvrc":
-            return read_ilsvrc(settings, split, classes)
-        case "voc":
-            return read_voc(settings, split, classes)
-        case "coco":
-            return read_coco(settings, split, classes)
+def _whole_splits(settings: DataSettings) -> Iterable[RawSplit]:
+    """The training splits; DataError names the first annotation that cannot be read."""
+    for name in settings.train:
+        split = format_of(settings).read(settings, name, None)
+        if split.errors:
+            raise DataError(split.errors[0])
+        yield split

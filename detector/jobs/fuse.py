@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from detector.config import Config, dump_config
 from detector.data.dataset import Dataset
+from detector.data.exchange.coco_results import write_coco_results
 from detector.data.exchange.submission import write_submission
-from detector.data.formats.coco import write_coco_results
 from detector.errors import DataError
 from detector.inference.fusion import fuse
 from detector.records import Detections, DetectionTable, table_of_detections, take

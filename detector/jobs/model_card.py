@@ -7,6 +7,7 @@ from markupsafe import Markup
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from detector.config import Config, detection_methods, reported_method
+from detector.data.readers import format_of
 from detector.errors import DataError
 from detector.files import read_json
 from detector.networks.weight_files.model_facts import ModelFacts
@@ -16,12 +17,6 @@ from detector.reports.pages import markdown_code, page_environment
 from detector.runs.folder import RunFolder, split_slug
 from detector.runs.pretrained import weights_name
 
-DATA_TERMS = {
-    "ilsvrc": "If they are ILSVRC's own images: these may be used for non-commercial research and education only, "
-    "by the terms of image-net.org.",
-    "voc": "If they are PASCAL VOC's own images: these come from Flickr, whose terms of use hold for them.",
-    "coco": "If they are COCO's own: the annotations are under CC BY 4.0, the images under Flickr's terms of use.",
-}
 METHODS = {
     "softmax": "a softmax",
     "softmax+boxes": "a softmax, with box regression",
@@ -91,7 +86,7 @@ def model_card(run: RunFolder, config: Config) -> str:
             protocol=PROTOCOLS[metrics.protocol] if metrics else "",
             mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},
             most_classes=MOST_CLASSES,
-            terms=DATA_TERMS[config.data.format],
+            terms=format_of(config.data).terms,
         )
     )
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from detector.config import Config
 from detector.data.dataset import Dataset
+from detector.data.exchange.coco_results import write_coco_results
 from detector.data.exchange.submission import write_submission
-from detector.data.formats.coco import write_coco_results
 from detector.errors import DataError
 from detector.inference.select import keep_best_of_each_class, select
 from detector.parallel import ordered_map

@@ -9,9 +9,9 @@ import pytest
 from detector import commands
 from detector.config import Config, load_config
 from detector.data.dataset import Dataset
+from detector.data.exchange.coco_results import write_coco_results
 from detector.data.exchange.found_detections import read_detections
 from detector.data.exchange.submission import write_submission
-from detector.data.formats.coco import write_coco_results
 from detector.data.readers import open_dataset
 from detector.records import DetectionTable
 from detector.synthetic.detection_set import make_dataset

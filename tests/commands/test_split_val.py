@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 
 def test_other_formats_have_no_lists_to_split(config: str) -> None:
-    with pytest.raises(ConfigError, match=r"data\.format must be ilsvrc, whose lists can be split, got voc"):
+    with pytest.raises(ConfigError, match=r"data\.format must be one with lists to split, got voc"):
         main([config, "data.format=voc"])
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from detector.data.dataset import Dataset
+from detector.data.exchange.coco_results import coco_ground_truth
 from detector.data.exchange.submission import read_coco_results, read_submission
-from detector.data.formats.coco import coco_ground_truth
 from detector.errors import DataError
 from detector.records import DetectionTable
 

@@ -1,42 +1,50 @@
-"""From what a reader found to a checked `Dataset`: the files' own sizes, bad images, bad boxes."""
+"""From what a reader found to a checked `Dataset`: labels, the files' own sizes, bad images, bad boxes."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from detector.config import DataSettings
-from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, has_area, subset
+from detector.data.classes import UNKNOWN_CATEGORY, ClassList
+from detector.data.dataset import Dataset, all_complete, has_area, subset
+from detector.data.formats.data_format import RawSplit
 from detector.data.formats.index_cache import cached
-from detector.data.formats.xml_annotations import AnnotationTable, label_objects
 from detector.data.images import Exif, read_sizes
 from detector.errors import DataError
-from detector.records import Array, Bool, Float64, Int64, ObjectTable, object_table
+from detector.records import Array, Bool, Float64, Int64, object_table
 
 NAMED = 3  # files a note names as examples
 
 
-def objects_of(table: AnnotationTable, boxes: Float64, paths: Sequence[str], classes: ClassList) -> ObjectTable:
-    """The labelled objects of `table` with their `boxes` (G, 4) in continuous pixels."""
-    return object_table(
-        image=table.image,
-        boxes=boxes,
-        labels=label_objects(table, paths, classes),
-        difficult=table.difficult,
-        crowd=np.zeros(len(table.image), np.bool_),
-    )
+@dataclass(frozen=True, eq=False)
+class BoxFaults:
+    """Masks (G,) of the boxes that are inverted, have a side too thin, lie outside, or else reach beyond."""
+
+    inverted: Bool
+    thin: Bool
+    outside: Bool
+    beyond: Bool
+
+    @property
+    def bad(self) -> Bool:
+        """Those that are not trained on."""
+        return self.inverted | self.thin | self.outside
 
 
-def settle(found: Dataset, sources: Sequence[str], settings: DataSettings) -> Dataset:
-    """`found` with the sizes of its image files, its boxes in their pixels, and notes on what is odd.
+def settle(raw: RawSplit, classes: ClassList, settings: DataSettings) -> Dataset:
+    """The split with the labels of `classes`, the sizes of its image files, and notes on what is odd.
 
-    `found.sizes` are those that the annotations state, 0 where they do not; `sources` (n,) name the annotation
-    of each image in messages. Bad images and boxes follow `settings`; a box is bad when it is inverted, has a
-    side of one pixel or less, or lies outside its image.
+    Boxes are in the pixels of the files. Bad images and boxes follow `settings`; a box is bad when it is inverted,
+    has a side of one pixel or less, or lies outside its image. DataError also names an annotation that cannot be
+    read, and a class that `classes` lacks.
     """
-    origin = np.array(sources, np.str_)
+    if raw.missing and settings.bad_images == "stop":
+        raise DataError(raw.missing[0])
+    if raw.errors:
+        raise DataError(raw.errors[0])
+    found, origin = _labelled(raw, classes), raw.sources
     if not len(found):
         raise DataError(f"split {found.name} must hold at least one image, got none ({'; '.join(found.notes)})")
     sizes, errors = _file_sizes(found.paths.tolist(), settings.exif)
@@ -46,6 +54,84 @@ def settle(found: Dataset, sources: Sequence[str], settings: DataSettings) -> Da
         sizes, origin = sizes[kept], origin[kept]
     found = _in_file_pixels(found, sizes, origin)
     return _with_bad_boxes_noted(found, origin, settings.bad_boxes)
+
+
+def size_faults(stated: Int64, sizes: Int64) -> tuple[Bool, Bool]:
+    """Masks (n,) of the images whose annotation states another size than the file's, and exchanged sides.
+
+    stated and sizes (n, 2) are heights and widths, 0 where they are not known.
+    """
+    known = (stated > 0).all(axis=1) & (sizes > 0).all(axis=1)
+    differs = known & (stated != sizes).any(axis=1)
+    turned = differs & (stated == sizes[:, ::-1]).all(axis=1)
+    return differs & ~turned, turned
+
+
+def rescaled_boxes(boxes: Float64, image: Int64, stated: Int64, sizes: Int64) -> Float64:
+    """The boxes (G, 4) of the images (G,), in the pixels of files that have other sizes than their annotation.
+
+    stated and sizes as in `size_faults`; boxes of images that it does not mention stay.
+    """
+    rows = size_faults(stated, sizes)[0][image]
+    images = image[rows]
+    moved = boxes.copy()
+    moved[rows] = boxes[rows] * sizes[images][:, [1, 0, 1, 0]] / stated[images][:, [1, 0, 1, 0]]
+    return moved
+
+
+def box_faults(boxes: Float64, sizes: Int64) -> BoxFaults:
+    """What is wrong with boxes (G, 4) in images with `sizes` (G, 2), height, width, 0 where not known."""
+    known = (sizes > 0).all(axis=1)
+    clipped = np.clip(boxes, 0, sizes[:, [1, 0, 1, 0]])
+    inverted = np.any(boxes[:, 2:] < boxes[:, :2], axis=1)
+    thin = ~inverted & ~has_area(boxes)
+    outside = known & ~inverted & ~thin & ~has_area(clipped)
+    beyond = known & np.any(clipped != boxes, axis=1) & ~(inverted | thin | outside)
+    return BoxFaults(inverted, thin, outside, beyond)
+
+
+def label_objects(names: Array, image: Int64, sources: Sequence[str], classes: ClassList) -> Int64:
+    """The label (G,) of each object by its name or WNID; DataError names the source, the class and the nearest.
+
+    image (G,) says which of the `sources` states an object.
+    """
+    known, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    labels = np.zeros(len(known), np.int64)
+    for row in np.argsort(first):
+        name = str(known[row])
+        label = classes.label(name)
+        if label is None:
+            raise DataError(classes.unknown(name, sources[image[first[row]]]))
+        labels[row] = label
+    return labels[inverse]
+
+
+def _labelled(raw: RawSplit, classes: ClassList) -> Dataset:
+    """The split as the files state it, as a data set."""
+    labels = label_objects(raw.names, raw.image, raw.sources.tolist(), classes)
+    if raw.categories is not None:
+        ids = tuple(raw.categories.get(name, UNKNOWN_CATEGORY) for name in classes.names)
+        classes = replace(classes, category_ids=ids)
+    return Dataset(
+        name=raw.title,
+        classes=classes,
+        image_ids=raw.ids,
+        paths=raw.paths,
+        sizes=raw.stated,
+        objects=object_table(raw.image, raw.boxes, labels, raw.difficult, raw.crowd, raw.areas),
+        complete=all_complete(len(raw), classes) if raw.complete is None else raw.complete,
+        indices=np.arange(1, len(raw) + 1) if raw.indices is None else raw.indices,
+        blacklist=np.empty((0, 2), np.int64) if raw.blacklist is None else raw.blacklist,
+        notes=(raw.note, *_notes(raw)),
+    )
+
+
+def _notes(raw: RawSplit) -> Iterator[str]:
+    if raw.missing:
+        yield f"{raw.name}: {len(raw.missing)} images without annotation were left out ({raw.missing[0]})"
+    for text, cases in raw.remarks.items():
+        if cases:
+            yield f"{raw.name}: {len(cases)} {text} ({cases[0]})"
 
 
 def _file_sizes(paths: Sequence[str], exif: Exif) -> tuple[Int64, dict[int, str]]:
@@ -67,17 +153,12 @@ def _without_bad_images(found: Dataset, errors: dict[int, str], policy: Literal[
 
 
 def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array) -> Dataset:
-    stated = found.sizes
-    differs = (stated > 0).all(axis=1) & (stated != sizes).any(axis=1)
-    turned = differs & (stated == sizes[:, ::-1]).all(axis=1)
-    rescaled = differs & ~turned
-    boxes = found.objects.boxes.copy()
-    rows = rescaled[found.objects.image]
-    image = found.objects.image[rows]
-    boxes[rows] = boxes[rows] * sizes[image][:, [1, 0, 1, 0]] / stated[image][:, [1, 0, 1, 0]]
+    stated, image = found.sizes, found.objects.image
+    rescaled, turned = size_faults(stated, sizes)
+    rows = rescaled[image]
     areas = found.objects.areas.copy()
-    areas[rows] = areas[rows] * sizes[image].prod(axis=1) / stated[image].prod(axis=1)
-    objects = replace(found.objects, boxes=boxes, areas=areas)
+    areas[rows] = areas[rows] * sizes[image[rows]].prod(axis=1) / stated[image[rows]].prod(axis=1)
+    boxes = rescaled_boxes(found.objects.boxes, image, stated, sizes)
     notes = [*found.notes]
     if rescaled.any():
         text = "images differ in size from what their annotation states; their boxes were rescaled"
@@ -85,25 +166,21 @@ def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array) -> Dataset:
     if turned.any():
         text = "annotations state height and width exchanged (an orientation tag? see data.exif); boxes were kept"
         notes.append(_note(found.name, text, origin[turned]))
+    objects = replace(found.objects, boxes=boxes, areas=areas)
     return replace(found, sizes=sizes, objects=objects, notes=tuple(notes))
 
 
 def _with_bad_boxes_noted(found: Dataset, origin: Array, policy: Literal["repair", "stop"]) -> Dataset:
-    boxes, image = found.objects.boxes, found.objects.image
-    limits = found.sizes[image][:, [1, 0, 1, 0]]
-    clipped = np.clip(boxes, 0, limits)
-    inverted = np.any(boxes[:, 2:] < boxes[:, :2], axis=1)
-    degenerate = ~inverted & ~has_area(boxes)
-    outside = ~inverted & ~degenerate & ~has_area(clipped)
-    beyond = np.any(clipped != boxes, axis=1) & ~(inverted | degenerate | outside)
-    kinds: dict[str, Bool] = {
-        "boxes are inverted and not trained on": inverted,
-        "boxes have a side of one pixel or less and are not trained on": degenerate,
-        "boxes lie outside their image and are not trained on": outside,
-    }
+    image = found.objects.image
+    faults = box_faults(found.objects.boxes, found.sizes[image])
     if policy == "stop":
-        _refuse(found, origin, inverted | degenerate | outside)
-    kinds["boxes reach beyond their image and are clipped for training"] = beyond
+        _refuse(found, origin, faults.bad)
+    kinds: dict[str, Bool] = {
+        "boxes are inverted and not trained on": faults.inverted,
+        "boxes have a side of one pixel or less and are not trained on": faults.thin,
+        "boxes lie outside their image and are not trained on": faults.outside,
+        "boxes reach beyond their image and are clipped for training": faults.beyond,
+    }
     notes = [_note(found.name, text, origin[image[mask]]) for text, mask in kinds.items() if mask.any()]
     return replace(found, notes=(*found.notes, *notes))
 

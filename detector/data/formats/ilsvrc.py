@@ -11,23 +11,24 @@ the lists of the classes, whichever split it is in.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from detector.config import DataSettings
-from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, all_complete, split_name
+from detector.data.classes import ClassList, ilsvrc_det_classes
+from detector.data.dataset import all_complete
 from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
-from detector.data.formats.assembly import objects_of, settle
+from detector.data.formats.assembly import label_objects
+from detector.data.formats.data_format import Format, RawSplit, classes_of_names
 from detector.data.formats.train_lists import TrainLists, completeness_of, draw_positives, read_train_lists
-from detector.data.formats.xml_annotations import read_annotations
+from detector.data.formats.xml_annotations import annotated_split
 from detector.data.lists import read_blacklist as read_blacklist
 from detector.data.lists import read_image_list as read_image_list
 from detector.data.names import FileNames, stem_of
 from detector.errors import DataError
-from detector.records import FIRST_LABEL, Bool, Float64, Int64, ObjectTable
+from detector.records import FIRST_LABEL, Bool, Float64, Int64, ObjectTable, object_table
 from detector.text import shown
 
 TRAIN = "train"
@@ -110,8 +111,11 @@ def read_ground_truth(folder: Path, ids: Sequence[str], classes: ClassList) -> O
     if ids and not any(present):
         raise DataError(f"annotations must be XML files of the listed images, got no {ids[0]}.xml in {folder}")
     _check_different(present, ids, str(folder))
-    table = read_annotations(present)
-    return objects_of(table, continuous(table.corners), present, classes)
+    raw = annotated_split(folder.name, "", ids, ids, present, continuous)
+    if raw.errors:
+        raise DataError(raw.errors[0])
+    labels = label_objects(raw.names, raw.image, present, classes)
+    return object_table(raw.image, raw.boxes, labels, raw.difficult, raw.crowd)
 
 
 def annotated_names(folder: Path) -> FileNames:
@@ -119,33 +123,30 @@ def annotated_names(folder: Path) -> FileNames:
     return FileNames(NO_FILES, FileIndex([folder], XML_SUFFIXES))
 
 
-def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
-    """The images of `split` under `settings.root` with their objects; blacklisted pairs never concern train."""
+def read_ilsvrc(settings: DataSettings, split: str, classes: ClassList | None) -> RawSplit:
+    """The images of `split` under `settings.root` with their objects; blacklisted pairs never concern train.
+
+    `classes`, by default DET's, are those of the lists by class.
+    """
+    classes = classes or ilsvrc_det_classes()
     layout = find_layout(settings.root)
     listed = read_split(layout, settings, split, classes)
     images, annotations, in_train = find_files(layout, listed)
     complete, blacklist = read_marks(layout, listed, in_train, settings, classes)
-    table = read_annotations(annotations)
     without = sum(not path for path in annotations)
-    found = Dataset(
-        name=split_name(split),
-        classes=classes,
-        image_ids=np.array(listed.ids, np.str_),
-        paths=np.array(images, np.str_),
-        sizes=table.sizes,
-        objects=objects_of(table, continuous(table.corners), annotations, classes),
-        complete=complete,
-        indices=listed.indices,
-        blacklist=blacklist,
-        notes=(f"{split}: ILSVRC-DET, {layout.name}, listed by {listed.source}; {without} images have no XML",),
-    )
-    sources = [xml or image for xml, image in zip(annotations, images, strict=True)]
-    return settle(found, sources, settings)
+    note = f"{split}: ILSVRC-DET, {layout.name}, listed by {listed.source}; {without} images have no XML"
+    raw = annotated_split(split, note, listed.ids, images, annotations, continuous)
+    return replace(raw, indices=listed.indices, complete=complete, blacklist=blacklist)
 
 
-def list_folder(root: Path) -> Path:
-    """The folder of the lists of splits below `root`, in either layout."""
-    return find_layout(root).lists
+def named_classes(names: tuple[str, ...]) -> ClassList:
+    """`names` in their order; ILSVRC-DET's own get the WNIDs that its XML files use."""
+    known = ilsvrc_det_classes()
+    labels = [known.label(name) for name in names]
+    if None in labels:
+        return classes_of_names(names)
+    rows = [label - FIRST_LABEL for label in labels if label]
+    return ClassList(tuple(known.names[row] for row in rows), tuple(known.wnids[row] for row in rows))
 
 
 def continuous(corners: Float64) -> Float64:
@@ -289,3 +290,19 @@ def _index_annotations(layout: Layout, part: str) -> FileIndex:
         looked = layout.root / layout.annotations.format(part=part)
         raise DataError(f"annotations must be XML files, got none (looked for {looked}; layouts known: {LAYOUTS})")
     return index
+
+
+def list_folder(root: Path) -> Path:
+    """The folder of the lists of splits below `root`, in either layout."""
+    return find_layout(root).lists
+
+
+FORMAT = Format(
+    read_ilsvrc,
+    "If they are ILSVRC's own images: these may be used for non-commercial research and education only, "
+    "by the terms of image-net.org.",
+    classes=lambda settings: ilsvrc_det_classes(),
+    named=named_classes,
+    listed_by_class=TRAIN,
+    list_folder=list_folder,
+)

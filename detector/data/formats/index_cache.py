@@ -21,9 +21,10 @@ from detector.records import Array, Int64
 
 Arrays = dict[str, Array]
 
-FORMAT = 2  # to be raised when the same files come to be read in another way
+FORMAT = 3  # to be raised when the same files come to be read in another way
 MIN_FILES = 2000  # fewer are read again as fast
 STAMP = "stamp"  # of the entry's arrays, the one that says what they were read from
+ERRORS = "errors"  # of the arrays that were read, the one that says what could not be
 NO_FILE = (-1, -1)
 A_DAY = 86_400  # seconds
 
@@ -32,7 +33,8 @@ def cached(kind: str, settings: Sequence[object], paths: Sequence[str], read: Ca
     """What `read()` returns, or what it returned when the same files were read with the same `settings`.
 
     `paths` are the files it reads, in its order; one that is empty or missing counts as unchanged while it is.
-    The arrays must not hold objects, and not be called STAMP.
+    The arrays must not hold objects, and not be called STAMP; they are not kept with any ERRORS, as what a failing
+    disk hid may be there the next time.
     """
     folder = cache_folder()
     if folder is None or len(paths) < MIN_FILES:
@@ -42,12 +44,8 @@ def cached(kind: str, settings: Sequence[object], paths: Sequence[str], read: Ca
     arrays = _load(entry, stamp)
     if arrays is None:
         arrays = read()
-        content: dict[str, Any] = {**arrays, STAMP: stamp}
-        remove_leftovers(
-            folder, OWN_LEFTOVER, older_than=A_DAY
-        )  # of processes that were killed; others may be at work
-        with suppress(DataError), write_atomically(entry) as temporary, temporary.open("wb") as file:
-            np.savez(file, **content)
+        if not len(arrays.get(ERRORS, ())):
+            _keep(entry, {**arrays, STAMP: stamp})
     return arrays
 
 
@@ -61,6 +59,13 @@ def cache_folder() -> Path | None:
         return base.expanduser() / "googlenet-detector"
     except RuntimeError:  # a user without a home
         return None
+
+
+def _keep(entry: Path, content: dict[str, Any]) -> None:
+    # what killed processes left goes after a day: others may be at work
+    remove_leftovers(entry.parent, OWN_LEFTOVER, older_than=A_DAY)
+    with suppress(DataError), write_atomically(entry) as temporary, temporary.open("wb") as file:
+        np.savez(file, **content)
 
 
 def _hash(*words: object) -> str:

@@ -7,18 +7,17 @@
 In each a split can also be the path of a list file (an image a line, see `names`), and "all" is every annotation.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList
-from detector.data.dataset import Dataset, all_complete, split_name
 from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
-from detector.data.formats.assembly import objects_of, settle
-from detector.data.formats.xml_annotations import read_annotations
+from detector.data.formats.data_format import Format, RawSplit
+from detector.data.formats.xml_annotations import annotated_split
 from detector.data.names import FileNames, Line, read_names
 from detector.errors import DataError
 from detector.records import Float64
@@ -46,42 +45,13 @@ class FoundSplit:
     unlisted: list[str]
     rivals: list[str]
 
-    def remarks(self) -> dict[str, list[str]]:
-        """What is to be said of images, and of which."""
-        return {UNLISTED: self.unlisted, RIVALS: self.rivals}
 
-
-def read_voc(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
+def read_voc(settings: DataSettings, split: str, classes: ClassList | None) -> RawSplit:
     """The images of `split` under `settings.root` with their objects, in the order of the list or of the names."""
     found = find_split(settings, split)
-    if found.bare and settings.bad_images == "stop":
-        raise DataError(found.bare[0])
-    table = read_annotations(found.annotations)
-    count = len(found.ids)
-    dataset = Dataset(
-        name=split_name(split),
-        classes=classes,
-        image_ids=np.array(found.ids, np.str_),
-        paths=np.array(found.images, np.str_),
-        sizes=table.sizes,
-        objects=objects_of(table, continuous(table.corners), found.annotations, classes),
-        complete=all_complete(count, classes),
-        indices=np.arange(1, count + 1),
-        blacklist=np.empty((0, 2), np.int64),
-        notes=(found.note, *_notes(split, found)),
-    )
-    return settle(dataset, found.annotations, settings)
-
-
-def voc_class_names(settings: DataSettings, splits: Sequence[str]) -> tuple[str, ...]:
-    """The names of the objects of all `splits`, sorted."""
-    names: set[str] = set()
-    for split in splits:
-        found = find_split(settings, split)
-        if not found.ids:
-            raise DataError(f"split {split} must hold at least one image, got none ({found.note})")
-        names.update(np.unique(read_annotations(found.annotations).names).tolist())
-    return tuple(sorted(names))
+    raw = annotated_split(split, found.note, found.ids, found.images, found.annotations, continuous)
+    remarks = {UNLISTED: found.unlisted, RIVALS: found.rivals}
+    return replace(raw, missing=tuple(found.bare), remarks=remarks)
 
 
 def continuous(corners: Float64) -> Float64:
@@ -166,14 +136,6 @@ def _check_one_to_one(images: Sequence[str], annotations: Sequence[str]) -> None
             raise DataError(f"image must have one annotation, got {first} and {annotation} ({image})")
 
 
-def _notes(split: str, found: FoundSplit) -> Iterator[str]:
-    if found.bare:
-        yield f"{split}: {len(found.bare)} images without annotation were left out ({found.bare[0]})"
-    for text, cases in found.remarks().items():
-        if cases:
-            yield f"{split}: {len(cases)} {text} ({cases[0]})"
-
-
 def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:
     """The folders of images and of annotations, and the layout's name."""
     for base in (root, root / split):
@@ -184,3 +146,8 @@ def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:
     if is_folder(folder):
         return folder, folder, "side by side"
     return root, root, "side by side under the root"
+
+
+FORMAT = Format(
+    read_voc, "If they are PASCAL VOC's own images: these come from Flickr, whose terms of use hold for them."
+)

@@ -6,13 +6,14 @@ an object with two boxes neither is chosen. `difficult` is 0, 1, false or true, 
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from detector.data.classes import ClassList, class_name
+from detector.data.classes import class_name
+from detector.data.formats.data_format import RawSplit
 from detector.data.formats.index_cache import cached
 from detector.data.numbers import COORDINATE, LARGEST, PIXELS, whole_pixels
 from detector.data.progress import map_chunks
@@ -45,7 +46,8 @@ class AnnotationTable:
     """The objects of many files, flat and in their order.
 
     sizes (n, 2) i64 height, width as the files state them, 0 where they do not; image (G,) i64 position of the
-    object's file; names (G,) str; corners (G, 4) f64 as stated; difficult (G,) bool.
+    object's file; names (G,) str; corners (G, 4) f64 as stated; difficult (G,) bool; errors (E,) str are messages
+    about files that cannot be read, which have no objects here.
     """
 
     sizes: Int64
@@ -53,6 +55,10 @@ class AnnotationTable:
     names: Array
     corners: Float64
     difficult: Bool
+    errors: Array
+
+
+NOTHING = Annotation(0, 0, (), np.empty((0, 4)), np.empty(0, np.bool_))
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -65,6 +71,35 @@ def read_annotations(paths: Sequence[str]) -> AnnotationTable:
     return AnnotationTable(**cached("annotations", (), paths, lambda: vars(_read_all(paths))))
 
 
+def annotated_split(
+    name: str,
+    note: str,
+    ids: Sequence[str],
+    images: Sequence[str],
+    annotations: Sequence[str],
+    continuous: Callable[[Float64], Float64],
+) -> RawSplit:
+    """The split of these images (n) with what their XML files (n) state, an empty path for an image without one.
+
+    `continuous` makes boxes of corners (G, 4).
+    """
+    table = read_annotations(annotations)
+    return RawSplit(
+        name=name,
+        note=note,
+        ids=np.array(ids, np.str_),
+        paths=np.array(images, np.str_),
+        sources=np.array([xml or image for xml, image in zip(annotations, images, strict=True)], np.str_),
+        stated=table.sizes,
+        image=table.image,
+        names=table.names,
+        boxes=continuous(table.corners),
+        difficult=table.difficult,
+        crowd=np.zeros(len(table.image), np.bool_),
+        errors=tuple(table.errors.tolist()),
+    )
+
+
 def _read_all(paths: Sequence[str]) -> AnnotationTable:
     parts = map_chunks(_read_chunk, paths, "annotations")
     starts = np.cumsum([0, *(len(part.sizes) for part in parts)])
@@ -75,20 +110,8 @@ def _read_all(paths: Sequence[str]) -> AnnotationTable:
         names=np.concatenate([part.names for part in parts]),
         corners=np.concatenate([part.corners for part in parts]),
         difficult=np.concatenate([part.difficult for part in parts]),
+        errors=np.concatenate([part.errors for part in parts]),
     )
-
-
-def label_objects(table: AnnotationTable, paths: Sequence[str], classes: ClassList) -> Int64:
-    """The label (G,) of each object by its name or WNID; DataError names the file, the class and the nearest."""
-    names, first, inverse = np.unique(table.names, return_index=True, return_inverse=True)
-    labels = np.zeros(len(names), np.int64)
-    for row in np.argsort(first):
-        name = str(names[row])
-        label = classes.label(name)
-        if label is None:
-            raise DataError(classes.unknown(name, paths[table.image[first[row]]]))
-        labels[row] = label
-    return labels[inverse]
 
 
 class _PlainTree(ET.TreeBuilder):
@@ -100,12 +123,26 @@ class _PlainTree(ET.TreeBuilder):
 
 def _read_chunk(paths: Sequence[str]) -> AnnotationTable:
     # All reading before all parsing: threads then wait for the disk together.
-    contents = [read_bytes(Path(path), WHAT) if path else b"" for path in paths]
-    nothing = Annotation(0, 0, (), np.empty((0, 4)), np.empty(0, np.bool_))
-    return _flatten([_parse(c, str(p)) if p else nothing for c, p in zip(contents, paths, strict=True)])
+    contents = [_read_content(path) if path else b"" for path in paths]
+    return _flatten([_parse_content(c, p) if p else NOTHING for c, p in zip(contents, paths, strict=True)])
 
 
-def _flatten(annotations: Sequence[Annotation]) -> AnnotationTable:
+def _read_content(path: str) -> bytes | DataError:
+    try:
+        return read_bytes(Path(path), WHAT)
+    except DataError as error:
+        return error
+
+
+def _parse_content(content: bytes | DataError, path: str) -> Annotation | DataError:
+    try:
+        return content if isinstance(content, DataError) else _parse(content, path)
+    except DataError as error:
+        return error
+
+
+def _flatten(found: Sequence[Annotation | DataError]) -> AnnotationTable:
+    annotations = [NOTHING if isinstance(each, DataError) else each for each in found]
     counts = [len(annotation.names) for annotation in annotations]
     return AnnotationTable(
         sizes=np.array([(a.height, a.width) for a in annotations], np.int64).reshape(-1, 2),
@@ -113,6 +150,7 @@ def _flatten(annotations: Sequence[Annotation]) -> AnnotationTable:
         names=np.array([name for a in annotations for name in a.names], np.str_),
         corners=np.concatenate([np.empty((0, 4)), *(a.corners for a in annotations)]),
         difficult=np.concatenate([np.empty(0, np.bool_), *(a.difficult for a in annotations)]),
+        errors=np.array([str(each) for each in found if isinstance(each, DataError)], np.str_),
     )
 
 

@@ -7,9 +7,9 @@ from trees import coco_tree, side_by_side, write_coco, write_lines
 
 from detector.config import DataSettings
 from detector.data.dataset import Dataset
+from detector.data.exchange.coco_results import write_coco_results
 from detector.data.exchange.found_detections import read_detections
 from detector.data.exchange.submission import write_submission
-from detector.data.formats.coco import write_coco_results
 from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.records import DetectionTable

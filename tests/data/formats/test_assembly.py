@@ -9,7 +9,8 @@ from trees import side_by_side, write_annotation, write_image
 from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
-from detector.data.formats.voc import read_voc
+from detector.data.formats.assembly import label_objects
+from detector.data.readers import open_split
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"))
@@ -17,7 +18,7 @@ GOOD = ("cat", (11, 11, 30, 30))
 
 
 def read(root: Path, **settings: object) -> Dataset:
-    return read_voc(DataSettings.model_validate({"format": "voc", "root": root, **settings}), "train", CLASSES)
+    return open_split(DataSettings.model_validate({"format": "voc", "root": root, **settings}), "train", CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,16 @@ def test_split_of_bad_images_alone_is_an_error_even_when_skipping(tmp_path: Path
     (root / "train" / "a.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.jpg \(it is empty\)"):
         read(root, bad_images="skip")
+
+
+def test_objects_are_labelled_by_name_or_wnid() -> None:
+    classes = ClassList(("cat", "dog"), ("n01", "n02"))
+    names, image = np.array(["dog", "n01", "dog"]), np.array([0, 0, 1])
+    assert label_objects(names, image, ["a.xml", "b.xml"], classes).tolist() == [2, 1, 2]
+    assert label_objects(np.array([], np.str_), np.array([], np.int64), [], classes).tolist() == []
+
+
+def test_unknown_class_names_file_class_and_the_nearest() -> None:
+    names, image = np.array(["zebra", "zebra", "aple", "aaa"]), np.array([0, 1, 1, 1])
+    with pytest.raises(DataError, match=r"class list, got 'aple' \(b\.xml\); did you mean 'apple'\?"):
+        label_objects(names, image, ["a.xml", "b.xml"], ClassList(("apple", "zebra")))

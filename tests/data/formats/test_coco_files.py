@@ -4,35 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import coco_tree, side_by_side, write_coco, write_image
+from trees import coco_tree, write_coco, write_image
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
-from detector.data.formats import coco
-from detector.data.formats.coco import (
-    coco_class_names,
-    coco_ground_truth,
-    coco_image_ids,
-    read_coco,
-    read_coco_json,
-    write_coco_results,
-)
-from detector.data.formats.voc import read_voc
+from detector.data.exchange.coco_results import coco_ground_truth, coco_image_ids
+from detector.data.formats.coco_tree import read_coco_json
+from detector.data.readers import open_classes, open_split
 from detector.errors import DataError
-from detector.records import DetectionTable
 
 CLASSES = ClassList(("cat", "dog"))
 
 
 def read(root: Path, split: str = "train", classes: ClassList = CLASSES) -> Dataset:
-    return read_coco(DataSettings(format="coco", root=root), split, classes)
-
-
-def detections(image: list[int], labels: list[int]) -> DetectionTable:
-    boxes = np.arange(4.0 * len(image)).reshape(-1, 4) + np.array([0.1, 0, 20, 20])
-    scores = np.linspace(0.9, 0.1, len(image))
-    return DetectionTable(np.array(image, np.int64), boxes, np.array(labels, np.int64), scores)
+    return open_split(DataSettings(format="coco", root=root), split, classes)
 
 
 def test_labels_follow_category_ids_and_images_the_file(tmp_path: Path) -> None:
@@ -74,13 +60,13 @@ def test_an_object_has_the_area_that_the_file_states_or_its_box_s(tmp_path: Path
 def test_class_names_are_in_the_order_of_category_ids(tmp_path: Path) -> None:
     write_coco(tmp_path, "train", coco_tree())
     settings = DataSettings(format="coco", root=tmp_path)
-    assert coco_class_names(settings, ["train"]) == ("cat", "dog")
+    assert open_classes(settings).names == ("cat", "dog")
     tree = coco_tree()
     tree["categories"][0]["id"] = 1
     tree["annotations"].clear()
     write_coco(tmp_path, "val", tree)
     with pytest.raises(DataError, match=r"categories must be those of .*train\.json, got others in .*val\.json"):
-        coco_class_names(settings, ["train", "val"])
+        open_classes(settings.model_copy(update={"train": ("train", "val")}))
 
 
 def test_own_class_order_changes_labels_and_not_category_ids(tmp_path: Path) -> None:
@@ -92,7 +78,9 @@ def test_own_class_order_changes_labels_and_not_category_ids(tmp_path: Path) -> 
 
 def test_category_that_the_class_list_lacks_is_an_error(tmp_path: Path) -> None:
     write_coco(tmp_path, "train", coco_tree())
-    with pytest.raises(DataError, match=r"got 'dog' \(.*instances_train\.json\); did you mean 'dogs'\?"):
+    with pytest.raises(
+        DataError, match=r"got 'dog' \(.*instances_train\.json, image b\.jpg\); did you mean 'dogs'\?"
+    ):
         read(tmp_path, classes=ClassList(("cat", "dogs")))
 
 
@@ -178,7 +166,7 @@ def test_images_outside_are_read_only_where_the_user_says_so(tmp_path: Path, abs
     with pytest.raises(DataError, match=wanted):
         read(tmp_path / "data")
     settings = DataSettings(format="coco", root=tmp_path / "data", outside_root="allow")
-    assert read_coco(settings, "train", CLASSES).record(0).path.samefile(outside)
+    assert open_split(settings, "train", CLASSES).record(0).path.samefile(outside)
 
 
 def test_a_link_inside_the_root_may_lead_out_of_it(tmp_path: Path) -> None:
@@ -196,7 +184,7 @@ def test_images_may_stand_beside_their_json(tmp_path: Path, split: str) -> None:
     data = read(tmp_path, split)
     assert data.name == "train"
     assert data.record(0).path == tmp_path / "train" / "b.jpg"
-    assert coco_class_names(DataSettings(format="coco", root=tmp_path), [split]) == ("cat", "dog")
+    assert open_classes(DataSettings(format="coco", root=tmp_path, train=(split,))).names == ("cat", "dog")
 
 
 def test_the_folder_that_holds_the_most_images_counts(tmp_path: Path) -> None:
@@ -218,96 +206,13 @@ def test_a_file_name_too_long_for_the_system_is_an_image_that_is_not_there(tmp_p
         read(tmp_path)
 
 
-def test_results_carry_the_json_s_own_ids(tmp_path: Path) -> None:
-    write_coco(tmp_path, "train", coco_tree())
-    path = tmp_path / "out" / "results.json"
-    write_coco_results(path, detections([1, 0], [1, 2]), read(tmp_path))
-    rows = json.loads(path.read_text())
-    assert [(row["image_id"], row["category_id"]) for row in rows] == [(5, 3), (12, 7)]
-    assert rows[0]["bbox"] == pytest.approx([0.1, 1, 21.9, 22], abs=1e-12)
-    assert [row["score"] for row in rows] == [0.9, 0.1]
-
-
-def test_results_without_detections_are_an_empty_list(tmp_path: Path) -> None:
-    write_coco(tmp_path, "train", coco_tree())
-    write_coco_results(tmp_path / "results.json", detections([], []), read(tmp_path))
-    assert json.loads((tmp_path / "results.json").read_text()) == []
-
-
-def test_detections_of_classes_the_json_lacks_are_left_out(tmp_path: Path) -> None:
-    write_coco(tmp_path, "train", coco_tree())
-    data = read(tmp_path, classes=ClassList(("dog", "bird", "cat")))
-    write_coco_results(tmp_path / "results.json", detections([0, 0, 1], [2, 1, 2]), data)
-    assert [row["category_id"] for row in json.loads((tmp_path / "results.json").read_text())] == [7]
-
-
-def test_detections_of_other_images_are_refused(tmp_path: Path) -> None:
-    write_coco(tmp_path, "train", coco_tree())
-    with pytest.raises(DataError, match="detections must be of 2 images, got image 2"):
-        write_coco_results(tmp_path / "results.json", detections([2], [1]), read(tmp_path))
-
-
-def test_full_disk_leaves_the_old_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_coco(tmp_path, "train", coco_tree())
-    path = tmp_path / "results.json"
-    path.write_text("old")
-
-    def fail(row: object) -> str:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(coco.json, "dumps", fail)
-    with pytest.raises(DataError, match=r"results\.json must be writable \(No space left"):
-        write_coco_results(path, detections([0], [1]), read(tmp_path))
-    assert path.read_text() == "old"
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_ground_truth_of_a_coco_set_is_what_was_read(tmp_path: Path) -> None:
-    tree = coco_tree()
-    write_coco(tmp_path, "train", tree)
-    truth = coco_ground_truth(read(tmp_path))
-    assert [(image["id"], image["height"], image["width"]) for image in truth["images"]] == [
-        (12, 40, 60),
-        (5, 40, 60),
-    ]
-    assert truth["categories"] == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
-    for made, original in zip(truth["annotations"], tree["annotations"], strict=True):
-        for name in ("image_id", "category_id", "bbox", "iscrowd"):
-            assert made[name] == original[name]
-    json.dumps(truth)
-
-
-def test_ground_truth_of_another_format_counts_images_and_classes_from_one(tmp_path: Path) -> None:
-    side_by_side(tmp_path, "train", a=[("dog", (1, 1, 20, 10)), ("dog", (9, 9, 1, 1))], b=[])
-    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
-    assert coco_image_ids(data).tolist() == [1, 2]
-    truth = coco_ground_truth(data)
-    assert [image["id"] for image in truth["images"]] == [1, 2]
-    (entry,) = truth["annotations"]  # the inverted box has no area and is left out
-    assert (entry["image_id"], entry["category_id"], entry["bbox"], entry["area"]) == (1, 2, [0, 0, 20, 10], 200)
-
-
-@pytest.mark.parametrize(
-    ("names", "ids"),
-    [(("7", "12"), [7, 12]), (("000007", "12"), [1, 2]), (("9" * 30, "1"), [1, 2]), (("1\u0661", "11"), [1, 2])],
-)
-def test_image_ids_that_are_all_plain_numbers_are_used(
-    tmp_path: Path, names: tuple[str, ...], ids: list[int]
-) -> None:
-    side_by_side(tmp_path, "train", **{name: [] for name in names})
-    data = read_voc(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
-    assert dict(zip(data.image_ids.tolist(), coco_image_ids(data).tolist(), strict=True)) == (
-        dict(zip(names, ids, strict=True)) if ids != [1, 2] else dict(zip(sorted(names), ids, strict=True))
-    )
-
-
 @pytest.mark.shared
 def test_real_coco_images_are_read(shared: Path) -> None:
     root = shared / "data" / "coco256"
-    settings = DataSettings(format="coco", root=root)
-    classes = ClassList(coco_class_names(settings, ["train2017"]))
+    settings = DataSettings(format="coco", root=root, train=("train2017",))
+    classes = open_classes(settings)
     assert len(classes) == 80
-    train, val = (read_coco(settings, split, classes) for split in ("train2017", "val2017"))
+    train, val = (open_split(settings, split, classes) for split in ("train2017", "val2017"))
     assert (len(train), len(val)) == (126, 128)
     assert len(np.unique(train.objects.labels)) == 71
     assert len(np.unique(val.objects.labels)) == 73

@@ -13,7 +13,7 @@ from detector.data.dataset import Dataset
 from detector.data.formats import assembly, index_cache
 from detector.data.formats import xml_annotations as annotations
 from detector.data.formats.index_cache import cache_folder, cached
-from detector.data.formats.voc import read_voc
+from detector.data.readers import open_split
 from detector.errors import DataError
 from detector.records import Array
 
@@ -175,6 +175,16 @@ def test_nothing_is_kept_when_reading_fails(kept: Path, tmp_path: Path) -> None:
     assert not kept.exists()
 
 
+def test_what_could_not_be_read_is_not_kept(kept: Path, tmp_path: Path) -> None:
+    read = Reader({"x": np.zeros(1), "errors": np.array(["lost"])})
+    paths = texts(tmp_path, "a", "b")
+    assert cached("things", (), paths, read)["errors"].tolist() == ["lost"]
+    read.arrays = {"x": np.ones(1), "errors": np.array([], np.str_)}
+    for _ in range(2):
+        assert cached("things", (), paths, read)["x"].tolist() == [1]
+    assert read.reads == 2
+
+
 def test_the_cache_is_in_the_users_folder_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DETECTOR_CACHE")
     monkeypatch.setenv("HOME", "/home/someone")
@@ -188,7 +198,7 @@ def test_the_cache_is_in_the_users_folder_unless_told_otherwise(monkeypatch: pyt
 
 def read(root: Path, bad_images: str = "stop") -> Dataset:
     settings = DataSettings.model_validate({"format": "voc", "root": root, "bad_images": bad_images})
-    return read_voc(settings, "train", ClassList(("cat", "dog")))
+    return open_split(settings, "train", ClassList(("cat", "dog")))
 
 
 def check_equal(one: Dataset, other: Dataset) -> None:

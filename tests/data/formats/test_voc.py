@@ -7,14 +7,14 @@ from trees import side_by_side, write_annotation, write_image, write_lines
 from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
-from detector.data.formats.voc import read_voc, voc_class_names
+from detector.data.readers import open_classes, open_split
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"))
 
 
 def read(root: Path, split: str, classes: ClassList = CLASSES, **settings: object) -> Dataset:
-    return read_voc(DataSettings.model_validate({"format": "voc", "root": root, **settings}), split, classes)
+    return open_split(DataSettings.model_validate({"format": "voc", "root": root, **settings}), split, classes)
 
 
 def official_tree(root: Path) -> Path:
@@ -83,8 +83,9 @@ def test_class_names_are_those_of_all_given_splits_sorted(tmp_path: Path) -> Non
     side_by_side(tmp_path, "train", a=[("dog", (1, 1, 9, 9)), ("cat", (1, 1, 9, 9))])
     side_by_side(tmp_path, "more", b=[("ant", (1, 1, 9, 9))])
     settings = DataSettings(format="voc", root=tmp_path)
-    assert voc_class_names(settings, ["train"]) == ("cat", "dog")
-    assert voc_class_names(settings, ["train", "more"]) == ("ant", "cat", "dog")
+    assert open_classes(settings).names == ("cat", "dog")
+    settings = settings.model_copy(update={"train": ("train", "more")})
+    assert open_classes(settings).names == ("ant", "cat", "dog")
 
 
 def test_unknown_class_is_an_error_that_names_the_file(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_hidden_folders_and_links_to_folders_above_add_no_images(tmp_path: Path)
     side_by_side(tmp_path / "train", ".ipynb_checkpoints", b=[("dog", (1, 1, 9, 9))], a=[])
     (tmp_path / "train" / "up").symlink_to(tmp_path)
     assert read(tmp_path, "train").image_ids.tolist() == ["a"]
-    assert voc_class_names(DataSettings(format="voc", root=tmp_path), ["train"]) == ("cat",)
+    assert open_classes(DataSettings(format="voc", root=tmp_path)).names == ("cat",)
 
 
 def test_a_list_says_which_of_two_suffixes_it_means_else_the_first_counts_with_a_note(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_a_list_leads_out_of_the_root_only_where_the_user_says_so(tmp_path: Path
 @pytest.mark.shared
 def test_real_fruit_is_read(shared: Path) -> None:
     root = shared / "data" / "fruit"
-    classes = ClassList(voc_class_names(DataSettings(format="voc", root=root), ["train"]))
+    classes = open_classes(DataSettings(format="voc", root=root))
     assert classes.names == ("apple", "banana", "orange")
     train, test = read(root, "train", classes), read(root, "test", classes)
     assert (len(train), len(test)) == (240, 60)

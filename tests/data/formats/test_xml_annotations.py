@@ -6,8 +6,7 @@ import pytest
 from trees import annotation_text, write_annotation
 
 from detector.data import progress
-from detector.data.classes import ClassList
-from detector.data.formats.xml_annotations import label_objects, read_annotation, read_annotations
+from detector.data.formats.xml_annotations import read_annotation, read_annotations
 from detector.errors import DataError
 
 
@@ -250,28 +249,17 @@ def test_no_files_make_an_empty_table() -> None:
     table = read_annotations([])
     assert table.sizes.shape == (0, 2)
     assert table.corners.shape == (0, 4)
-    assert len(label_objects(table, [], ClassList(("cat",)))) == 0
 
 
-def test_first_of_many_bad_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_many_bad_files_are_named_in_order_and_have_no_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "CHUNK", 2)
-    paths = [write_annotation(tmp_path / f"{number}.xml") for number in range(9)]
+    paths = [write_annotation(tmp_path / f"{number}.xml", ("cat", (1, 2, 3, 4))) for number in range(9)]
     paths[4].write_text("<annotation>")
-    paths[7].write_text("<annotation>")
-    with pytest.raises(DataError, match=r"4\.xml"):
-        read_annotations([str(path) for path in paths])
-
-
-def test_objects_are_labelled_by_name_or_wnid(tmp_path: Path) -> None:
-    path = write_annotation(tmp_path / "a.xml", ("dog", (1, 2, 3, 4)), ("n01", (1, 2, 3, 4)))
-    classes = ClassList(("cat", "dog"), ("n01", "n02"))
-    assert label_objects(read_annotations([str(path)]), [str(path)], classes).tolist() == [2, 1]
-
-
-def test_unknown_class_names_file_class_and_the_nearest(tmp_path: Path) -> None:
-    paths = [
-        str(write_annotation(tmp_path / "a.xml", ("zebra", (1, 2, 3, 4)))),
-        str(write_annotation(tmp_path / "b.xml", ("zebra", (1, 2, 3, 4)), ("aple", (1, 2, 3, 4)))),
-    ]
-    with pytest.raises(DataError, match=r"class list, got 'aple' \(.*b\.xml\); did you mean 'apple'\?"):
-        label_objects(read_annotations(paths), paths, ClassList(("apple", "zebra")))
+    paths[7].unlink()
+    table = read_annotations([str(path) for path in paths])
+    first, second = table.errors.tolist()
+    assert ("well-formed XML" in first, "4.xml" in first) == (True, True)
+    assert ("readable file" in second, "7.xml" in second) == (True, True)
+    assert table.image.tolist() == [0, 1, 2, 3, 5, 6, 8]

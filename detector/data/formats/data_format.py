@@ -1,0 +1,86 @@
+"""What a format of data sets is: one reader of its files, and what else is its own.
+
+A reader states what the files say, whatever is wrong with it; `settle` stops at what is wrong or repairs it, and a
+check tells all of it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detector.config import DataSettings
+from detector.data.classes import ClassList, class_list
+from detector.data.dataset import split_name
+from detector.records import Array, Bool, Float64, Int64
+
+
+@dataclass(frozen=True, eq=False)
+class RawSplit:
+    """The n images of a split and their objects as the files state them: nothing left out, clipped or scaled.
+
+    ids and paths (n,) str; sources (n,) str name the annotation of each image in messages; stated (n, 2) i64
+    height, width, 0 where none is stated. Objects rise by image (G,) i64: names (G,) str, boxes (G, 4) f64 in
+    continuous pixels of the stated size, difficult and crowd (G,) bool, areas (G,) f64 where the files state them.
+    `note` says in a line what was read.
+
+    What is None is as in most data: indices (n,) are 1..n, every image is complete for every class (`Dataset`),
+    nothing is blacklisted, and classes have no numbers of their own (`categories`: COCO's ids by name).
+
+    `missing` are messages about listed images without annotation, which are not among the n; `errors` about
+    annotations that cannot be read, whose images have no objects here; `remarks` the images (or files) that
+    something else is to be said of. `title` is the name, of a list file without its folder and suffix.
+    """
+
+    name: str
+    note: str
+    ids: Array
+    paths: Array
+    sources: Array
+    stated: Int64
+    image: Int64
+    names: Array
+    boxes: Float64
+    difficult: Bool
+    crowd: Bool
+    areas: Float64 | None = None
+    indices: Int64 | None = None
+    complete: Bool | None = None
+    blacklist: Int64 | None = None
+    categories: Mapping[str, int] | None = None
+    missing: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", split_name(self.name))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def classes_of_names(names: tuple[str, ...]) -> ClassList:
+    """The classes that `data.classes` names, in that order."""
+    return class_list(names, (), "data.classes")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of data sets, as the module that `detector.choices.FORMATS` names has it in `FORMAT`.
+
+    `read` reads a split; the classes are None while they are still to be found in the annotations. DataError where
+    folders, lists or a JSON are missing or wrong: nothing more can be said then. `terms` is the model card's
+    sentence about what may be done with the data.
+
+    `classes` are those of data whose settings name none, by default the names in the training splits, sorted;
+    `named` those that the settings name. `listed_by_class` is the split whose images are listed by class, which
+    `data.train_positives` draws from, and `list_folder` finds the folder of the lists that splits are made of.
+    """
+
+    read: Callable[[DataSettings, str, ClassList | None], RawSplit]
+    terms: str
+    classes: Callable[[DataSettings], ClassList] | None = None
+    named: Callable[[tuple[str, ...]], ClassList] = classes_of_names
+    listed_by_class: str | None = None
+    list_folder: Callable[[Path], Path] | None = None
