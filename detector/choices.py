@@ -19,6 +19,12 @@ FORMATS: dict[str, str] = {
     "voc": "detector.data.formats.voc",
     "coco": "detector.data.formats.coco",
 }
+PROPOSAL_METHODS: dict[str, str] = {
+    "selective_search": "detector.inference.proposal_methods.by_search",
+    "multibox": "detector.inference.proposal_methods.by_multibox",
+    "union": "detector.inference.proposal_methods.by_union",
+    "given": "detector.inference.proposal_methods.by_file",
+}
 
 
 class Choice:

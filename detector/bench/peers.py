@@ -23,7 +23,7 @@ from detector.bench.stage_costs import engine_name, open_whole
 from detector.bench.workload import Workload
 from detector.files import read_bytes
 from detector.inference.detector import ObjectDetector
-from detector.inference.proposer import Proposer
+from detector.inference.proposer import open_proposer
 from detector.networks.adapters.torchvision_backbones import googlenet_fpn_backbone
 from detector.networks.device import choose_device
 from detector.records import Float32, Image
@@ -99,7 +99,7 @@ def open_detector(workload: Workload) -> Measure:
     """This project's detector as its users call it, selective search and all: seconds an `image`."""
     config = workload.config
     names = [str(label) for label in range(1, workload.outputs)]
-    proposer = Proposer(config.proposals, config.engine, config.seed)
+    proposer = open_proposer(config.proposals, config.engine, config.seed)
     detector = ObjectDetector(config, names, proposer, workload.open_engine(), config.detect.min_score)
 
     def one_pass() -> None:

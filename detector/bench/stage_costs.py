@@ -18,7 +18,7 @@ from detector.config import EngineSettings
 from detector.data.images import read_image
 from detector.inference.backends import choose_backend
 from detector.inference.batches import BatchRunner
-from detector.inference.proposer import Proposer
+from detector.inference.proposer import open_proposer
 from detector.inference.select import select
 from detector.networks.device import PRECISIONS, choose_device, choose_precision
 from detector.parallel import ordered_map, worker_count
@@ -116,7 +116,7 @@ class _EngineBench:
         self.config = config
         self.engine = workload.open_engine()
         self.runner: BatchRunner = self.engine.engines[0].runner
-        self.proposer = Proposer(config.proposals, config.engine, config.seed)
+        self.proposer = open_proposer(config.proposals, config.engine, config.seed)
         self.workers = worker_count(config.engine.workers)
         self.batch = workload.first_batch(self.engine)
 

@@ -15,10 +15,9 @@ from detector.config.loading import apply_override
 from detector.data.folders import require_folder
 from detector.data.frames import Stills, find_sources
 from detector.data.images import read_image
-from detector.errors import ConfigError
 from detector.inference.backends import choose_backend
 from detector.inference.ensemble import EnsembleEngine, Model
-from detector.inference.proposer import Proposer
+from detector.inference.proposer import open_proposer, opening_of
 from detector.networks.member import Member
 from detector.networks.quantized import measure_ranges
 from detector.networks.region_classifier import RegionClassifier
@@ -120,7 +119,7 @@ def open_workload(config: Config, folder: Path | None, count: int, regions: int,
     """
     paths = _make_scenes(count, config.seed, scratch) if folder is None else _find_images(folder, count)
     origin = "synthetic scenes" if folder is None else f"images of {folder}"
-    proposer = Proposer(config.proposals, config.engine, config.seed)
+    proposer = open_proposer(config.proposals, config.engine, config.seed)
     sizes, boxes = [], []
     for path in tqdm(paths, desc="propose", unit="image", leave=False, disable=None):
         image = read_image(path, config.data.exif)
@@ -135,8 +134,7 @@ def _parse(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
     for word in overrides:
         apply_override(tree, word)
     config = parse_config(Config, tree, "command line")
-    if config.proposals.source == "given":
-        raise ConfigError("proposals.source must be selective_search, multibox or union, got given")
+    opening_of(config.proposals.source)
     choose_backend(config.engine)
     return config
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from detector.choices import FORMATS, Choice, chosen_module
+from detector.choices import FORMATS, PROPOSAL_METHODS, Choice, chosen_module
 from detector.config.cascade_settings import CascadeSettings
 from detector.config.common import (
     EngineSettings,
@@ -26,6 +26,8 @@ from detector.config.ensemble_settings import EnsembleSettings
 from detector.config.head_settings import BoxSettings, SvmSettings
 from detector.config.limits import BATCH, CLASSES, MANY, REGIONS, SCALE, SEED, SIDE, SMALL, SPLITS
 from detector.config.loading import Section
+
+DEFAULT_SOURCE = "selective_search"  # of proposals; it reads no file, and is not asked for any
 
 
 class DataSettings(Section):
@@ -103,8 +105,8 @@ class MultiBoxProposals(MultiBoxInference):
 class ProposalSettings(Section):
     """Selective search (Uijlings et al., IJCV 2013) as [2] used it, with [1]'s doubled superpixels."""
 
-    source: Literal["selective_search", "multibox", "union", "given"] = Field(
-        "selective_search",
+    source: Annotated[str, Choice(PROPOSAL_METHODS)] = Field(
+        DEFAULT_SOURCE,
         description="[2] selective_search; [1] union of it with MultiBox; given: a file of yours",
     )
     mode: Literal["fast", "quality"] = Field("fast", description="[2] S")
@@ -127,11 +129,12 @@ class ProposalSettings(Section):
     given: Path | None = Field(None, description=".npz or COCO-style .json of proposals")
 
     @model_validator(mode="after")
-    def _source_is_there(self) -> "ProposalSettings":
-        if self.source in ("multibox", "union") and self.multibox.weights is None:
-            raise ValueError(f"multibox.weights must be a file for source {self.source}, got none")
-        if self.source == "given" and self.given is None:
-            raise ValueError("given must be a file for source given, got none")
+    def _source_has_its_files(self) -> "ProposalSettings":
+        if self.source == DEFAULT_SOURCE:
+            return self
+        for name, path in chosen_module(PROPOSAL_METHODS, self.source).METHOD.files(self).items():
+            if path is None:
+                raise ValueError(f"{name} must be a file for source {self.source}, got none")
         return self
 
 

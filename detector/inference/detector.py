@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from detector.errors import ConfigError, DataError
 from detector.inference.engine import ImageScorer
 from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, lowest_score, open_scorer, trained_classes
-from detector.inference.proposer import Prepared, Proposer
+from detector.inference.proposer import Proposer, open_proposer
 from detector.inference.region_filter import CascadeScorer, RegionFilter
 from detector.inference.select import select
 from detector.parallel import ordered_map, worker_count
@@ -56,7 +56,7 @@ class _Loaded(Generic[Item]):
 
     item: Item
     image: Image
-    prepared: Prepared
+    prepared: Any  # by the proposer
 
 
 class ObjectDetector:
@@ -109,10 +109,7 @@ class ObjectDetector:
         `cascade` they see the regions that it keeps alone, as many as `config.cascade` says.
         DataError for other files; ConfigError where the regions of new images cannot be computed.
         """
-        if config.proposals.source == "given":
-            raise ConfigError(
-                "proposals.source must be selective_search, multibox or union to detect in new images, got given"
-            )
+        proposer = open_proposer(config.proposals, config.engine, config.seed)
         scorer = open_scorer(models, config.ensemble, config)
         if cascade:
             scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
@@ -121,7 +118,6 @@ class ObjectDetector:
             images, learned = WholeImages(sees_images or models[0].network, config.engine), Context.load(context)
             learned.check(images.width, images.outputs, context)
             scorer, by_svm = ContextScorer(scorer, images, learned), False
-        proposer = Proposer(config.proposals, config.engine, config.seed)
         classes, drawn = trained_classes(models[0].network), POSITIVE if by_svm else PROBABLE
         return ObjectDetector(config, classes, proposer, scorer, lowest_score(config, by_svm), drawn)
 
@@ -196,16 +192,9 @@ class ObjectDetector:
         return draw_boxes(self.read(image), shown.boxes, shown.labels, texts)
 
     def _propose(self, images: Iterable[_Loaded[Item]]) -> Iterator[tuple[_Loaded[Item], Float32]]:
-        """The images with their regions (N, 4); of MultiBox the windows of several share a forward pass."""
+        """The images with their regions (N, 4); several share a forward pass where a network proposes."""
         remaining = iter(images)
-        while group := list(islice(remaining, self._group_size())):
+        while group := list(islice(remaining, self.proposer.group)):
             found = self.proposer.finish([one.prepared for one in group])
             for one, proposals in zip(group, found, strict=True):
                 yield one, proposals.boxes
-
-    def _group_size(self) -> int:
-        multibox = self.proposer.multibox
-        if multibox is None:
-            return 1
-        windows = sum((2 * scale - 1) ** 2 for scale in multibox.settings.scales)
-        return max(1, multibox.batch_size // windows)

@@ -8,6 +8,8 @@ from detector.errors import ConfigError, DataError
 from detector.files import write_atomically, write_text
 from detector.inference.image_context import Context
 from detector.inference.models import ModelFiles, load_models, trained_classes
+from detector.inference.proposal_methods.by_multibox import WEIGHTS
+from detector.inference.proposer import proposal_method
 from detector.jobs.load_detector import run_config
 from detector.jobs.model_card import model_card
 from detector.jobs.train_detector import trained_detector
@@ -64,8 +66,8 @@ def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]
         (run.cascade_path, target.cascade_path): config.cascade.is_used,
     }
     pairs += [pair for pair, is_wanted in wanted.items() if is_wanted]
-    multibox = config.proposals.multibox.weights
-    if config.proposals.source in ("multibox", "union") and multibox is not None:
+    multibox = _multibox_weights(config)
+    if multibox is not None:
         pairs.append((multibox, target.multibox_path))
     for source, _ in pairs:
         if not source.is_file():
@@ -88,8 +90,14 @@ def _check_files(run: RunFolder, config: Config) -> None:
     cascade = trained_cascade(run, config)
     if cascade is not None:
         load_models([ModelFiles(cascade)], EnsembleSettings())
-    if config.proposals.source in ("multibox", "union") and config.proposals.multibox.weights is not None:
-        load_multibox(config.proposals.multibox.weights)
+    multibox = _multibox_weights(config)
+    if multibox is not None:
+        load_multibox(multibox)
+
+
+def _multibox_weights(config: Config) -> Path | None:
+    """Those that the proposals need, None where they need none."""
+    return proposal_method(config.proposals.source).files(config.proposals).get(WEIGHTS)
 
 
 def _member(run: RunFolder, target: RunFolder, number: int, config: Config) -> list[tuple[Path, Path]]:

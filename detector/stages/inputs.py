@@ -19,6 +19,7 @@ from detector.data.labelled_images import LabelledImages
 from detector.errors import DataError
 from detector.files import file_hash
 from detector.inference.backends import choose_backend
+from detector.inference.proposer import proposal_method
 from detector.networks.device import choose_device, choose_precision
 from detector.runs.folder import Stage, key_of
 from detector.runs.pretrained import weights_file
@@ -59,16 +60,13 @@ def labelled_hash(images: LabelledImages) -> str:
 def proposal_inputs(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Inputs of the proposals of a data set; files count by what is in them."""
     settings = config.proposals
-    files = {
-        "multibox": settings.multibox.weights if settings.source in ("multibox", "union") else None,
-        "given": settings.given if settings.source == "given" else None,
-    }
+    method = proposal_method(settings.source)
     return {
         "images": images_hash(dataset),
         "exif": config.data.exif,
         "proposals": settings.model_dump(mode="json", exclude={"multibox": {"weights"}, "given": True}),
-        "files": {name: file_hash(path) for name, path in files.items() if path},
-        "precision": precision_name(config.engine) if files["multibox"] else None,
+        "files": {name: file_hash(path) for name, path in method.files(settings).items() if path},
+        "precision": precision_name(config.engine) if method.runs_a_network else None,
         "seed": config.seed,
     }
 

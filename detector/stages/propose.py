@@ -8,10 +8,9 @@ from tqdm import tqdm
 
 from detector.config import Config
 from detector.data.dataset import Dataset
-from detector.data.exchange.given_proposals import GivenProposals
 from detector.data.images import read_image
 from detector.errors import DataError
-from detector.inference.proposer import Prepared, Proposer
+from detector.inference.proposer import open_proposer, proposal_method
 from detector.parallel import ordered_map
 from detector.records import Proposals
 from detector.runs.folder import Stage
@@ -20,6 +19,8 @@ from detector.runs.processes import Group, alone
 from detector.runs.store import PROPOSAL_FIELDS, Store
 from detector.runs.store_stage import run_stored_stage
 from detector.stages.inputs import IMAGE_IDS, ids_hash, proposal_inputs
+
+Propose = Callable[[range], Iterator[Proposals]]  # of the images at some positions
 
 NO_PROPOSALS = Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
 
@@ -34,8 +35,8 @@ def run_propose(stage: Stage, config: Config, dataset: Dataset, group: Group | N
     group = group or alone()
 
     def prepare() -> Callable[[range], Iterator[Entry]]:
-        source = open_source(stage, config, dataset, group.workers(config.engine.workers))
-        return lambda positions: map(_entry, source.propose(positions))
+        propose = open_source(stage, config, dataset, group.workers(config.engine.workers))
+        return lambda positions: map(_entry, propose(positions))
 
     def facts(store: Store) -> dict[str, Any]:
         counts = np.diff(store.offsets)
@@ -51,45 +52,35 @@ def _entry(proposals: Proposals) -> Entry:
     return {"boxes": proposals.boxes, "scores": proposals.scores}
 
 
-def open_source(stage: Stage, config: Config, dataset: Dataset, workers: int) -> "FromImages | FromFile":
+def open_source(stage: Stage, config: Config, dataset: Dataset, workers: int) -> Propose:
     """Where the proposals of `dataset` come from; DataError where its weights or its file are wrong."""
-    if config.proposals.source != "given" or config.proposals.given is None:
-        return FromImages(config, dataset, workers)
-    given = GivenProposals.open(config.proposals.given, dataset)
-    stage.run.log_notes(given.notes)
-    return FromFile(given)
+    known_to = proposal_method(config.proposals.source).of_dataset
+    if known_to is None:
+        return PixelProposals(config, dataset, workers).propose
+    known = known_to(config.proposals, dataset)
+    stage.run.log_notes(known.notes)
+    return lambda positions: map(known.read, positions)
 
 
-class FromFile:
-    """The user's own proposals."""
-
-    def __init__(self, given: GivenProposals) -> None:
-        self.given = given
-
-    def propose(self, positions: range) -> Iterator[Proposals]:
-        """The proposals of the images at `positions`."""
-        return map(self.given.read, positions)
-
-
-class FromImages:
-    """Proposals computed from the pixels, the images decoded and searched on threads."""
+class PixelProposals:
+    """Proposals computed from the pixels, the images decoded and prepared on threads."""
 
     def __init__(self, config: Config, dataset: Dataset, workers: int) -> None:
         self.config = config
         self.dataset = dataset
         self.workers = workers
-        self.proposer = Proposer(config.proposals, config.engine, config.seed)
+        self.proposer = open_proposer(config.proposals, config.engine, config.seed)
 
     def propose(self, positions: range) -> Iterator[Proposals]:
         """The proposals of the images at `positions`; none of one that cannot be read and may be skipped."""
         prepared = ordered_map(self._prepare, positions, self.workers)
-        if self.proposer.multibox is None:
+        if self.proposer.group == 1:
             for image in prepared:
                 yield from self._finish([image])
         else:
             yield from self._finish(list(prepared))
 
-    def _prepare(self, position: int) -> Prepared | None:
+    def _prepare(self, position: int) -> Any:
         try:
             image = read_image(self.dataset.record(position).path, self.config.data.exif)
         except DataError as error:
@@ -99,7 +90,7 @@ class FromImages:
             return None
         return self.proposer.prepare(image)
 
-    def _finish(self, images: list[Prepared | None]) -> Iterator[Proposals]:
+    def _finish(self, images: list[Any]) -> Iterator[Proposals]:
         found = self.proposer.finish([image for image in images if image is not None])
         for image in images:
             yield NO_PROPOSALS if image is None else next(found)

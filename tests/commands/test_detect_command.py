@@ -16,9 +16,9 @@ from detector.data.exchange.detection_files import DetectionWriter
 from detector.data.images import read_size
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
-from detector.inference.proposer import Prepared, Proposer
+from detector.inference.proposal_methods.by_search import SearchProposer
 from detector.jobs.load_detector import load_detector
-from detector.records import Image
+from detector.records import Image, Proposals
 from detector.runs.folder import RunFolder
 
 
@@ -169,14 +169,14 @@ def test_an_image_that_takes_too_much_memory_costs_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    prepare = Proposer.prepare
+    prepare = SearchProposer.prepare
 
-    def stumble(proposer: Proposer, image: Image) -> Prepared:
+    def stumble(proposer: SearchProposer, image: Image) -> Proposals:
         if len(image) == 70:
             raise MemoryError
         return prepare(proposer, image)
 
-    monkeypatch.setattr(Proposer, "prepare", stumble)
+    monkeypatch.setattr(SearchProposer, "prepare", stumble)
     out = tmp_path / "out"
     assert commands.main(["detect", str(ready.path), str(folder), "--out", str(out), "--min-score", "0"]) == 1
     assert {row["image_id"] for row in json.loads((out / "results.json").read_text())} == {1, 3}
