@@ -23,7 +23,7 @@ from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, TORCHVISION
 from detector.records import Image
-from detector.runs.folder import environment_notes
+from detector.runs.environment import environment_notes
 
 PEER = "torchvision's own, fp32"
 HEIGHT, WIDTH = 375, 500  # ILSVRC's commonest size

@@ -20,9 +20,9 @@ from detector.config import FinetuneSettings
 from detector.data.classes import ilsvrc_det_classes
 from detector.data.dataset import Dataset
 from detector.records import object_table
-from detector.runs.folder import environment_notes
+from detector.runs.environment import environment_notes
+from detector.runs.split import Split, truth_key
 from detector.runs.store import Store, StoreWriter
-from detector.stages.inputs import images_hash, truth_hash
 from detector.training.sample import RegionSampler
 
 CLASSES = 200
@@ -91,7 +91,7 @@ def measure(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     dataset = make_dataset(options)
     made = time.perf_counter()
-    hashes = (images_hash(dataset), truth_hash(dataset))
+    hashes = (Split(dataset, "all").key, truth_key(dataset))
     hashed = time.perf_counter()
     labels = Store.open(options.folder, KEY)
     settings = FinetuneSettings()

@@ -38,7 +38,7 @@ from detector.proposals import selective_search as module
 from detector.proposals.segmentation import NO_EDGE, Scale, UInt16
 from detector.proposals.selective_search import STRATEGIES, Strategies, convert_colour, resize_to_width, search
 from detector.records import Array, Float32, Float64, Image, Int64, ObjectTable
-from detector.runs.folder import environment_notes
+from detector.runs.environment import environment_notes
 
 WIDTH = 500
 SIGMA = 0.8

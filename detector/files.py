@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 import time
@@ -137,6 +138,22 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with write_atomically(path) as temporary, open_text(temporary) as file:
         file.write(text)
+
+
+def share_file(source: Path, path: Path) -> None:
+    """Give the file `source` the further name `path`; where the file system has no links, a copy has it.
+
+    What is appended to one is in the other, and what replaces one leaves the other as it is.
+    """
+    with suppress(OSError):
+        if source.samefile(path):
+            return
+    with write_atomically(path) as temporary:
+        try:
+            temporary.unlink()
+            temporary.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from random_networks import randomise, settle
 
 from detector.config import Config, dump_config, load_config
+from detector.jobs.test_detector import Outcome
 from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.weight_files.weights import preprocessing_of, save_model
@@ -22,6 +23,11 @@ network: {variant: paper_bn}
 engine: {device: cpu, backend: torch, precision: fp32, workers: 0}
 detect: {min_score: 0, min_svm_score: -100, max_per_image: 20}
 """
+
+
+def methods_of(outcome: Outcome) -> list[str]:
+    """The ways to score that a test reports, in their order."""
+    return list(outcome.reports.all) if outcome.reports else []
 
 
 def write_run(folder: Path, *overrides: str, classes: Sequence[str] = CLASSES) -> RunFolder:

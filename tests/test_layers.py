@@ -1,6 +1,7 @@
 """The rules of the architecture, read from the imports."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,7 +89,7 @@ READERS: dict[str, set[str]] = {
     "np.loadtxt": {"data/exchange/submission.py"},
     "PIL.Image.open": {"data/decoders/pillow.py"},
     "cv2.imread": set(),
-    "read_text": {"data/classes.py", "runs/folder.py", "bench/machine.py"},
+    "read_text": {"data/classes.py", "runs/environment.py", "bench/machine.py"},
     "read_bytes": {"runs/journal.py"},
 }
 
@@ -138,3 +139,22 @@ def test_every_command_has_its_tool() -> None:
     shared = {"__init__", "options", "process"}
     modules = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - shared
     assert tools == modules == set(COMMANDS)
+
+
+SEE_ALL_SETTINGS = {"config", "runs", "jobs", "commands", "bench"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_stage_takes_the_sections_that_it_names_and_not_all_settings(path: Path) -> None:
+    if room_of(path) in SEE_ALL_SETTINGS:
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            for argument in [*node.args.args, *node.args.kwonlyargs]:
+                words = {name.id for name in ast.walk(argument) if isinstance(name, ast.Name)}
+                assert "Config" not in words, node.name
+
+
+def test_a_file_s_name_is_used_once() -> None:  # but a command's is what the user types
+    names = Counter(path.name for path in MODULES if room_of(path) != "commands")
+    assert [name for name, count in names.items() if count > 1] == ["__init__.py"]

@@ -100,7 +100,8 @@ def open_detector(workload: Workload) -> Measure:
     config = workload.config
     names = [str(label) for label in range(1, workload.outputs)]
     proposer = open_proposer(config.proposals, config.engine, config.seed)
-    detector = ObjectDetector(config, names, proposer, workload.open_engine(), config.detect.min_score)
+    workers = config.engine.workers
+    detector = ObjectDetector(names, proposer, workload.open_engine(), config.detect, workers=workers)
 
     def one_pass() -> None:
         for _ in detector.detect_many(workload.paths):

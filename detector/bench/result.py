@@ -12,7 +12,7 @@ from detector.bench.peers import PeerRow, peer_candidates, peer_rows
 from detector.bench.rounds import run_rounds
 from detector.bench.stage_costs import StageTable, stage_candidate, stage_table
 from detector.bench.workload import Workload
-from detector.runs.folder import environment_notes
+from detector.runs.environment import environment_notes
 
 Part = Literal["stages", "engines", "peer"]
 PARTS: tuple[Part, ...] = ("stages", "engines", "peer")

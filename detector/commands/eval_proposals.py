@@ -18,10 +18,11 @@ from detector.errors import ConfigError, DataError
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.records import Array, Proposals
 from detector.reports.recall_report import recall_text, recall_tree, write_recall_report
-from detector.runs.folder import RunFolder, Stage, environment_notes, split_slug
+from detector.runs.environment import environment_notes
+from detector.runs.folder import RunFolder
 from detector.runs.lock import owned
+from detector.runs.split import check_images, split_slug
 from detector.runs.store import PROPOSAL_FIELDS, Store, read_proposals
-from detector.stages.inputs import check_images
 
 BUDGETS = (100, 200, 500, 1000, 2000)
 BEYOND = 1.0  # pixels beyond its image where a box is taken for another image's
@@ -91,7 +92,7 @@ def open_source(path: Path, dataset: Dataset) -> Source:
     if not path.is_dir():
         raise DataError(f"proposals must be a folder of `propose`, or an .npz or .json file, got none at {path}")
     folder = path / "store" if (path / "store").is_dir() else path
-    check_images(Stage(RunFolder(path), folder.parent, ()), dataset)
+    check_images(folder.parent, dataset)
     store = Store.open(folder)
     if set(store.fields) != set(PROPOSAL_FIELDS):
         wanted, got = ", ".join(PROPOSAL_FIELDS), ", ".join(store.fields)

@@ -10,11 +10,11 @@ from detector.config import Config, load_config
 from detector.config.limits import SCALE
 from detector.data.dataset import Dataset
 from detector.data.exchange.found_detections import read_detections
-from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.jobs.fuse import System, fuse_systems, report_fusion, write_fusion
-from detector.jobs.train_detector import Outcome, outcome_text
+from detector.jobs.test_detector import Outcome, outcome_text
 from detector.runs.lock import owned
+from detector.runs.split import open_split
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,12 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fuse(options: argparse.Namespace) -> int:
     config = load_config(Config, options.config, options.set)
-    dataset = open_dataset(config.data, options.split or config.data.test)
+    split = open_split(config.data, options.split or config.data.test)
+    dataset = split.dataset
     weights = options.weights or [1.0] * len(options.detections)
     systems = read_systems(options.detections, weights, dataset)
     fused = fuse_systems(list(systems.values()), len(dataset), options.iou, options.min_score)
     write_fusion(options.out, fused, dataset)
-    reports = report_fusion(options.out / "report", config, dataset, systems, fused)
+    reports = report_fusion(options.out / "report", config, split, systems, fused)
     outcome = Outcome(dataset, reports, options.out / "report" if reports else options.out)
     sys.stdout.write(f"{len(fused.scores)} detections: {options.out}\n{outcome_text(outcome)}")
     return 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from detector.commands import a_name, config_parser
 from detector.config import Config, load_config
-from detector.data.readers import open_dataset
-from detector.runs.folder import RunFolder, split_slug
+from detector.runs.folder import RunFolder
 from detector.runs.processes import process_group
+from detector.runs.split import open_split
 from detector.stages.propose import run_propose
 
 
@@ -20,13 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = load_config(Config, options.config, options.overrides)
     splits = tuple(options.split)
     run = RunFolder(options.run or Path("runs") / config.name)
-    stage = run.stage("propose", split_slug(splits))
     with run.lock() as lock, process_group(config.engine.device) as group:
         lock.take(group)
-        dataset = open_dataset(config.data, splits)
-        store = run_propose(stage, config, dataset, group)
+        split = open_split(config.data, splits)
+        stage = run.stage("propose", split.name, group=group)
+        store = run_propose(stage, split, config.proposals, config.engine, config.seed)
     if group.is_first:
         boxes = int(store.offsets[-1])
-        mean = boxes / len(dataset)
-        sys.stdout.write(f"{boxes} regions of {len(dataset)} images ({mean:.0f} an image): {stage.folder}\n")
+        mean = boxes / len(split)
+        sys.stdout.write(f"{boxes} regions of {len(split)} images ({mean:.0f} an image): {stage.folder}\n")
     return 0

@@ -18,14 +18,12 @@ from detector.config.detection_settings import (
     DetectSettings,
     EvaluateSettings,
     FinetuneSettings,
+    Method,
     MultiBoxInference,
     MultiBoxProposals,
     PretrainSettings,
     ProposalSettings,
     RegionTraining,
-    detection_methods,
-    final_method,
-    reported_method,
 )
 from detector.config.ensemble_settings import EnsembleSettings
 from detector.config.head_settings import FEATURE_NORM, BoxSettings, SvmSettings
@@ -50,6 +48,7 @@ __all__ = [
     "FinetuneSettings",
     "ImageSettings",
     "LogSettings",
+    "Method",
     "MultiBoxConfig",
     "MultiBoxInference",
     "MultiBoxProposals",
@@ -65,10 +64,7 @@ __all__ = [
     "SvmSettings",
     "TrainSettings",
     "TrainingSettings",
-    "detection_methods",
     "dump_config",
-    "final_method",
     "load_config",
     "parse_config",
-    "reported_method",
 ]

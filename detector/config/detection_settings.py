@@ -5,7 +5,7 @@ hierarchies", arXiv 1311.2524v5, P for the paper and S for the settings of the a
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -216,16 +216,48 @@ class DetectSettings(Section):
         30_000, ge=0, le=MANY, description="best detections of a class over the set; 0: all [2] S"
     )
 
+    def lowest_score(self, by_svm: bool) -> float:
+        """The score under which a box is no detection."""
+        return self.min_svm_score if by_svm else self.min_score
+
 
 class EvaluateSettings(Section):
     """The metric and the report."""
 
     protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"] = "ilsvrc"
     pictures: int = Field(12, ge=0, le=10_000, description="test images drawn in the report")
+    resamples: int = Field(
+        1000, ge=2, le=MANY, description="of the test images, from which the intervals of the APs come"
+    )
 
 
 ENSEMBLE = "ensemble"
 CONTEXT = "context"
+Scores = Literal["softmax", "svm"]
+WITH_BOXES = "+boxes"
+
+
+class Method(NamedTuple):
+    """A way in which one model detects: what scores regions, and whether box regressors move them."""
+
+    scores: Scores
+    boxes: bool
+
+    @staticmethod
+    def named(name: str) -> "Method":
+        """The method that `detect.method` calls so."""
+        scores: Scores = "svm" if name.startswith("svm") else "softmax"
+        return Method(scores, name.endswith(WITH_BOXES))
+
+    @property
+    def name(self) -> str:
+        """What settings and folders call it, such as svm+boxes."""
+        return f"{self.scores}{WITH_BOXES if self.boxes else ''}"
+
+    @property
+    def by_svm(self) -> bool:
+        """Whether the scores are those of SVMs, which are no probabilities."""
+        return self.scores == "svm"
 
 
 class Config(Section):
@@ -249,9 +281,33 @@ class Config(Section):
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
 
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The ways to score that the settings train, the most complete last; `detect.method` chooses one."""
+        scores: list[Scores] = ["softmax"] if self.finetune.steps else []
+        scores += ["svm"] if self.svm.enabled else []
+        boxes = (False, True) if self.boxes.enabled else (False,)
+        return tuple(Method(each, with_boxes) for each in scores for with_boxes in boxes)
+
+    @property
+    def method(self) -> Method:
+        """The models' own way to score, of those that were trained."""
+        return self.methods[-1] if self.detect.method == "auto" else Method.named(self.detect.method)
+
+    @property
+    def reported(self) -> str:
+        """What the detections are called that the run's report is about.
+
+        They are those by `method`; of several models or views the average's, `ENSEMBLE`; or either rescored by
+        context, `CONTEXT`.
+        """
+        if self.context.is_used:
+            return CONTEXT
+        return ENSEMBLE if self.ensemble.is_used else self.method.name
+
     @model_validator(mode="after")
     def _something_scores(self) -> "Config":
-        methods = detection_methods(self)
+        methods = [method.name for method in self.methods]
         if not methods:
             raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
         if self.detect.method not in ("auto", *methods):
@@ -272,7 +328,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _weights_are_of_probabilities(self) -> "Config":
-        if self.ensemble.fit_weights and reported_method(self).startswith("svm"):
+        if self.ensemble.fit_weights and self.method.by_svm:
             raise ValueError(
                 f"ensemble.fit_weights must be () for SVMs, whose scores are no probabilities, got "
                 f"{', '.join(self.ensemble.fit_weights)}"
@@ -311,27 +367,3 @@ class Config(Section):
                 wide = self.region.wide_padding
                 raise ValueError(f"ensemble.paddings must be under region.wide_padding {wide}, got {padding}")
         return self
-
-
-def detection_methods(config: Config) -> tuple[str, ...]:
-    """The ways to score that the settings train, the most complete last; `detect.method` chooses among them.
-
-    With an ensemble the chosen one is the models' own, and the average of all is reported as `ENSEMBLE`; either
-    is rescored by context as `CONTEXT`.
-    """
-    scores = [
-        name for name, trained in (("softmax", config.finetune.steps), ("svm", config.svm.enabled)) if trained
-    ]
-    return tuple(name + box for name in scores for box in (("", "+boxes") if config.boxes.enabled else ("",)))
-
-
-def reported_method(config: Config) -> str:
-    """The models' own way to score, of those that were trained."""
-    return detection_methods(config)[-1] if config.detect.method == "auto" else config.detect.method
-
-
-def final_method(config: Config) -> str:
-    """The detections that the run's report is about: by `reported_method`, by the ensemble, or rescored."""
-    if config.context.is_used:
-        return CONTEXT
-    return ENSEMBLE if config.ensemble.is_used else reported_method(config)

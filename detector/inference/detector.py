@@ -10,15 +10,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from detector.config import Config
-from detector.data.images import read_image
+from detector.config import DetectSettings
+from detector.data.images import Exif, read_image
 from detector.drawing.class_boxes import draw_boxes
 from detector.errors import ConfigError, DataError
 from detector.inference.engine import ImageScorer
-from detector.inference.image_context import Context, ContextScorer, WholeImages
-from detector.inference.models import ModelFiles, lowest_score, open_scorer, trained_classes
-from detector.inference.proposer import Proposer, open_proposer
-from detector.inference.region_filter import CascadeScorer, RegionFilter
+from detector.inference.proposer import Proposer
 from detector.inference.select import select
 from detector.parallel import ordered_map, worker_count
 from detector.records import FIRST_LABEL, ClassScores, Detections, Float32, Image, take
@@ -62,26 +59,31 @@ class _Loaded(Generic[Item]):
 class ObjectDetector:
     """Proposes regions of images, scores them and selects detections, as `test_det` does with a data set's.
 
-    `classes` are the names of labels 1..C. `min_score`, under which boxes are dropped, may be set at any time:
-    it is a probability, or with SVMs their score; anything else is a ConfigError.
+    `classes` are the names of labels 1..C, `config` all settings, for whoever asks. `min_score`, under which boxes
+    are dropped, may be set at any time: it is a probability, or with SVMs their score; anything else is a
+    ConfigError.
     """
 
     def __init__(
         self,
-        config: Config,
         classes: Sequence[str],
         proposer: Proposer,
         scorer: ImageScorer,
-        min_score: float,
-        drawn_score: float = PROBABLE,
+        settings: DetectSettings,
+        by_svm: bool = False,
+        exif: Exif = "ignore",
+        workers: int = -1,
+        config: Any = None,
     ) -> None:
         self.config = config
         self.classes = tuple(classes)
-        self.drawn_score = drawn_score
-        self.min_score = min_score
+        self.drawn_score = POSITIVE if by_svm else PROBABLE
+        self.min_score = settings.lowest_score(by_svm)
         self.proposer = proposer
         self.scorer = scorer
-        self.workers = worker_count(config.engine.workers)
+        self.settings = settings
+        self.exif = exif
+        self.workers = worker_count(workers)
 
     @property
     def min_score(self) -> float:
@@ -94,32 +96,6 @@ class ObjectDetector:
         if not low <= score <= high:
             raise ConfigError(f"min_score must be a number in {low:g}..{high:g}, got {shown(score)}")
         self._min_score = float(score)
-
-    @staticmethod
-    def load(
-        models: Sequence[ModelFiles],
-        config: Config,
-        context: Path | None = None,
-        sees_images: Path | None = None,
-        cascade: Path | None = None,
-    ) -> "ObjectDetector":
-        """The detector of a run's models, which are averaged as `config.ensemble` says.
-
-        With `context` their scores are rescored by what the network `sees_images` makes of the whole image. With
-        `cascade` they see the regions that it keeps alone, as many as `config.cascade` says.
-        DataError for other files; ConfigError where the regions of new images cannot be computed.
-        """
-        proposer = open_proposer(config.proposals, config.engine, config.seed)
-        scorer = open_scorer(models, config.ensemble, config)
-        if cascade:
-            scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
-        by_svm = models[0].svm is not None
-        if context:
-            images, learned = WholeImages(sees_images or models[0].network, config.engine), Context.load(context)
-            learned.check(images.width, images.outputs, context)
-            scorer, by_svm = ContextScorer(scorer, images, learned), False
-        classes, drawn = trained_classes(models[0].network), POSITIVE if by_svm else PROBABLE
-        return ObjectDetector(config, classes, proposer, scorer, lowest_score(config, by_svm), drawn)
 
     def detect(self, image: Source) -> Detections:
         """The objects of one image, best first; DataError where it cannot be read."""
@@ -164,7 +140,7 @@ class ObjectDetector:
 
         def finish(scored: tuple[_Loaded[Item], ClassScores]) -> Found[Item]:
             one, scores = scored
-            return Found(one.item, one.image, select(scores, self.min_score, self.config.detect))
+            return Found(one.item, one.image, select(scores, self.min_score, self.settings))
 
         scored = ((waiting.popleft(), found) for found in self.scorer.score(regions()))
         yield from ordered_map(finish, scored, self.workers)
@@ -172,7 +148,7 @@ class ObjectDetector:
     def read(self, image: Source) -> Image:
         """The pixels (H, W, 3) uint8 RGB of an image given by its path or as such; DataError for anything else."""
         if isinstance(image, str | PathLike):
-            return read_image(Path(image), self.config.data.exif)
+            return read_image(Path(image), self.exif)
         pixels = np.asarray(image)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise DataError(f"image must be (H, W, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.config import Config, EnsembleSettings, RegionSettings
+from detector.config import DetectSettings, EngineSettings, EnsembleSettings, Method, RegionSettings
 from detector.errors import DataError
 from detector.files import file_hash
 from detector.inference.engine import ImageScorer
@@ -28,10 +28,15 @@ class ModelFiles:
     svm: Path | None = None
     boxes: Path | None = None
 
-    def by(self, method: str) -> "ModelFiles":
+    @property
+    def reads(self) -> dict[str, Path]:
+        """The files by what they are."""
+        files = {"network": self.network, "svm": self.svm, "boxes": self.boxes}
+        return {name: path for name, path in files.items() if path}
+
+    def by(self, method: Method) -> "ModelFiles":
         """The part that scores by `method`."""
-        svm = self.svm if method.startswith("svm") else None
-        return ModelFiles(self.network, svm, self.boxes if method.endswith("+boxes") else None)
+        return ModelFiles(self.network, self.svm if method.by_svm else None, self.boxes if method.boxes else None)
 
 
 @dataclass(frozen=True)
@@ -86,19 +91,16 @@ def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> 
     return found
 
 
-def open_scorer(models: Sequence[ModelFiles], ensemble: EnsembleSettings, config: Config) -> ImageScorer:
-    """What scores regions by the models, averaged as `ensemble` says, as often as `config.detect` says."""
-    engine = EnsembleEngine([model for _, model in load_models(models, ensemble)], config.engine)
-    if not config.detect.iterations:
-        return engine
-    settings = config.detect.model_copy(update={"max_per_image": config.detect.iterated, "voting_iou": 0.0})
-    lowest = lowest_score(config, by_svm=models[0].svm is not None)
-    return IteratedScorer(engine, settings.iterations, lambda found: select(found, lowest, settings))
-
-
-def lowest_score(config: Config, by_svm: bool) -> float:
-    """The score under which a box is no detection."""
-    return config.detect.min_svm_score if by_svm else config.detect.min_score
+def open_scorer(
+    models: Sequence[ModelFiles], ensemble: EnsembleSettings, engine: EngineSettings, detect: DetectSettings
+) -> ImageScorer:
+    """What scores regions by the models, averaged as `ensemble` says, as often as `detect.iterations` says."""
+    scorer = EnsembleEngine([model for _, model in load_models(models, ensemble)], engine)
+    if not detect.iterations:
+        return scorer
+    settings = detect.model_copy(update={"max_per_image": detect.iterated, "voting_iou": 0.0})
+    lowest = detect.lowest_score(by_svm=models[0].svm is not None)
+    return IteratedScorer(scorer, settings.iterations, lambda found: select(found, lowest, settings))
 
 
 def check_weights(settings: EnsembleSettings, models: int) -> None:

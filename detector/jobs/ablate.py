@@ -6,43 +6,52 @@ Every model scores every region once in every view; averages, rescorings and box
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from detector.config import Config, reported_method
-from detector.data.dataset import Dataset
-from detector.data.readers import open_dataset
+from detector.config import Config
 from detector.errors import DataError
 from detector.evaluation.protocols import evaluate
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.image_context import Context
-from detector.inference.models import ModelFiles, load_models, lowest_score
+from detector.inference.models import ModelFiles, load_models
 from detector.inference.select import keep_best_of_each_class, select
 from detector.jobs.ablation_table import Way, ablation_ways, join_tables, make_rows
-from detector.jobs.train_detector import trained_detectors
+from detector.jobs.trained_models import (
+    calibrate_models,
+    context_task,
+    image_network,
+    proposals_of,
+    regions_of,
+    trained_ensemble,
+    trained_models,
+)
 from detector.records import Detections, Float64, table_of_detections
 from detector.reports.ablation_report import AblationReport, write_ablation
-from detector.runs.folder import RunFolder, environment_notes, split_slug
-from detector.runs.processes import Group
+from detector.runs.environment import environment_notes
+from detector.runs.folder import RunFolder
+from detector.runs.job import Job
+from detector.runs.processes import Group, alone
+from detector.runs.split import Split, open_split, split_slug
 from detector.runs.store import Store
-from detector.stages.calibrate import calibrate_members
 from detector.stages.context import (
+    Examples,
+    SeenImages,
     check_apart,
-    check_image_network,
-    image_network,
-    keep_image_network,
-    make_features,
-    run_seen,
+    context_rows,
+    learn_rescoring,
+    learned_features,
 )
-from detector.stages.ensemble_weights import fitted_ensemble
-from detector.stages.learn_context import Examples, apply_context, context_rows, learn_rescoring
-from detector.stages.propose import run_propose
-from detector.stages.region_cut import run_regions
-from detector.stages.region_sets import ProposedRegions, load_regions
-from detector.stages.score_sources import check_classes, check_region
+from detector.stages.image_features import (
+    check_image_network,
+    image_weights,
+    keep_image_network,
+    run_image_features,
+)
+from detector.stages.region_sets import ProposedRegions
+from detector.stages.score_sources import apply_context, check_classes, check_region
 from detector.stages.views import StoredViews, run_views
 
 VOTING_IOU = 0.5  # arXiv 1505.01749
@@ -58,31 +67,33 @@ def run_ablation(
     Mean AP is that over the classes with objects. Context is learned anew for each average, on `context.splits`.
     The report goes to `ablation_folder`.
     """
-    dataset = open_dataset(config.data, splits)
+    testing = open_split(config.data, splits)
+    dataset = testing.dataset
     if not len(dataset.objects.labels):
         raise DataError(f"{dataset.name} must have objects to tell what a detector's parts are worth, got none")
-    detectors = [files.by(reported_method(config)) for files in trained_detectors(run, config)]
-    for files in detectors:
-        check_classes(dataset, files.network)
-    check_region(config, detectors[0].network)
+    job = Job(run, config, group)
+    models = [model.by(config.method) for model in trained_models(job)]
+    for model in models:
+        check_classes(dataset, model.network)
+    check_region(config.region, models[0].network)
     learned = _open_context(config)
-    calibrate_members(run, config, group)
-    config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
-    views = _score(run, config, dataset, splits, detectors, group)
-    rescored = _Rescored(run, config, *learned, views, splits, detectors, group) if learned else None
+    calibrate_models(job)
+    config = config.model_copy(update={"ensemble": trained_ensemble(run, config)})
+    job = Job(run, config, group)
+    views = _score(job, testing, models)
+    rescored = _Rescored(job, *learned, views, models) if learned else None
     judge = _Judge(config, views, rescored)
     ways = list(ablation_ways(views.views, rescored is not None))
     results = {way.name: judge.mean_aps(way) for way in tqdm(ways, "evaluate", unit="row", leave=False)}
-    seconds = time_ways(config, dataset, views.proposals, detectors, ways, timed_regions)
-    rows = make_rows(ways, results, seconds)
+    seconds = time_ways(config, views, models, ways, timed_regions)
     report = AblationReport(
         run.path.resolve().name,
         config.evaluate.protocol,
-        rows,
-        f"the {len(detectors)} models",
+        make_rows(ways, results, seconds),
+        f"the {len(models)} models",
         {
             "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-            "Regions": f"{int(views.proposals.offsets[-1]):,}, scored by {reported_method(config)}",
+            "Regions": f"{int(views.proposals.offsets[-1]):,}, scored by {config.method.name}",
             **environment_notes(),
         },
     )
@@ -110,7 +121,7 @@ def _rows_text(run: RunFolder, config: Config) -> str:
     """What decides the rows of a run's ablation, and what they are of."""
     ensemble, region = config.ensemble, config.region
     parts = [
-        f"{len(trained_detectors(run, config))} models",
+        f"{len(trained_models(Job(run, config, alone())))} models",
         f"data of {config.data.root}",
         f"padding {region.padding} of {region.crop_size}",
         *(f"further padding {padding}" for padding in ensemble.paddings),
@@ -131,70 +142,56 @@ def join_ablations(reports: Sequence[AblationReport]) -> AblationReport:
     )
 
 
-def _open_context(config: Config) -> tuple[Dataset, Dataset] | None:
+def _open_context(config: Config) -> tuple[Split, Split] | None:
     """The training data and those held out, on which context is learned; None without it."""
     if not config.context.is_used:
         return None
-    training, held_out = (open_dataset(config.data, names) for names in (config.data.train, config.context.splits))
-    check_apart("context.splits", training, held_out)
-    check_image_network(config)
+    training, held_out = (open_split(config.data, names) for names in (config.data.train, config.context.splits))
+    check_apart("context.splits", training.dataset, held_out.dataset)
+    check_image_network(config.context, config.network)
     return training, held_out
 
 
-def _score(
-    run: RunFolder,
-    config: Config,
-    dataset: Dataset,
-    splits: Sequence[str],
-    detectors: list[ModelFiles],
-    group: Group,
-) -> StoredViews:
-    slug = split_slug(splits)
-    proposals = run_regions(run, config, dataset, slug, group)
-    return run_views(run.stage("views", slug), config, dataset, proposals, detectors, group)
+def _score(job: Job[Config], split: Split, models: Sequence[ModelFiles]) -> StoredViews:
+    regions = regions_of(job, split)
+    return run_views(
+        job.stage("views", split.name), split, regions, models, job.config.ensemble, job.config.engine
+    )
 
 
 class _Rescored:
     """Rescorings of averages of views, each learned on the run's held-out data."""
 
     def __init__(
-        self,
-        run: RunFolder,
-        config: Config,
-        training: Dataset,
-        held_out: Dataset,
-        tested: StoredViews,
-        splits: Sequence[str],
-        detectors: list[ModelFiles],
-        group: Group,
+        self, job: Job[Config], training: Split, held_out: Split, tested: StoredViews, models: Sequence[ModelFiles]
     ) -> None:
-        keep_image_network(run, config, group)
-        network = image_network(run, config)
-
-        def see(dataset: Dataset, proposals: Store, names: Sequence[str]) -> Store:
-            return run_seen(run.stage("seen", split_slug(names)), config, dataset, proposals, network, group)
-
-        self.held_out = _score(run, config, held_out, config.context.splits, detectors, group)
-        seen_held_out = see(held_out, self.held_out.proposals, config.context.splits)
-        self.seen = see(tested.dataset, tested.proposals, splits)
+        config, self.job = job.config, job
+        keep_image_network(image_weights(config.context, config.network), job.run.image_network_path, job.group)
+        self.task = context_task(config)
+        self.held_out = _score(job, held_out, models)
+        self.seen_held_out = self._see(held_out, self.held_out.proposals)
+        self.seen = self._see(tested.split, tested.proposals).seen
         trained_on = None
         if "classes" in config.context.image:
-            names = config.data.train
-            proposals = run_propose(run.stage("propose", split_slug(names)), config, training, group)
-            trained_on = see(training, proposals, names)
-        by_svm, device = reported_method(config).startswith("svm"), str(group.device)
-        features = make_features(config, by_svm, training, trained_on, device)
-        self.learn_from = partial(learn_rescoring, config, features, held_out, seen=seen_held_out, device=device)
-        self.rows = partial(context_rows, features=features, config=config)
+            trained_on = self._see(training, proposals_of(job, training))
+        self.device = str(job.group.device)
+        self.features = learned_features(self.task, trained_on, self.device)
 
     def learn(self, weights: Float64) -> Context:
         """The rescoring of the average with these weights (K,)."""
-        sizes = self.held_out.dataset.sizes.tolist()
+        sizes = self.held_out.split.dataset.sizes.tolist()
         entries = [
-            self.rows(self.held_out.scores(position, weights), height=height, width=width)
+            context_rows(self.held_out.scores(position, weights), self.task, height, width)
             for position, (height, width) in enumerate(sizes)
         ]
-        return self.learn_from(examples=Examples.of_entries(entries))
+        examples = Examples.of_entries(entries)
+        return learn_rescoring(self.task, self.features, self.seen_held_out, examples, self.device)
+
+    def _see(self, split: Split, regions: Store) -> SeenImages:
+        stage, network = self.job.stage("seen", split.name), image_network(self.job)
+        return SeenImages(
+            split.dataset, run_image_features(stage, split, regions, network, self.job.config.engine)
+        )
 
 
 class _Judge:
@@ -210,7 +207,7 @@ class _Judge:
         return [self._mean_ap(np.where(chosen, self.views.weights, 0.0), way) for chosen in way.choices]
 
     def _mean_ap(self, weights: Float64, way: Way) -> float:
-        dataset, settings = self.views.dataset, self.config.detect
+        dataset, settings = self.views.split.dataset, self.config.detect
         context = self.rescored.learn(weights) if self.rescored and way.in_context else None
         found = [self._detect(position, weights, context, way.votes) for position in range(len(dataset))]
         table = keep_best_of_each_class(table_of_detections(found), settings.max_per_class)
@@ -226,35 +223,30 @@ class _Judge:
 
     def _detect(self, position: int, weights: Float64, context: Context | None, votes: bool) -> Detections:
         scores = self.views.scores(position, weights)
-        by_svm = reported_method(self.config).startswith("svm") and context is None
+        by_svm = self.config.method.by_svm and context is None
         if context and self.rescored:
-            scores = apply_context(context, scores, self.rescored.seen, self.views.dataset, position)
+            scores = apply_context(context, scores, self.rescored.seen, self.views.split.dataset, position)
         settings = self.config.detect
         if votes:
             settings = settings.model_copy(update={"voting_iou": VOTING_IOU})
-        return select(scores, lowest_score(self.config, by_svm), settings)
+        return select(scores, settings.lowest_score(by_svm), settings)
 
 
 def time_ways(
-    config: Config,
-    dataset: Dataset,
-    proposals: Store,
-    detectors: list[ModelFiles],
-    ways: Sequence[Way],
-    timed_regions: int,
+    config: Config, views: StoredViews, files: Sequence[ModelFiles], ways: Sequence[Way], timed_regions: int
 ) -> dict[int, tuple[float, int]]:
     """By the number of forward passes the least seconds that some images took, and how many regions they have.
 
     Decoding and warping count. The numbers take turns, so that what else the machine does falls on all alike.
     """
-    counts = np.cumsum(np.diff(proposals.offsets))
+    counts = np.cumsum(np.diff(views.proposals.offsets))
     images = range(int(np.searchsorted(counts, min(timed_regions, counts[-1]))) + 1)
     chosen = {int(way.choices[0].sum()): way.choices[0] for way in ways}
-    models = [model for _, model in load_models(detectors, config.ensemble)]
+    models = [model for _, model in load_models(files, config.ensemble)]
     runs: dict[int, Callable[[], int]] = {}
     for passes, mask in chosen.items():
         engine = EnsembleEngine([model for model, used in zip(models, mask, strict=True) if used], config.engine)
-        runs[passes] = _timed_run(config, dataset, proposals, engine, images)
+        runs[passes] = _timed_run(views, engine, images)
     best: dict[int, tuple[float, int]] = {}
     for _ in tqdm(range(TIMED_ROUNDS), "time", unit="round", leave=False):
         for passes, score in runs.items():
@@ -265,14 +257,12 @@ def time_ways(
     return best
 
 
-def _timed_run(
-    config: Config, dataset: Dataset, proposals: Store, engine: EnsembleEngine, images: range
-) -> Callable[[], int]:
+def _timed_run(views: StoredViews, engine: EnsembleEngine, images: range) -> Callable[[], int]:
     """What scores some images and says how many regions they have."""
-    boxes = ProposedRegions(proposals).boxes
+    boxes = ProposedRegions(views.proposals).boxes
 
     def score() -> int:
-        found = engine.score(load_regions(config, dataset, boxes, images, workers=1))
+        found = engine.score(views.split.load(boxes, images, workers=1))
         return sum(len(each.scores) for each in found)
 
     return score

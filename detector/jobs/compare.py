@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.config import Config, final_method
+from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.errors import DataError
@@ -16,10 +16,12 @@ from detector.evaluation.thresholds import best_thresholds
 from detector.records import DetectionTable
 from detector.reports.comparison_report import ComparedRun, ComparisonReport
 from detector.reports.detection.picture_choice import Picture, count_images
-from detector.runs.folder import RunFolder, environment_notes, split_slug
+from detector.runs.environment import environment_notes
+from detector.runs.folder import RunFolder
+from detector.runs.split import split_slug, truth_key
+from detector.runs.stage import STAGES
 from detector.stages.detect import open_detections
 from detector.stages.evaluate import detection_case, draw_position
-from detector.stages.inputs import truth_hash
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +82,15 @@ def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> Tes
     run = RunFolder(Path(path))
     config = run.read_config(Config, list(overrides))
     splits = splits or config.data.test
-    found = run.stage("detect", split_slug(splits)).folder
+    found = run.path / STAGES / "detect" / split_slug(splits)
     methods = sorted(store.parents[1].name for store in found.glob("*/store/manifest.json"))
     name = f"{run.path.resolve().name}:{method}" if method else run.path.resolve().name
-    method = method or final_method(config)
+    method = method or config.reported
     if method not in methods:
         got = ", ".join(methods) or "none"
         raise DataError(f"run must hold detections of {'+'.join(splits)} by {method}, got {got} ({found})")
     dataset = open_dataset(config.data, splits)
-    table = open_detections(run.stage("detect", split_slug(splits), method), dataset, config)
+    table = open_detections(found / method, dataset, config.detect.max_per_class)
     return TestedRun(name, config, dataset, method, table)
 
 
@@ -102,14 +104,16 @@ def _different(names: Sequence[str], words: Sequence[str]) -> Sequence[str]:
 
 
 def _same_images(one: Dataset, other: Dataset) -> bool:
-    return np.array_equal(one.image_ids, other.image_ids) and truth_hash(one) == truth_hash(other)
+    return np.array_equal(one.image_ids, other.image_ids) and truth_key(one) == truth_key(other)
 
 
 def _draw(run: TestedRun, matched: MatchedDetections, positions: Sequence[int]) -> list[Picture | None]:
     """The images at `positions` with the detections of `run`; None for one that cannot be read."""
     thresholds = best_thresholds(matched)
     counts = count_images(matched, thresholds)
-    pictures = [draw_position(run.config, run.dataset, matched, thresholds, position) for position in positions]
+    pictures = [
+        draw_position(run.dataset, run.config.data.exif, matched, thresholds, position) for position in positions
+    ]
     return [
         picture and Picture(f"{picture.caption} by {run.name}: {counts.text(position)}", picture.image)
         for picture, position in zip(pictures, positions, strict=True)

@@ -12,15 +12,21 @@ from detector.inference.proposal_methods.by_multibox import WEIGHTS
 from detector.inference.proposer import proposal_method
 from detector.jobs.load_detector import run_config
 from detector.jobs.model_card import model_card
-from detector.jobs.train_detector import trained_detector
+from detector.jobs.trained_models import (
+    image_network,
+    trained_cascade,
+    trained_context,
+    trained_ensemble,
+    trained_model,
+)
 from detector.networks.onnx_export import export_onnx
 from detector.networks.quantized import ranges_path
 from detector.networks.weight_files.multibox_weights import load_multibox
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
-from detector.stages.context import has_image_network, image_network, trained_context
-from detector.stages.ensemble_weights import fitted_ensemble
-from detector.stages.region_cut import trained_cascade
+from detector.runs.job import Job
+from detector.runs.processes import alone
+from detector.stages.image_features import image_weights
 from detector.stages.score_sources import check_region
 
 CARD = "MODEL_CARD.md"
@@ -43,7 +49,7 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
         raise ConfigError("ensemble.runs must be [] to export a run alone, got further runs: export each of them")
     if not run.model_path.is_file():
         raise DataError(f"run must hold a trained model, got none at {run.model_path}")
-    check_region(config, run.model_path)
+    check_region(config.region, run.model_path)
     card = model_card(run, config)
     files = _copy_model(run, target, config) if safetensors else []
     if onnx:
@@ -62,7 +68,8 @@ def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]
     wanted = {
         (run.weights_path, target.weights_path): config.ensemble.fit_weights,
         (run.context_path, target.context_path): config.context.is_used,
-        (run.image_network_path, target.image_network_path): config.context.is_used and has_image_network(config),
+        (run.image_network_path, target.image_network_path): config.context.is_used
+        and image_weights(config.context, config.network) is not None,
         (run.cascade_path, target.cascade_path): config.cascade.is_used,
     }
     pairs += [pair for pair, is_wanted in wanted.items() if is_wanted]
@@ -82,11 +89,11 @@ def _copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]
 def _check_files(run: RunFolder, config: Config) -> None:
     """Read what will be passed on; ConfigError or DataError for a file that is damaged or does not fit."""
     members = [run.member(number) for number in range(config.ensemble.members)]
-    load_models([trained_detector(member, config) for member in members], EnsembleSettings())
-    fitted_ensemble(run, config.ensemble)
+    load_models([trained_model(member, config) for member in members], EnsembleSettings())
+    trained_ensemble(run, config)
     if config.context.is_used:
         Context.load(trained_context(run, config))
-        load_model(image_network(run, config))
+        load_model(image_network(Job(run, config, alone())))
     cascade = trained_cascade(run, config)
     if cascade is not None:
         load_models([ModelFiles(cascade)], EnsembleSettings())

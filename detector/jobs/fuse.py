@@ -18,7 +18,8 @@ from detector.records import Detections, DetectionTable, table_of_detections, ta
 from detector.reports.detection.analysis import analyse
 from detector.reports.detection.report import DetectionReport
 from detector.reports.detection.write import write_report
-from detector.runs.folder import environment_notes
+from detector.runs.environment import environment_notes
+from detector.runs.split import Split
 from detector.stages.evaluate import Reports, detection_case, draw_pictures
 
 FUSED = "fused"
@@ -55,25 +56,27 @@ def write_fusion(folder: Path, table: DetectionTable, dataset: Dataset) -> None:
 
 
 def report_fusion(
-    folder: Path, config: Config, dataset: Dataset, systems: Mapping[str, System], fused: DetectionTable
+    folder: Path, config: Config, split: Split, systems: Mapping[str, System], fused: DetectionTable
 ) -> Reports | None:
     """The reports of the systems, by name, and of their fusion, the last; its page goes into `folder`.
 
     None without objects.
     """
+    dataset = split.dataset
     if not len(dataset.objects.labels):
         return None
     tables = {**{name: system.table for name, system in systems.items()}, FUSED: fused}
     cases = {name: detection_case(dataset, table) for name, table in tables.items()}
-    reports = {name: case.evaluate(config.evaluate.protocol) for name, case in cases.items()}
-    analysis = analyse(cases[FUSED], reports[FUSED], np.random.default_rng(config.seed))
+    reports = Reports({name: case.evaluate(config.evaluate.protocol) for name, case in cases.items()}, FUSED)
+    random = np.random.default_rng(config.seed)
+    analysis = analyse(cases[FUSED], reports.report, random, config.evaluate.resamples)
     content = DetectionReport(
         title=f"Fusion report: {config.name}",
         case=cases[FUSED],
         ids=range(1, len(dataset.classes) + 1),
         analysis=analysis,
-        methods=reports,
-        pictures=draw_pictures(config, dataset, analysis),
+        methods=reports.all,
+        pictures=draw_pictures(split, config.evaluate.pictures, config.seed, analysis),
         notes=_origin(dataset, systems),
         settings=dump_config(config),
     )

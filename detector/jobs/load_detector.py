@@ -3,19 +3,28 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.config import Config, detection_methods, parse_config, reported_method
+from detector.config import Config, parse_config
 from detector.config.loading import apply_override
 from detector.config.yaml_text import read_yaml_text
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
-from detector.inference.models import ModelFiles
-from detector.jobs.train_detector import trained_detectors
+from detector.inference.engine import ImageScorer
+from detector.inference.image_context import Context, ContextScorer, WholeImages
+from detector.inference.models import ModelFiles, open_scorer, trained_classes
+from detector.inference.proposer import Proposer, open_proposer
+from detector.inference.region_filter import CascadeScorer, RegionFilter
+from detector.jobs.trained_models import (
+    image_network,
+    trained_cascade,
+    trained_context,
+    trained_ensemble,
+    trained_models,
+)
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.safetensors_files import read_tensors
 from detector.runs.folder import RunFolder
-from detector.stages.context import image_network, trained_context
-from detector.stages.ensemble_weights import fitted_ensemble
-from detector.stages.region_cut import trained_cascade
+from detector.runs.job import Job
+from detector.runs.processes import alone
 from detector.stages.score_sources import check_region
 
 
@@ -40,26 +49,49 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
 
 
 def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
-    config = run_config(run, overrides)
-    method = reported_method(config)
-    models = [files.by(method) for files in trained_detectors(run, config)]
-    check_region(config, models[0].network)
-    config = config.model_copy(update={"ensemble": fitted_ensemble(run, config.ensemble)})
+    job = Job(run, run_config(run, overrides), alone())
+    config = job.config
+    models = [model.by(config.method) for model in trained_models(job)]
+    check_region(config.region, models[0].network)
+    proposer = open_proposer(config.proposals, config.engine, config.seed)
+    scorer = open_scorer(models, trained_ensemble(run, config), config.engine, config.detect)
     cascade = trained_cascade(run, config)
-    if not config.context.is_used:
-        return ObjectDetector.load(models, config, cascade=cascade)
-    return ObjectDetector.load(models, config, trained_context(run, config), image_network(run, config), cascade)
+    if cascade:
+        scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
+    if config.context.is_used:
+        path = trained_context(run, config)
+        images, context = WholeImages(image_network(job), config.engine), Context.load(path)
+        context.check(images.width, images.outputs, path)
+        scorer = ContextScorer(scorer, images, context)
+    return _detector(config, models, proposer, scorer)
 
 
 def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
     config = _config_of_file(path, overrides)
-    if "softmax" not in detection_methods(config):
+    if "softmax" not in [method.name for method in config.methods]:
         raise DataError(
             f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
             "the run folder has both"
         )
-    check_region(config, path)
-    return ObjectDetector.load([ModelFiles(path)], config)
+    check_region(config.region, path)
+    models = [ModelFiles(path)]
+    proposer = open_proposer(config.proposals, config.engine, config.seed)
+    return _detector(config, models, proposer, open_scorer(models, config.ensemble, config.engine, config.detect))
+
+
+def _detector(
+    config: Config, models: Sequence[ModelFiles], proposer: Proposer, scorer: ImageScorer
+) -> ObjectDetector:
+    return ObjectDetector(
+        trained_classes(models[0].network),
+        proposer,
+        scorer,
+        config.detect,
+        by_svm=models[0].svm is not None and not config.context.is_used,
+        exif=config.data.exif,
+        workers=config.engine.workers,
+        config=config,
+    )
 
 
 def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 from markupsafe import Markup
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from detector.config import Config, detection_methods, reported_method
+from detector.config import Config
 from detector.data.readers import format_of
 from detector.errors import DataError
 from detector.files import read_json
@@ -14,8 +14,9 @@ from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import load_model
 from detector.reports.detection.texts import PROTOCOLS
 from detector.reports.pages import markdown_code, page_environment
-from detector.runs.folder import RunFolder, split_slug
+from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_name
+from detector.runs.split import split_slug
 
 METHODS = {
     "softmax": "a softmax",
@@ -72,8 +73,8 @@ def model_card(run: RunFolder, config: Config) -> str:
             config=config,
             classes=facts.classes.names if facts.classes else (),
             parameters=sum(value.numel() for value in network.parameters()),
-            method=METHODS[reported_method(config)],
-            methods=detection_methods(config),
+            method=METHODS[config.method.name],
+            methods=[method.name for method in config.methods],
             data=config.data.root.name,
             trained_on=_split_text(run, config.data.train),
             tested_on=_split_text(run, config.data.test),

@@ -25,10 +25,13 @@ from detector.networks.weight_files.weights import load_model
 from detector.parallel import ordered_map, worker_count
 from detector.records import Float32, Image
 from detector.reports.classification_report import write_classification_report
-from detector.runs.folder import LONGEST_SLUG, RunFolder, environment_notes, key_of
+from detector.runs.environment import environment_notes
+from detector.runs.folder import RunFolder
+from detector.runs.split import LONGEST_SLUG, labelled_key
 from detector.runs.store import Fields, Store, StoreWriter
-from detector.stages.inputs import labelled_hash, precision_name
+from detector.stages.region_rows import precision_name
 
+VERSION = 1  # of the stage
 SHARD_IMAGES = 64
 SHARD_BATCHES = 16  # at least, so that its last, partial batch costs little
 
@@ -112,26 +115,26 @@ def _run_scores(
     engine: EngineSettings,
 ) -> Store:
     """Stage `classify`: the probabilities by one model, one row an image and number of crops."""
-    inputs = {
-        "images": labelled_hash(testing),
-        "model": file_hash(path),
-        "crops": crops,
-        "exif": exif,
-        "precision": precision_name(engine),
-    }
-    key = key_of(inputs)
     fields: Fields = {"probs": (np.dtype(np.float32), (len(testing.classes),))}
-    stage = run.stage("classify", f"{testing.name.replace('/', '_')[-LONGEST_SLUG:]}-{key}")
-    folder = stage.folder / "store"
-    if stage.is_done(inputs) and Store.is_done(folder, key, fields, len(testing)):
-        return Store.open(folder, key)
+    stage = run.stage("classify", f"{testing.name.replace('/', '_')[-LONGEST_SLUG:]}-{file_hash(path)}")
+    result = stage.result(
+        VERSION,
+        images=labelled_key(testing),
+        model=path,
+        crops=crops,
+        exif=exif,
+        precision=precision_name(engine),
+    )
+    folder = result.folder / "store"
+    if result.is_done() and Store.is_done(folder, result.key, fields, len(testing)):
+        return Store.open(folder, result.key)
     classifier = _open_classifier(path, testing, engine)
-    stage.begin(inputs)
+    result.begin()
     shard = max(SHARD_IMAGES, SHARD_BATCHES * classifier.runner.batch_size // max(crops))
-    writer = StoreWriter(folder, fields, len(testing), key, shard)
+    writer = StoreWriter(folder, fields, len(testing), result.key, shard)
     _score(writer, classifier, testing, crops, exif, engine)
     store = writer.finish()
-    stage.finish(inputs, weights=str(path))
+    result.finish(weights=str(path))
     return store
 
 

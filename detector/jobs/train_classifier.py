@@ -23,15 +23,18 @@ from detector.runs.board import check_tensorboard
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_file
 from detector.runs.processes import Group, process_group
+from detector.runs.split import labelled_key
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_stage import check_shares, run_training_stage
-from detector.stages.inputs import labelled_hash, training_inputs
+from detector.runs.training_result import check_shares, run_training
+from detector.stages.region_rows import precision_name
+from detector.stages.train_regions import UNTRAINED
 from detector.training.batch_loading import load_batches
 from detector.training.image_batches import CropSource, EpochSampler, ImageBatch, to_device
 from detector.training.loop import Trainer, parameter_groups
 from detector.training.objectives import ImageObjective
 from detector.training.schedule import Schedule
 
+VERSION = 1  # of the stage
 METRICS = ("main_loss", "top1")
 
 Network = RegionClassifier | WithAuxiliaryHeads
@@ -111,15 +114,26 @@ def _train(
     group: Group,
 ) -> None:
     """Stage `train`: ends with the weights to test at `run.classifier_path`; resumes from the last checkpoint."""
-    run_training_stage(
-        run.stage("train"),
-        training_inputs(config, labelled_hash(training), group.world),
-        group,
+    weights = weights_file(config.network.weights)
+    result = run.stage("train", group=group).result(
+        VERSION,
+        images=labelled_key(training),
+        exif=config.data.exif,
+        crop=config.crop,
+        network=config.network.model_dump(exclude={"weights"}),
+        start=weights,
+        settings=config.train.model_dump(exclude=UNTRAINED),
+        precision=precision_name(config.engine),
+        processes=group.world,
+        seed=config.seed,
+    )
+    run_training(
+        result,
         trainer,
         partial(_batches, config, training, preprocessing, group),
         MetricsLog.of_images(run.path, config.train, METRICS, config.log),
         run.classifier_path,
-        partial(_save, run.classifier_path, config, training, preprocessing),
+        partial(_save, config, training, preprocessing),
     )
 
 
@@ -153,10 +167,10 @@ def _batches(
 
 
 def _save(
-    path: Path,
     config: ClassificationConfig,
     training: LabelledImages,
     preprocessing: Preprocessing,
+    path: Path,
     trained: Network,
 ) -> None:
     """Write the trained weights, without auxiliary heads, with all that they need to be used."""

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detector.config import Config, MultiBoxConfig, MultiBoxProposals, ProposalSettings, dump_config
+from detector.config import MultiBoxConfig, MultiBoxProposals, ProposalSettings, dump_config
 from detector.data.augment import PhotometricAugment
 from detector.data.dataset import Dataset, has_area
-from detector.data.images import read_image
-from detector.data.readers import open_dataset
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.networks.device import choose_precision
 from detector.networks.multibox import INPUT_SIZE, MultiBox
@@ -20,17 +18,21 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.multibox_weights import save_multibox
 from detector.networks.weight_files.weights import load_trunk, preprocessing_of
 from detector.proposals.priors import grid_priors, learned_priors
-from detector.records import Float32, Image
+from detector.records import Float32
 from detector.reports.recall_report import recall_text, recall_tree, write_recall_report
 from detector.runs.board import check_tensorboard
-from detector.runs.folder import RunFolder, environment_notes, split_slug
+from detector.runs.environment import environment_notes
+from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_file
 from detector.runs.processes import Group, process_group
+from detector.runs.split import Split, open_split
+from detector.runs.stage import Result
 from detector.runs.store import read_proposals
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_stage import check_shares, run_training_stage
-from detector.stages.inputs import multibox_inputs
+from detector.runs.training_result import check_shares, run_training
 from detector.stages.propose import run_propose
+from detector.stages.region_rows import precision_name
+from detector.stages.train_regions import UNTRAINED
 from detector.training.batch import CACHE_BYTES, ImageCache
 from detector.training.batch_loading import load_batches
 from detector.training.image_batches import EpochSampler
@@ -38,6 +40,7 @@ from detector.training.loop import Trainer, parameter_groups
 from detector.training.multibox_loss import MultiBoxObjective, WindowBatch, WindowSource, to_device
 from detector.training.schedule import Schedule
 
+VERSION = 1  # of the stage
 BUDGETS = (10, 50, 100, 200)  # boxes an image that recall is reported for
 METRICS = ("match_loss", "confidence_loss", "object_confidence")
 STEP_FACTOR = 0.1  # of the learning rate every train.step_size steps
@@ -67,42 +70,56 @@ def run_multibox(run: RunFolder, config: MultiBoxConfig) -> MultiBoxOutcome | No
     with run.lock() as lock:
         with process_group(config.engine.device) as group:
             lock.take(group)
-            training = open_dataset(config.data, config.data.train)
-            testing = open_dataset(config.data, config.data.test)
-            trainer, preprocessing = make_multibox_trainer(config, training, group)
+            training = open_split(config.data, config.data.train)
+            testing = open_split(config.data, config.data.test)
+            trainer, preprocessing = make_multibox_trainer(config, training.dataset, group)
             if group.is_first:
                 run.begin(config)
-                run.log_notes(dict.fromkeys(training.notes + testing.notes))
-            run_training_stage(
-                run.stage("train"),
-                multibox_inputs(config, training, group.world),
-                group,
+                run.log_notes(dict.fromkeys(training.dataset.notes + testing.dataset.notes))
+            run_training(
+                _result(run, config, training, group),
                 trainer,
                 partial(_batches, config, training, preprocessing, group),
                 MetricsLog.of_images(run.path, config.train, METRICS, config.log),
                 run.multibox_path,
-                partial(_save, run.multibox_path, config, preprocessing),
+                partial(_save, config, preprocessing),
             )
         if not group.is_first:
             return None
         return _test(run, config, testing)
 
 
-def _test(run: RunFolder, config: MultiBoxConfig, testing: Dataset) -> MultiBoxOutcome:
+def _result(run: RunFolder, config: MultiBoxConfig, training: Split, group: Group) -> Result:
+    """The result of stage `train` and all that it depends on."""
+    return run.stage("train", group=group).result(
+        VERSION,
+        images=training.key,
+        truth=training.truth_key,
+        network=config.network.model_dump(exclude={"weights"}),
+        start=weights_file(config.network.weights),
+        multibox=config.multibox,
+        settings=config.train.model_dump(exclude=UNTRAINED),
+        precision=precision_name(config.engine),
+        processes=group.world,
+        seed=config.seed,
+    )
+
+
+def _test(run: RunFolder, config: MultiBoxConfig, testing: Split) -> MultiBoxOutcome:
     """Propose on the test split and report how much of its objects the proposals cover."""
     multibox = MultiBoxProposals(weights=run.multibox_path, boxes=max(BUDGETS), **config.propose.model_dump())
     proposals = ProposalSettings(source="multibox", multibox=multibox)
-    settings = Config(seed=config.seed, data=config.data, proposals=proposals, engine=config.engine)
-    store = run_propose(run.stage("propose", split_slug(config.data.test)), settings, testing)
+    dataset = testing.dataset
+    store = run_propose(run.stage("propose", testing.name), testing, proposals, config.engine, config.seed)
     boxes = (read_proposals(store, position).boxes for position in range(len(store)))
-    objects = counted_objects(testing.objects, testing.blacklist)
+    objects = counted_objects(dataset.objects, dataset.blacklist)
     coverages = {"multibox": measure_coverage(objects, boxes, [*CURVE_BUDGETS, *BUDGETS])}
-    notes = {"Data": f"{testing.name}: {len(testing)} images", **environment_notes()}
+    notes = {"Data": f"{dataset.name}: {len(dataset)} images", **environment_notes()}
     title = f"Proposal recall: {config.name}"
     page = write_recall_report(
-        run.path / "report", coverages, testing.classes, BUDGETS, notes, html_name="index.html", title=title
+        run.path / "report", coverages, dataset.classes, BUDGETS, notes, html_name="index.html", title=title
     )
-    table = recall_text(recall_tree(coverages, testing.classes, BUDGETS))
+    table = recall_text(recall_tree(coverages, dataset.classes, BUDGETS))
     return MultiBoxOutcome(table, page, run.multibox_path)
 
 
@@ -155,7 +172,7 @@ def fit_priors(config: MultiBoxConfig, training: Dataset) -> Float32:
 
 def _batches(
     config: MultiBoxConfig,
-    training: Dataset,
+    training: Split,
     preprocessing: Preprocessing,
     group: Group,
     trainer: MultiBoxTrainer,
@@ -165,16 +182,13 @@ def _batches(
     distort = PhotometricAugment(config.multibox.photometric)
     distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
 
-    def read(position: int) -> Image:
-        return read_image(training.record(position).path, config.data.exif)
-
     def boxes(position: int) -> Float32:
-        truth = training.truth(position)
+        truth = training.dataset.truth(position)
         return truth.boxes[~truth.crowd]
 
     source = WindowSource(
         EpochSampler(len(training), config.train.batch_size, config.seed, group.rank, group.world),
-        lambda position: cache.get(position, read),
+        lambda position: cache.get(position, training.read),
         boxes,
         distort,
         config.multibox,
@@ -186,6 +200,6 @@ def _batches(
     return map(partial(to_device, preprocessing=preprocessing, device=trainer.device), windows)
 
 
-def _save(path: Path, config: MultiBoxConfig, preprocessing: Preprocessing, network: MultiBox) -> None:
+def _save(config: MultiBoxConfig, preprocessing: Preprocessing, path: Path, network: MultiBox) -> None:
     """Write the trained network with what proposing with it needs."""
     save_multibox(path, network, preprocessing, config=dump_config(config))

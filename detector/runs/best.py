@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from detector.errors import DataError
-from detector.runs.folder import RunFolder
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
 from detector.training.loop import StepBatch, Trainer
 
@@ -21,13 +20,14 @@ SIGN = {"loss": -1, "accuracy": 1}
 class Best:
     """The weights with the best `metric`, at `path` with their step; of equal ones the earliest.
 
-    measure(network) gives the numbers of the network's weights, always of the same data; `every` is in steps.
+    measure(network) gives the numbers of the network's weights, always of the same data; `every` is in steps, and
+    `log` notes them.
     """
 
     metric: Literal["loss", "accuracy"]
     every: int
     path: Path
-    run: RunFolder
+    log: Callable[..., None]
     measure: Callable[[nn.Module], dict[str, float]]
 
     def consider(self, trainer: Trainer[Net, Batch]) -> dict[str, float]:
@@ -39,7 +39,7 @@ class Best:
         was_training = network.training
         found = self.measure(network.eval())
         network.train(was_training)
-        self.run.log("judged", step=trainer.step, **found)
+        self.log("judged", step=trainer.step, **found)
         kept = self._kept()
         if kept is None or SIGN[self.metric] * (found[self.metric] - kept["value"]) > 0:
             state = {"step": trainer.step, "value": found[self.metric], "network": network.state_dict()}

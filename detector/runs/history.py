@@ -25,35 +25,40 @@ def training_logs(run: RunFolder) -> list[TrainingLog]:
         if table.rows:
             columns = _columns(table.header, table.rows)
             steps = columns.pop(STEP)
-            judged = _judgements(run) if stage == "finetune" else {}
+            judged = _judgements(run, stage)
             judged_steps = judged.pop(STEP, np.empty(0))
             logs.append(TrainingLog(TITLES[stage], steps, columns, judged_steps, judged))
     return logs
 
 
 def stage_seconds(run: RunFolder) -> dict[str, float]:
-    """How long each stage last took, in the order in which they were done."""
+    """How long each stage took to its present result, in the order in which these were done."""
     seconds: dict[str, float] = {}
     for event in _events(run):
         match event:
             case {"event": "stage done", "stage": str(stage), "seconds": float() | int() as took}:
-                seconds.pop(stage, None)
-                seconds[stage] = float(took)
+                if event.get("key") == _present_key(run, stage):
+                    seconds.pop(stage, None)
+                    seconds[stage] = float(took)
     return seconds
 
 
-def _judgements(run: RunFolder) -> dict[str, Float64]:
-    """The numbers of held-out data in the last fine-tuning, as columns; of a repeated step the last."""
+def _judgements(run: RunFolder, stage: str) -> dict[str, Float64]:
+    """The numbers of held-out data in a training of the present settings; of a repeated step the last."""
     rows: dict[int, dict[str, float]] = {}
+    key = _present_key(run, stage)
     for event in _events(run):
         match event:
-            case {"event": "stage begun", "stage": "finetune"}:
-                rows.clear()
-            case {"event": "judged", "step": int(step), **numbers}:
+            case {"event": "judged", "step": int(step), **numbers} if numbers.get("key") == key:
                 rows[step] = {name: value for name, value in numbers.items() if isinstance(value, (int, float))}
     whole = [{STEP: step, **rows[step]} for step in sorted(rows)]
     names = whole[-1] if whole else {}
     return _columns(list(names), [list(row.values()) for row in whole if row.keys() == names.keys()])
+
+
+def _present_key(run: RunFolder, stage: str) -> object:
+    """The key of what the run's present settings made."""
+    return run.stage(*stage.split("/")).facts().get("key")
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, Float64]:

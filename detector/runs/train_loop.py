@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from detector.config import LogSettings, TrainingSettings
-from detector.files import open_text, write_atomically
+from detector.files import open_text, share_file, write_atomically
 from detector.runs.best import Best
 from detector.runs.board import Board, make_board
 from detector.runs.checkpoints import Checkpoint
@@ -64,7 +64,7 @@ def run_steps(
 
 @dataclass
 class MetricsLog:
-    """The table metrics.csv: one row for every few steps, their means, and the samples a second.
+    """A table such as metrics.csv: one row for every few steps, their means, and the samples a second.
 
     `columns` are the metrics of the trainer's objective, `sample` the name of what a batch holds. The `board`, if
     there is one, gets the same numbers. What a checkpoint keeps of it lets a resumed run write the same rows but
@@ -79,6 +79,7 @@ class MetricsLog:
     board: Board | None = None
     results: list[StepResult] = field(default_factory=list)
     last_loss: float | None = None
+    kept: Path | None = None  # where the table lies, of which `path` is a further name
     seconds: float = 0.0  # that the steps since the last row took before this process
     started: float = 0.0
 
@@ -90,13 +91,23 @@ class MetricsLog:
         board = make_board(log, run, "train")
         return MetricsLog(run / "metrics.csv", "train", columns, "image", settings.batch_size, board)
 
+    def keep_in(self, folder: Path) -> None:
+        """Keep the table in `folder`: it is shown at `path` while its settings are those of the run."""
+        self.kept = folder / self.path.name
+
+    def show(self) -> None:
+        """Let the kept table, if there is one, be what is at `path`."""
+        if self.kept and self.kept.is_file():
+            share_file(self.kept, self.path)
+
     def begin(self, step: int) -> None:
         """Make the table one up to `step`: rows that a resumed run will write again are dropped."""
         header = ["step", "loss", *self.columns, "learning_rate", self._rate_name]
-        table = read_table(self.path)
+        table = read_table(self._table)
         kept = [row for row in table.rows if int(row[0]) <= step] if table.header == header else []
-        with write_atomically(self.path) as temporary, open_text(temporary) as file:
+        with write_atomically(self._table) as temporary, open_text(temporary) as file:
             csv.writer(file).writerows([header, *kept])
+        self.show()
         if self.board:
             self.board.begin(step)
         self.started = time.monotonic()
@@ -127,7 +138,7 @@ class MetricsLog:
         means = {name: fmean(result.metrics[name] for result in results) for name in self.columns}
         means = {"loss": fmean(result.loss for result in results), **means}
         row = {**means, "learning_rate": results[-1].learning_rate, self._rate_name: rate}
-        with open_text(self.path, "a") as file:
+        with open_text(self._table, "a") as file:
             csv.writer(file).writerow([step, *(f"{number:.6g}" for number in row.values())])
         if self.board:
             self.board.add(step, row)
@@ -143,6 +154,10 @@ class MetricsLog:
         """Close the board."""
         if self.board:
             self.board.close()
+
+    @property
+    def _table(self) -> Path:
+        return self.kept or self.path
 
     @property
     def _rate_name(self) -> str:

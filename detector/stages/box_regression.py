@@ -4,127 +4,103 @@ Differs from the paper: the features are the last map of GoogLeNet, averaged in 
 the paper's network has pool5, a map of 6 x 6 cells.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from detector.config import FEATURE_NORM, Config
+from detector.config import FEATURE_NORM, BoxSettings, EngineSettings, RegionSettings
 from detector.files import file_hash
 from detector.inference.engine import make_engine
 from detector.networks.backbones.googlenet import FEATURES
 from detector.networks.heads import BoxHead, Cells, save_head
 from detector.networks.weight_files.weights import load_model
-from detector.parallel import ordered_map
-from detector.records import FIRST_LABEL, Bool, Float32, Image
-from detector.runs.folder import Stage
+from detector.records import FIRST_LABEL, Array, Bool, Float32
 from detector.runs.journal import Entry, Fields
-from detector.runs.part_stage import Tensors, run_parts
-from detector.runs.processes import Group
+from detector.runs.part_result import Tensors, run_parts
+from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.runs.store_stage import Make, run_stored_stage
-from detector.stages.inputs import feature_inputs, truth_hash
-from detector.stages.region_features import HALF, feature_scale, half_entry
-from detector.stages.region_sets import LABEL, TrainingRegions, read_image_at
+from detector.stages.region_features import Answers, feature_scale
+from detector.stages.region_rows import FLOAT, HALF, Engine, engine_name, in_half, store_rows
+from detector.stages.region_sets import LABEL, TrainingRegions
 from detector.training.ridge import fit_ridge, pairs
 
-FLOAT = np.dtype(np.float32)
+VERSION = 1
+NO_BOXES = np.empty((0, 4), np.float32)
+
+
+def run_pairs(
+    stage: Stage,
+    settings: BoxSettings,
+    regions: TrainingRegions,
+    chosen: Bool,
+    model: Path,
+    region: RegionSettings,
+    engine: EngineSettings,
+) -> Store:
+    """The regions that overlap an object by `boxes.min_iou`, with their features, labels and objects.
+
+    They are of the images in the mask `chosen` (n,).
+    """
+    dataset = regions.split.dataset
+    cells: Fields = {"cells": (HALF, (FEATURES * settings.grid**2,))}
+    fields: Fields = {**cells, "labels": (LABEL, ()), "regions": (FLOAT, (4,)), "objects": (FLOAT, (4,))}
+
+    def paired(position: int) -> tuple[Float32, Array, Array]:
+        """The regions of an image, which of them are paired, and with which objects."""
+        boxes = regions.boxes(position) if chosen[position] else NO_BOXES
+        return boxes, *pairs(boxes, dataset.truth(position), settings.min_iou)
+
+    def boxes_of(position: int) -> Float32:
+        boxes, rows, _ = paired(position)
+        return boxes[rows]
+
+    def open_engine() -> Engine[Answers]:
+        network, preprocessing, _ = load_model(model)
+        return make_engine(Cells(network, settings.grid), preprocessing, region, engine).run
+
+    def entry(position: int, found: Answers) -> Entry:
+        boxes, rows, objects = paired(position)
+        truth = dataset.truth(position)
+        return {
+            **in_half(found[1], cells),
+            "labels": truth.labels[objects].astype(LABEL),
+            "regions": boxes[rows],
+            "objects": truth.boxes[objects],
+        }
+
+    reads = {**regions.reads, "chosen": np.flatnonzero(chosen), "min_iou": settings.min_iou, "grid": settings.grid}
+    result = stage.result(VERSION, **reads, model=model, region=region, engine=engine_name(engine))
+    return store_rows(
+        result,
+        regions.split,
+        boxes_of,
+        fields,
+        open_engine,
+        entry,
+        engine,
+        lambda store: {"images": int(chosen.sum()), "pairs": int(store.offsets[-1])},
+    )
 
 
 def run_boxes(
-    pairs_stage: Stage,
-    stage: Stage,
-    config: Config,
-    regions: TrainingRegions,
-    chosen: Bool,
-    model_path: Path,
-    group: Group,
+    stage: Stage, settings: BoxSettings, store: Store, names: tuple[str, ...], model: Path, output: Path
 ) -> Path:
-    """Train a regressor a class on regions of the images in the mask `chosen` (n,); the path of their weights."""
-    store = _run_pairs(pairs_stage, config, regions, chosen, model_path, group)
-    classes = len(regions.dataset.classes)
+    """Train a regressor for each class, called `names`, on the pairs in `store`; `output`, with their weights."""
     labels = store.field("labels")
     scale = feature_scale(store.field("cells"), FEATURE_NORM)
-    output = stage.run.boxes_path
 
     def fit(part: int) -> Tensors:
         rows = np.flatnonzero(labels == part + FIRST_LABEL)
-        cells = torch.from_numpy(store.field("cells")[rows].astype(np.float32)).to(group.device) * scale
-        weight, bias = fit_ridge(
-            cells, store.field("regions")[rows], store.field("objects")[rows], config.boxes.ridge
-        )
+        cells = torch.from_numpy(store.field("cells")[rows].astype(np.float32)).to(stage.group.device) * scale
+        weight, bias = fit_ridge(cells, store.field("regions")[rows], store.field("objects")[rows], settings.ridge)
         return {"weight": weight.cpu() * scale, "bias": bias.cpu()}
 
-    def finish(parts: list[Tensors]) -> dict[str, Any]:
+    def finish(path: Path, parts: list[Tensors]) -> dict[str, Any]:
         head = BoxHead(*(torch.stack([part[name] for part in parts]) for name in ("weight", "bias")))
-        save_head(output, head, classes=list(regions.dataset.classes.names), model=file_hash(model_path))
+        save_head(path, head, classes=list(names), model=file_hash(model))
         return {"pairs": len(labels), "scale": scale}
 
-    inputs = {**_inputs(config, regions, chosen, model_path), "ridge": config.boxes.ridge}
-    return run_parts(stage, inputs, classes, group, fit, output, finish)
-
-
-def _inputs(config: Config, regions: TrainingRegions, chosen: Bool, model_path: Path) -> dict[str, Any]:
-    return {
-        **feature_inputs(config, regions.dataset, regions.proposals, file_hash(model_path)),
-        "truth": truth_hash(regions.dataset),
-        "chosen": np.flatnonzero(chosen).tolist(),
-        "min_iou": config.boxes.min_iou,
-        "grid": config.boxes.grid,
-    }
-
-
-def _run_pairs(
-    stage: Stage, config: Config, regions: TrainingRegions, chosen: Bool, model_path: Path, group: Group
-) -> Store:
-    """The regions that overlap an object by `boxes.min_iou`, with their features, labels and objects."""
-    dataset = regions.dataset
-    fields: Fields = {
-        "cells": (HALF, (FEATURES * config.boxes.grid**2,)),
-        "labels": (LABEL, ()),
-        "regions": (FLOAT, (4,)),
-        "objects": (FLOAT, (4,)),
-    }
-
-    def prepare() -> Make:
-        network, preprocessing, _ = load_model(model_path)
-        engine = make_engine(Cells(network, config.boxes.grid), preprocessing, config.region, config.engine)
-        workers = group.workers(config.engine.workers)
-
-        def load(position: int) -> tuple[Image, Entry]:
-            entry = paired(position)
-            if not len(entry["labels"]):
-                return np.zeros((1, 1, 3), np.uint8), entry
-            return read_image_at(dataset, config.data.exif, position), entry
-
-        def paired(position: int) -> dict[str, Any]:
-            boxes = regions.boxes(position) if chosen[position] else np.empty((0, 4), np.float32)
-            truth = dataset.truth(position)
-            rows, objects = pairs(boxes, truth, config.boxes.min_iou)
-            return {
-                "labels": truth.labels[objects].astype(LABEL),
-                "regions": boxes[rows],
-                "objects": truth.boxes[objects],
-            }
-
-        def make(positions: range) -> Iterator[Entry]:
-            entries: list[Entry] = []
-
-            def images() -> Iterator[tuple[Image, Float32]]:
-                for image, entry in ordered_map(load, positions, workers):
-                    entries.append(entry)
-                    yield image, entry["regions"]
-
-            cells: Fields = {"cells": fields["cells"]}
-            for _, found in engine.run(images()):
-                yield {**half_entry(found, cells), **entries.pop(0)}
-
-        return make
-
-    def facts(store: Store) -> dict[str, Any]:
-        return {"images": int(chosen.sum()), "pairs": int(store.offsets[-1])}
-
-    inputs = _inputs(config, regions, chosen, model_path)
-    return run_stored_stage(stage, inputs, fields, len(dataset), group, prepare, facts)
+    result = stage.result(VERSION, pairs=store, ridge=settings.ridge)
+    return run_parts(result, len(names), fit, output, finish)

@@ -1,25 +1,22 @@
 """What `engine.precision=int8` needs of a run: the ranges of its networks' maps, measured on training images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from detector.config import Config
-from detector.data.dataset import Dataset
-from detector.data.readers import open_dataset
+from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
 from detector.inference.engine import make_engine
 from detector.networks.quantized import MapPeaks, ranges_of, save_ranges
 from detector.networks.region_classifier import Ranges
 from detector.networks.weight_files.weights import load_model
-from detector.parallel import ordered_map
 from detector.records import Float32, Image
-from detector.runs.folder import RunFolder
-from detector.runs.processes import Group
-from detector.stages.region_features import choose_images
-from detector.stages.region_sets import read_image_at
+from detector.runs.split import Split
+from detector.runs.stage import Stage
+from detector.stages.region_sets import choose_images
 
 IMAGES = 64  # of the training split
 REGIONS = 4  # of each
@@ -27,57 +24,55 @@ SMALLEST_AREA = 0.01  # of a region, in the image's
 LONGEST_ASPECT = 3.0  # of a region, beside the image's
 
 
-def run_calibrate(run: RunFolder, config: Config, group: Group, training: Dataset | None = None) -> None:
-    """Measure the maps of a run's network and keep their ranges, where int8 is asked for and they are not known.
+def calibrate(
+    stage: Stage,
+    model: Path,
+    training: Callable[[], Split],
+    region: RegionSettings,
+    engine: EngineSettings,
+    seed: int,
+) -> None:
+    """Keep the ranges of the maps of the network `model`, where int8 is asked for and they are not known.
 
     They depend on the network, the training images and the seed alone, not on what is tested, nor on the number of
-    processes, all of which must call this. `training` is the run's training split, which is opened where it is not
-    given; DataError where it cannot be.
+    processes, all of which must call this. `training` opens the run's training split; DataError where it cannot.
     """
-    if config.engine.precision != "int8":
+    if engine.precision != "int8":
         return
-    if group.is_first:
-        network = load_model(run.model_path)[0]
+    if stage.group.is_first:
+        network = load_model(model)[0]
         if network.ranges is None:
-            dataset = training or open_dataset(config.data, config.data.train)
-            network.ranges = _measure(run, config, dataset, group)
-            path = save_ranges(run.model_path, network)
-            run.log("calibrated", images=min(IMAGES, len(dataset)), ranges=str(path))
-    group.wait()
+            split = training()
+            network.ranges = _measure(model, split, region, engine, seed)
+            path = save_ranges(model, network)
+            stage.log("calibrated", images=min(IMAGES, len(split)), ranges=str(path))
+    stage.group.wait()
 
 
-def calibrate_members(run: RunFolder, config: Config, group: Group) -> None:
-    """`run_calibrate` for every member of a run's ensemble."""
-    for number in range(config.ensemble.members):
-        run_calibrate(run.member(number), config, group)
-
-
-def _measure(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Ranges:
-    network, preprocessing, _ = load_model(run.model_path)
-    engine = make_engine(MapPeaks(network), preprocessing, config.region, config.engine.in_floats)
-    drawn = _draw(config, dataset, group.workers(config.engine.workers))
-    found = [torch.from_numpy(answers["peaks"]) for _, answers in engine.run(drawn) if answers]
+def _measure(model: Path, split: Split, region: RegionSettings, engine: EngineSettings, seed: int) -> Ranges:
+    network, preprocessing, _ = load_model(model)
+    measuring = make_engine(MapPeaks(network), preprocessing, region, engine.in_floats)
+    found = [torch.from_numpy(answers["peaks"]) for _, answers in measuring.run(_draw(split, seed)) if answers]
     if not found:
-        raise DataError(f"{dataset.name} must hold an image that can be read for engine.precision=int8, got none")
+        raise DataError(
+            f"{split.dataset.name} must hold an image that can be read for engine.precision=int8, got none"
+        )
     return ranges_of(torch.cat(found))
 
 
-def _draw(config: Config, dataset: Dataset, workers: int) -> Iterator[tuple[Image, Float32]]:
+def _draw(split: Split, seed: int) -> Iterator[tuple[Image, Float32]]:
     """Random regions of random images; none of an image that cannot be read and may be skipped."""
-    chosen = choose_images(np.ones(len(dataset), np.bool_), IMAGES, config.seed)
-
-    def load(position: int) -> tuple[Image, Float32]:
+    chosen = choose_images(np.ones(len(split), np.bool_), IMAGES, seed)
+    for position in np.flatnonzero(chosen).tolist():
         try:
-            image = read_image_at(dataset, config.data.exif, position)
+            image = split.read(position)
         except DataError as error:
-            if config.data.bad_images == "stop":
+            if not split.skips_bad:
                 raise
             tqdm.write(f"skipped: {error}")
-            return np.zeros((1, 1, 3), np.uint8), np.empty((0, 4), np.float32)
+            continue
         height, width = image.shape[:2]
-        return image, random_regions(np.random.default_rng([config.seed, position]), height, width, REGIONS)
-
-    return ordered_map(load, np.flatnonzero(chosen).tolist(), workers)
+        yield image, random_regions(np.random.default_rng([seed, position]), height, width, REGIONS)
 
 
 def random_regions(random: np.random.Generator, height: int, width: int, count: int) -> Float32:

@@ -2,84 +2,139 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from detector.config import Config, dump_config
+from detector.config import EvaluateSettings
 from detector.data.dataset import Dataset
-from detector.data.images import read_image
+from detector.data.images import Exif, read_image
 from detector.errors import DataError
 from detector.evaluation.metrics import finite
 from detector.evaluation.outcomes import MatchedDetections
 from detector.evaluation.recall import CURVE_BUDGETS, Coverage, counted_objects, measure_coverage
 from detector.evaluation.thresholds import ScoreThresholds
-from detector.files import write_text
+from detector.files import share_file, write_text
 from detector.records import DetectionTable, Report
 from detector.reports.detection.analysis import Analysis, Case, analyse
 from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
-from detector.reports.detection.report import DetectionReport
+from detector.reports.detection.report import DetectionReport, TrainingLog
 from detector.reports.detection.to_json import PROPOSAL_BUDGETS
 from detector.reports.detection.write import write_report
-from detector.runs.folder import RunFolder, Stage, environment_notes
-from detector.runs.history import stage_seconds, training_logs
-from detector.runs.processes import Group
+from detector.runs.keys import array_hash
+from detector.runs.split import Split
+from detector.runs.stage import Stage, file_sizes
 from detector.runs.store import Store, read_proposals
-from detector.stages.inputs import evaluate_inputs
 
+VERSION = 1
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
 
-Reports = dict[str, Report]  # by method, the one that the run reports last
+
+@dataclass(frozen=True)
+class Reports:
+    """The reports of several ways to detect, by name, and the name of the one that it is all about."""
+
+    all: Mapping[str, Report]
+    chosen: str
+
+    @property
+    def report(self) -> Report:
+        """That of the chosen one."""
+        return self.all[self.chosen]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a report tells of the run: its name, trainings, times by stage, notes, and the text of its settings."""
+
+    name: str
+    trainings: list[TrainingLog]
+    seconds: dict[str, float]
+    notes: dict[str, str]
+    settings: str
 
 
 def run_evaluate(
     stage: Stage,
-    config: Config,
-    dataset: Dataset,
+    split: Split,
     regions: Store,
     tables: Mapping[str, DetectionTable],
-    hashes: dict[str, str],
+    chosen: str,
+    settings: EvaluateSettings,
+    seed: int,
+    facts: Callable[[], RunFacts],
     folder: Path,
-    group: Group,
 ) -> Reports | None:
-    """The reports of `tables` by method, that of the last one written into `folder`; None without objects.
+    """The reports of `tables` by method; the page of the `chosen` one is shown in `folder`. None without objects.
 
-    The detections are of `regions`, whose recall the report states.
-    Every process of the group evaluates, the first one writes.
+    The detections are of `regions`, whose recall the report states. Every process of the group evaluates, the
+    first one writes.
     """
+    dataset = split.dataset
     if not len(dataset.objects.labels):
-        if group.is_first:
-            stage.run.log("no objects to evaluate against", data=dataset.name)
+        if stage.group.is_first:
+            stage.log("no objects to evaluate against", data=dataset.name)
         return None
-    cases = {method: detection_case(dataset, table) for method, table in tables.items()}
-    reports = {method: case.evaluate(config.evaluate.protocol) for method, case in cases.items()}
-    inputs = evaluate_inputs(config, dataset, regions, hashes, tuple(tables))
-    are_there = all((folder / name).is_file() for name in REPORT_FILES)
-    if not group.is_first or (stage.is_done(inputs) and are_there):
-        return reports
-    stage.begin(inputs)
-    method, report = next(reversed(reports.items()))
-    analysis = analyse(cases[method], report, np.random.default_rng(config.seed))
+    cases = {name: detection_case(dataset, table) for name, table in tables.items()}
+    reports = Reports({name: case.evaluate(settings.protocol) for name, case in cases.items()}, chosen)
+    if stage.group.is_first:
+        hashes = {name: table_key(table) for name, table in tables.items()}
+        result = stage.by_one.result(
+            VERSION,
+            regions=regions,
+            images=split.key,
+            truth=split.truth_key,
+            detections=hashes,
+            chosen=chosen,
+            settings=settings,
+            seed=seed,
+        )
+        if not (result.is_done() and result.has_files(REPORT_FILES)):
+            result.begin()
+            _write(result.folder, split, regions, cases[chosen], reports, settings, seed, facts())
+            shown = {"protocol": reports.report.protocol, "mean_ap": reports.report.mean_ap}
+            result.finish(**shown, report=str(folder), files=file_sizes(result.folder, REPORT_FILES))
+        for name in REPORT_FILES:
+            share_file(result.folder / name, folder / name)
+    return reports
+
+
+def _write(
+    folder: Path,
+    split: Split,
+    regions: Store,
+    case: Case,
+    reports: Reports,
+    settings: EvaluateSettings,
+    seed: int,
+    facts: RunFacts,
+) -> None:
+    """Write the files of the report."""
+    analysis = analyse(case, reports.report, np.random.default_rng(seed), settings.resamples)
     content = DetectionReport(
-        title=f"Detection report: {config.name}",
-        case=cases[method],
-        ids=range(1, len(dataset.classes) + 1),
+        title=f"Detection report: {facts.name}",
+        case=case,
+        ids=range(1, len(split.dataset.classes) + 1),
         analysis=analysis,
-        methods=reports,
-        proposals=_coverage(dataset, regions),
-        training=training_logs(stage.run),
-        pictures=draw_pictures(config, dataset, analysis),
-        seconds=stage_seconds(stage.run),
-        notes=_provenance(stage.run, config, dataset),
-        settings=dump_config(config),
+        methods=reports.all,
+        proposals=_coverage(split.dataset, regions),
+        training=facts.trainings,
+        pictures=draw_pictures(split, settings.pictures, seed, analysis),
+        seconds=facts.seconds,
+        notes=facts.notes,
+        settings=facts.settings,
     )
     write_report(folder, content)
-    mean_aps = {method: finite(report.mean_ap) for method, report in reports.items()}
+    mean_aps = {name: finite(report.mean_ap) for name, report in reports.all.items()}
     write_text(folder / "methods.json", json.dumps(mean_aps, indent=1) + "\n")
-    stage.finish(inputs, protocol=report.protocol, mean_ap=report.mean_ap, report=str(folder))
-    return reports
+
+
+def table_key(table: DetectionTable) -> str:
+    """A hash of detections."""
+    return array_hash(table.image, table.boxes, table.labels, table.scores)
 
 
 def detection_case(dataset: Dataset, table: DetectionTable) -> Case:
@@ -87,16 +142,17 @@ def detection_case(dataset: Dataset, table: DetectionTable) -> Case:
     return Case(dataset.classes, len(dataset), dataset.objects, table, dataset.blacklist)
 
 
-def draw_pictures(config: Config, dataset: Dataset, analysis: Analysis) -> dict[str, list[Picture]]:
-    """The best, the worst and some other test images, drawn; those that cannot be read are left out."""
+def draw_pictures(split: Split, count: int, seed: int, analysis: Analysis) -> dict[str, list[Picture]]:
+    """The best, the worst and some other images, `count` in all, drawn; those that cannot be read are left out."""
+    dataset = split.dataset
     counts = count_images(analysis.matched, analysis.thresholds)
-    random = np.random.default_rng(config.seed)
-    chosen = choose_images(counts, range(len(dataset)), config.evaluate.pictures, random)
+    random = np.random.default_rng(seed)
+    chosen = choose_images(counts, range(len(dataset)), count, random)
     with tqdm(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
 
         def draw(position: int) -> Picture | None:
             progress.update()
-            found = draw_position(config, dataset, analysis.matched, analysis.thresholds, position)
+            found = draw_position(dataset, split.exif, analysis.matched, analysis.thresholds, position)
             return found and Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", found.image)
 
         drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
@@ -104,14 +160,14 @@ def draw_pictures(config: Config, dataset: Dataset, analysis: Analysis) -> dict[
 
 
 def draw_position(
-    config: Config, dataset: Dataset, matched: MatchedDetections, thresholds: ScoreThresholds, position: int
+    dataset: Dataset, exif: Exif, matched: MatchedDetections, thresholds: ScoreThresholds, position: int
 ) -> Picture | None:
     """The image at `position` with its objects and the detections that reach the thresholds, called by its id.
 
     None where it cannot be read any more, which is noted: the numbers of a report stand without its pictures.
     """
     try:
-        image = read_image(dataset.record(position).path, config.data.exif)
+        image = read_image(dataset.record(position).path, exif)
     except DataError as error:
         tqdm.write(f"not drawn: {error}", file=sys.stderr)
         return None
@@ -126,21 +182,3 @@ def _coverage(dataset: Dataset, regions: Store) -> Coverage:
     return measure_coverage(
         counted_objects(dataset.objects, dataset.blacklist), boxes, [*CURVE_BUDGETS, *PROPOSAL_BUDGETS]
     )
-
-
-def _provenance(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, str]:
-    """Where the report's numbers come from."""
-    finetune = run.stage("finetune").facts()
-    return {
-        "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-        "Notes on the data": "; ".join(dataset.notes) or "none",
-        "Network": f"GoogLeNet {config.network.variant}, {finetune.get('steps', '?')} steps of fine-tuning",
-        "Regions": f"{_regions_text(config)}, crops of {config.region.crop_size} pixels",
-        **environment_notes(),
-    }
-
-
-def _regions_text(config: Config) -> str:
-    """Where the regions come from."""
-    source, cascade = config.proposals.source, config.cascade
-    return f"{source}, the best {cascade.keep} of an image by the cascade" if cascade.is_used else source

@@ -1,38 +1,32 @@
-"""Stage `labels`, and the batches that are drawn from a data set's labelled regions."""
+"""Stage `labels`: which class each region of a data set is for training; computed once, then memory-mapped."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset as TorchDataset
 
-from detector.config import Config, RegionTraining
-from detector.data.augment import PhotometricAugment
-from detector.data.dataset import Dataset
-from detector.networks.warp import Preprocessing
 from detector.records import Array, Float32
-from detector.runs.folder import Stage
 from detector.runs.journal import Fields
-from detector.runs.processes import Group
+from detector.runs.split import Split
+from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.runs.store_stage import Make, run_stored_stage
-from detector.stages.region_sets import read_image_at
-from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, RegionReader, warp_patches
-from detector.training.batch_loading import load_batches
-from detector.training.sample import Draw, RegionSampler
-from detector.training.shared_batches import ImageSampler, ImageSource, SharedBatch, place_images
+from detector.runs.stored_result import Make, run_stored
+from detector.stages.region_rows import counts
 
-LabelledBatch = RegionBatch | SharedBatch
+VERSION = 1
 FIELDS: Fields = {"labels": (np.dtype(np.int16), ())}
 
 
 class Regions(Protocol):
-    """Regions of each image of a data set, with labels."""
+    """Regions of each image of a split, with labels; `reads` is what they depend on."""
 
-    dataset: Dataset
+    @property
+    def split(self) -> Split:
+        """The images."""
+
+    @property
+    def reads(self) -> dict[str, object]:
+        """What the regions and labels depend on, but for settings of labels."""
 
     def boxes(self, position: int) -> Float32:
         """Regions (R, 4) of an image."""
@@ -42,65 +36,21 @@ class Regions(Protocol):
 
 
 Kind = TypeVar("Kind", bound=Regions)
-Sent = TypeVar("Sent")
 
 
 @dataclass(frozen=True)
 class LabelledRegions(Generic[Kind]):
-    """Regions and the store of their labels: computed once and then memory-mapped."""
+    """Regions and the store of their labels."""
 
     regions: Kind
     labels: Store
 
 
-def run_labels(stage: Stage, regions: Kind, inputs: dict[str, Any], group: Group) -> LabelledRegions[Kind]:
-    """Label every region of the data set."""
+def run_labels(stage: Stage, regions: Kind, **settings: Any) -> LabelledRegions[Kind]:
+    """Label every region of the split; the labels depend on the regions and on `settings`."""
 
     def prepare() -> Make:
         return lambda positions: ({"labels": regions.labels(position)} for position in positions)
 
-    def facts(store: Store) -> dict[str, Any]:
-        return {"images": len(store), "regions": int(store.offsets[-1])}
-
-    store = run_stored_stage(stage, inputs, FIELDS, len(regions.dataset), group, prepare, facts)
-    return LabelledRegions(regions, store)
-
-
-@dataclass(frozen=True)
-class BatchMaker:
-    """Turns labelled regions into batches on a device, by the settings of a training."""
-
-    config: Config
-    settings: RegionTraining
-    positives: int
-    preprocessing: Preprocessing
-    device: torch.device
-    workers: int
-    seed: int
-
-    def batches(
-        self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
-    ) -> Iterator[LabelledBatch]:
-        """The batches of steps first..last - 1: the part of each that is process `rank`'s of `world`."""
-        if first >= last:
-            return iter(())
-        labels, region = labelled.labels, self.config.region
-        sampler = RegionSampler(labels.field("labels"), labels.offsets, self.settings, self.positives, self.seed)
-        distort = PhotometricAugment(self.settings.photometric)
-        distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
-        read = partial(read_image_at, labelled.regions.dataset, self.config.data.exif)
-        boxes, cache = labelled.regions.boxes, CACHE_BYTES // max(self.workers, 1)
-        drawer = ImageSampler(sampler, region.shared_images) if region.mode == "shared" else sampler
-        reader = RegionReader(partial(_draw_share, drawer, rank, world), read, boxes, distort, cache)
-        if region.mode == "shared":
-            images = self._load(ImageSource(reader), first, last)
-            return (place_images(each, self.preprocessing, region, self.device) for each in images)
-        patches = self._load(PatchSource(reader, region), first, last)
-        return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)
-
-    def _load(self, source: TorchDataset[Sent], first: int, last: int) -> Iterator[Sent]:
-        return load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")
-
-
-def _draw_share(sampler: RegionSampler | ImageSampler, rank: int, world: int, step: int) -> Draw:
-    return sampler.draw(step).share(rank, world)
+    result = stage.result(VERSION, **regions.reads, **settings)
+    return LabelledRegions(regions, run_stored(result, FIELDS, len(regions.split), prepare, counts))

@@ -1,90 +1,100 @@
-"""The regions of a data set's images, and the images with them, decoded ahead."""
+"""Which regions of a split's images a stage looks at."""
 
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from detector.config import Config
-from detector.data.dataset import Dataset
-from detector.data.images import Exif, read_image
-from detector.parallel import ordered_map
-from detector.records import Array, Float32, Image
+from detector.records import Array, Bool, Float32
+from detector.runs.split import Split
 from detector.runs.store import Store, read_proposals
 from detector.training.assign import IGNORED, assign
 
 LABEL = np.dtype(np.int16)
 
 
+@dataclass(frozen=True, eq=False)
 class ProposedRegions:
     """The proposals of a split's images."""
 
-    def __init__(self, proposals: Store) -> None:
-        self.proposals = proposals
+    proposals: Store
 
     def boxes(self, position: int) -> Float32:
         """Regions (R, 4) of the image at `position`."""
         return np.array(read_proposals(self.proposals, position).boxes)
 
 
+@dataclass(frozen=True, eq=False)
 class TrainingRegions:
     """The regions of a training split: of each image its objects' boxes first, then its proposals."""
 
-    def __init__(self, config: Config, dataset: Dataset, proposals: Store) -> None:
-        self.config = config
-        self.dataset = dataset
-        self.proposals = proposals
+    split: Split
+    proposals: Store
+    positive_iou: float
+
+    @property
+    def reads(self) -> dict[str, object]:
+        """What they depend on."""
+        return {"proposals": self.proposals, "truth": self.split.truth_key}
 
     def boxes(self, position: int) -> Float32:
         """Regions (R, 4) of the image at `position`; none where the image was found unreadable."""
         proposed = read_proposals(self.proposals, position).boxes
         if not len(proposed):
             return proposed
-        return np.concatenate([self.dataset.truth(position).boxes, proposed])
+        return np.concatenate([self.split.dataset.truth(position).boxes, proposed])
 
     def labels(self, position: int) -> Array:
         """Labels (R,) i16 of `boxes(position)`."""
-        return assign(
-            self.boxes(position),
-            self.dataset.truth(position),
-            self.config.finetune.positive_iou,
-            bool(self.dataset.exhaustive[position]),
-        )
+        dataset = self.split.dataset
+        is_exhaustive = bool(dataset.exhaustive[position])
+        return assign(self.boxes(position), dataset.truth(position), self.positive_iou, is_exhaustive)
 
 
+@dataclass(frozen=True, eq=False)
 class ObjectRegions:
     """The objects' own boxes as regions, without those that are difficult or crowds."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    split: Split
+
+    @property
+    def reads(self) -> dict[str, object]:
+        """What they depend on."""
+        return {"objects": self.split.truth_key}
 
     def boxes(self, position: int) -> Float32:
         """Boxes (G, 4) of the objects of the image at `position`."""
-        return self.dataset.truth(position).boxes
+        return self.split.dataset.truth(position).boxes
 
     def labels(self, position: int) -> Array:
         """Labels (G,) i16 of `boxes(position)`."""
-        truth = self.dataset.truth(position)
+        truth = self.split.dataset.truth(position)
         return np.where(truth.difficult | truth.crowd, IGNORED, truth.labels).astype(LABEL)
 
 
-def load_regions(
-    config: Config,
-    dataset: Dataset,
-    boxes: Callable[[int], Float32],
-    positions: range,
-    workers: int,
-) -> Iterator[tuple[Image, Float32]]:
-    """The images at `positions` with their regions, decoded ahead; one without regions is not read, and black."""
+@dataclass(frozen=True, eq=False)
+class MinedRegions:
+    """Of the images to mine for negatives, in a mask (n,), all regions; of the others the objects' boxes."""
 
-    def load(position: int) -> tuple[Image, Float32]:
-        regions = boxes(position)
-        if not len(regions):
-            return np.zeros((1, 1, 3), np.uint8), regions
-        return read_image_at(dataset, config.data.exif, position), regions
+    regions: TrainingRegions
+    mined: Bool
 
-    return ordered_map(load, positions, workers)
+    @property
+    def reads(self) -> dict[str, object]:
+        """What they depend on."""
+        return {**self.regions.reads, "mined": np.flatnonzero(self.mined)}
+
+    def boxes(self, position: int) -> Float32:
+        """Regions (R, 4) of the image at `position`, its objects' boxes first."""
+        boxes = self.regions.boxes(position)
+        if self.mined[position]:
+            return boxes
+        return boxes[: len(self.regions.split.dataset.truth(position).boxes)]
 
 
-def read_image_at(dataset: Dataset, exif: Exif, position: int) -> Image:
-    """The pixels (H, W, 3) of the image at `position`."""
-    return read_image(dataset.record(position).path, exif)
+def choose_images(candidates: Bool, count: int, seed: int) -> Bool:
+    """A mask (n,) of `count` (0: all) of the images in the mask `candidates` (n,), drawn at random."""
+    rows = np.flatnonzero(candidates)
+    chosen = np.zeros(len(candidates), np.bool_)
+    order = np.random.default_rng([seed, len(candidates)]).permutation(rows)
+    chosen[order[: count or len(rows)]] = True
+    return chosen

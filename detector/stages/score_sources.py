@@ -1,4 +1,4 @@
-"""Where the class scores of a split's regions come from: the images, or stored features."""
+"""Where the class scores of a split's regions come from: networks, stored features, a store, or a rescoring."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,86 +7,195 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from detector.config import Config, EnsembleSettings
+from detector.config import DetectSettings, EngineSettings, EnsembleSettings, Method, RegionSettings
 from detector.data.dataset import Dataset
 from detector.errors import ConfigError, DataError
-from detector.files import file_hash
+from detector.inference.image_context import Context
 from detector.inference.models import ModelFiles, open_scorer, trained_classes, trained_region
 from detector.inference.score import FeatureScorer, refine, unrefined
 from detector.records import ClassScores
+from detector.runs.journal import Entry, Fields
+from detector.runs.split import Split
+from detector.runs.stage import Stage
 from detector.runs.store import Store, read_proposals
-from detector.stages.region_sets import ProposedRegions, load_regions
+from detector.runs.stored_result import Make, run_stored
+from detector.stages.image_features import read_image_features
+from detector.stages.region_rows import FLOAT, counts, engine_name
+from detector.stages.region_sets import ProposedRegions
 
+VERSION = 1
 ALONE = EnsembleSettings()  # one model's one view
 
-Scores = Callable[[range], Iterator[ClassScores]]
+Scores = Callable[[range], Iterator[ClassScores]]  # of the images at a range of positions
 
 
 class ScoreSource(Protocol):
     """Scores of every region of a split."""
 
-    def inputs(self) -> dict[str, Any]:
-        """What they depend on beside the regions, as JSON values."""
+    @property
+    def reads(self) -> dict[str, Any]:
+        """What they depend on beside the regions."""
 
-    def open(self, config: Config, dataset: Dataset, proposals: Store, workers: int) -> Scores:
-        """The function that gives the scores of the images at a range of positions."""
+    @property
+    def moves(self) -> bool:
+        """Whether each class has boxes of its own."""
+
+    def open(self, split: Split, proposals: Store, workers: int) -> Scores:
+        """The function that gives the scores."""
 
 
 @dataclass(frozen=True)
-class FromImages:
-    """What detectors say of images decoded ahead, averaged, each with all views that the settings ask for."""
+class NetworkScores:
+    """What models say of images decoded ahead, averaged, each with all views that `ensemble` asks for.
 
-    detectors: Sequence[ModelFiles]
-    settings: EnsembleSettings = ALONE
+    With `detect.iterations` the boxes found are scored again.
+    """
 
-    def inputs(self) -> dict[str, Any]:
+    models: Sequence[ModelFiles]
+    engine: EngineSettings
+    detect: DetectSettings
+    ensemble: EnsembleSettings = ALONE
+
+    @property
+    def reads(self) -> dict[str, Any]:
         """As `ScoreSource` says."""
-        settings = self.settings.model_dump(mode="json", exclude={"runs", "members"})
-        return {"files": [file_hashes(detector) for detector in self.detectors], "ensemble": settings}
+        averaged = self.ensemble.model_dump(exclude={"runs", "members"})
+        again = self.detect.model_dump(exclude={"method"}) if self.detect.iterations else None
+        files = [model.reads for model in self.models]
+        return {"files": files, "ensemble": averaged, "engine": engine_name(self.engine), "detect": again}
 
-    def open(self, config: Config, dataset: Dataset, proposals: Store, workers: int) -> Scores:
+    @property
+    def moves(self) -> bool:
         """As `ScoreSource` says."""
-        for detector in self.detectors:
-            check_classes(dataset, detector.network)
-        scorer = open_scorer(self.detectors, self.settings, config)
+        return any(model.boxes for model in self.models)
+
+    def open(self, split: Split, proposals: Store, workers: int) -> Scores:
+        """As `ScoreSource` says."""
+        for model in self.models:
+            check_classes(split.dataset, model.network)
+        scorer = open_scorer(self.models, self.ensemble, self.engine, self.detect)
         boxes = ProposedRegions(proposals).boxes
-        return lambda positions: scorer.score(load_regions(config, dataset, boxes, positions, workers))
+        return lambda positions: scorer.score(split.load(boxes, positions, workers))
 
 
 @dataclass(frozen=True)
-class FromFeatures:
-    """What the heads on stored features say, by one of the ways to score."""
+class FeatureScores:
+    """What the heads of one model say of stored features, by one of its ways to score."""
 
-    detector: ModelFiles
+    model: ModelFiles
     features: Store
-    method: str
+    method: Method
 
-    def inputs(self) -> dict[str, Any]:
+    @property
+    def reads(self) -> dict[str, Any]:
         """As `ScoreSource` says."""
-        return {"files": file_hashes(self.detector), "features": self.features.key}
+        return {"files": self.model.by(self.method).reads, "features": self.features}
 
-    def open(self, config: Config, dataset: Dataset, proposals: Store, workers: int) -> Scores:
+    @property
+    def moves(self) -> bool:
         """As `ScoreSource` says."""
-        check_classes(dataset, self.detector.network)
-        used = self.detector.by(self.method)
+        return self.method.boxes
+
+    def open(self, split: Split, proposals: Store, workers: int) -> Scores:
+        """As `ScoreSource` says."""
+        check_classes(split.dataset, self.model.network)
+        used = self.model.by(self.method)
         scorer = FeatureScorer.svm(used.svm) if used.svm else FeatureScorer.softmax(used.network)
 
         def score(position: int) -> ClassScores:
             boxes = np.array(read_proposals(proposals, position).boxes)
             found = self.features.read(position)
             scores = scorer.scores(found["features"].astype(np.float32))
-            if used.boxes is None:
+            if not self.method.boxes:
                 return unrefined(boxes, scores)
-            height, width = dataset.sizes[position].tolist()
+            height, width = split.dataset.sizes[position].tolist()
             return ClassScores(refine(boxes, found["moves"].astype(np.float32), height, width), scores)
 
         return lambda positions: map(score, positions)
 
 
-def file_hashes(detector: ModelFiles) -> dict[str, str]:
-    """What the detections of a detector depend on."""
-    files = {"network": detector.network, "svm": detector.svm, "boxes": detector.boxes}
-    return {name: file_hash(path) for name, path in files.items() if path}
+@dataclass(frozen=True)
+class StoredScores:
+    """The scores in the store that `store_scores` wrote; `moves` as `ScoreSource` says."""
+
+    store: Store
+    moves: bool
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """As `ScoreSource` says."""
+        return {"stored": self.store}
+
+    def open(self, split: Split, proposals: Store, workers: int) -> Scores:
+        """As `ScoreSource` says."""
+        return lambda positions: map(self._read, positions)
+
+    def _read(self, position: int) -> ClassScores:
+        found = self.store.read(position)
+        scores, boxes = np.array(found["scores"]), np.array(found["boxes"])
+        shared = boxes[:, None] if boxes.ndim == 2 else boxes
+        return ClassScores(np.broadcast_to(shared, (*scores.shape, 4)), scores)
+
+
+@dataclass(frozen=True)
+class RescoredScores:
+    """The scores of another source, rescored by the features of the images."""
+
+    source: ScoreSource
+    context: Path
+    seen: Store
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """As `ScoreSource` says."""
+        return {"source": self.source.reads, "context": self.context, "seen": self.seen}
+
+    @property
+    def moves(self) -> bool:
+        """As `ScoreSource` says."""
+        return self.source.moves
+
+    def open(self, split: Split, proposals: Store, workers: int) -> Scores:
+        """As `ScoreSource` says."""
+        scores = self.source.open(split, proposals, workers)
+        context = Context.load(self.context)
+        width, outputs = (self.seen.field(name).shape[1] for name in ("features", "probs"))
+        context.check(width, outputs, self.context)
+
+        def rescored(positions: range) -> Iterator[ClassScores]:
+            for position, found in zip(positions, scores(positions), strict=True):
+                yield apply_context(context, found, self.seen, split.dataset, position)
+
+        return rescored
+
+
+def apply_context(
+    context: Context, scores: ClassScores, seen: Store, dataset: Dataset, position: int
+) -> ClassScores:
+    """The scores of an image's regions anew, by what `seen` holds of it; without regions it holds nothing."""
+    if not len(scores.scores):
+        return scores
+    return context.apply(scores, read_image_features(seen, position), *dataset.sizes[position].tolist())
+
+
+def store_scores(
+    stage: Stage, split: Split, proposals: Store, source: ScoreSource, engine: EngineSettings
+) -> StoredScores:
+    """Stage `scores`: what `source` says of a split's regions, where several ways to detect read it."""
+    classes = len(split.dataset.classes)
+    fields: Fields = {"scores": (FLOAT, (classes,)), "boxes": (FLOAT, (classes, 4) if source.moves else (4,))}
+
+    def prepare() -> Make:
+        scores = source.open(split, proposals, stage.group.workers(engine.workers))
+
+        def make(positions: range) -> Iterator[Entry]:
+            for found in scores(positions):
+                yield {"scores": found.scores, "boxes": found.boxes if source.moves else found.boxes[:, 0]}
+
+        return make
+
+    result = stage.result(VERSION, regions=proposals, images=split.key, scores=source.reads)
+    return StoredScores(run_stored(result, fields, len(split), prepare, counts), source.moves)
 
 
 def check_classes(dataset: Dataset, model_path: Path) -> None:
@@ -101,12 +210,11 @@ def check_classes(dataset: Dataset, model_path: Path) -> None:
         )
 
 
-def check_region(config: Config, model_path: Path) -> None:
+def check_region(region: RegionSettings, model_path: Path) -> None:
     """Raise ConfigError where regions are asked for that the network was not trained on."""
-    trained = trained_region(model_path)
-    for name, wanted in trained:
-        if getattr(config.region, name) != wanted:
+    for name, wanted in trained_region(model_path):
+        if getattr(region, name) != wanted:
             raise ConfigError(
                 f"region.{name} must be what the network was trained on, {wanted}, got "
-                f"{getattr(config.region, name)} ({model_path})"
+                f"{getattr(region, name)} ({model_path})"
             )

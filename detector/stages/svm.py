@@ -8,38 +8,40 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from detector.config import FEATURE_NORM, Config
+from detector.config import FEATURE_NORM, SvmSettings
 from detector.files import file_hash
 from detector.networks.heads import SvmHead, save_head
 from detector.records import FIRST_LABEL, Int64
-from detector.runs.folder import Stage
-from detector.runs.part_stage import Tensors, run_parts
-from detector.runs.processes import Group
+from detector.runs.part_result import Tensors, run_parts
+from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.stages.region_features import MinedRegions, feature_scale
+from detector.stages.region_features import feature_scale
+from detector.stages.region_sets import MinedRegions
 from detector.training.assign import negatives_of_classes
 from detector.training.mining import Chunk, train_svms
 
+VERSION = 1
 CLASSES = 25  # trained together; the same for any number of processes, so that results are
 CHUNK_IMAGES = 16  # scored at once
 
 
-def run_svm(stage: Stage, config: Config, regions: MinedRegions, features: Store, group: Group) -> Path:
-    """Train the SVMs on stored features; the path of their weights.
+def run_svm(
+    stage: Stage, settings: SvmSettings, regions: MinedRegions, features: Store, model: Path, output: Path
+) -> Path:
+    """Train the SVMs on stored features of the network `model`; `output`, with their weights.
 
     Positives are the objects' boxes, negatives what `negatives_of_classes` says in the images that are mined.
     """
-    source = SvmSource(config, regions, features, group.device)
-    classes = len(regions.regions.dataset.classes)
-    groups = [range(first, min(first + CLASSES, classes)) for first in range(0, classes, CLASSES)]
-    output = stage.run.svm_path
+    classes = regions.regions.split.dataset.classes
+    source = SvmSource(settings, regions, features, stage.group.device)
+    groups = [range(first, min(first + CLASSES, len(classes))) for first in range(0, len(classes), CLASSES)]
 
     def train(part: int) -> Tensors:
         chosen = groups[part]
         positives, labels = source.positives(chosen)
         with tqdm(desc="mine negatives", unit="region", leave=False) as progress:
             found = train_svms(
-                positives, labels, lambda: source.chunks(chosen), len(chosen), config.svm, progress.update
+                positives, labels, lambda: source.chunks(chosen), len(chosen), settings, progress.update
             )
         solution = found.solution
         return {
@@ -50,11 +52,10 @@ def run_svm(stage: Stage, config: Config, regions: MinedRegions, features: Store
             "cached": torch.from_numpy(found.cached),
         }
 
-    def finish(parts: list[Tensors]) -> dict[str, Any]:
+    def finish(path: Path, parts: list[Tensors]) -> dict[str, Any]:
         whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        model_hash = file_hash(stage.run.model_path)
-        names = list(regions.regions.dataset.classes.names)
-        save_head(output, SvmHead(whole["weight"], whole["bias"]), classes=names, model=model_hash)
+        head = SvmHead(whole["weight"], whole["bias"])
+        save_head(path, head, classes=list(classes.names), model=file_hash(model))
         relative = whole["gap"] / whole["objective"].clamp(min=1e-9)
         return {
             "scale": source.scale,
@@ -62,18 +63,19 @@ def run_svm(stage: Stage, config: Config, regions: MinedRegions, features: Store
             "hard_negatives": whole["cached"].tolist(),
         }
 
-    inputs = {
-        "features": features.key,
-        "svm": config.svm.model_dump(exclude={"enabled", "images"}),
-    }
-    return run_parts(stage, inputs, len(groups), group, train, output, finish)
+    used = settings.model_dump(exclude={"enabled", "images"})
+    result = stage.result(VERSION, features=features, settings=used)
+    return run_parts(result, len(groups), train, output, finish)
 
 
 class SvmSource:
     """Positives and negatives of the SVMs, from the features of a training split."""
 
-    def __init__(self, config: Config, regions: MinedRegions, features: Store, device: torch.device) -> None:
-        self.config = config
+    def __init__(
+        self, settings: SvmSettings, regions: MinedRegions, features: Store, device: torch.device
+    ) -> None:
+        self.settings = settings
+        self.dataset = regions.regions.split.dataset
         self.regions = regions
         self.features = features
         self.device = device
@@ -81,13 +83,12 @@ class SvmSource:
 
     def positives(self, classes: range) -> tuple[torch.Tensor, torch.Tensor]:
         """Features (P, F) of the objects of `classes` (counted from 0), and their labels in 1..len(classes)."""
-        dataset = self.regions.regions.dataset
         rows: list[Int64] = []
         labels: list[Int64] = []
-        for position in np.unique(dataset.objects.image).tolist():
+        for position in np.unique(self.dataset.objects.image).tolist():
             if not self._rows(position):
                 continue
-            truth = dataset.truth(position)
+            truth = self.dataset.truth(position)
             inside = np.isin(truth.labels - FIRST_LABEL, classes) & ~truth.difficult & ~truth.crowd
             rows.append(np.flatnonzero(inside) + self.features.offsets[position])
             labels.append(truth.labels[inside] - classes.start)
@@ -104,10 +105,9 @@ class SvmSource:
             yield Chunk(torch.from_numpy(rows), self._load(rows), torch.from_numpy(negative))
 
     def _negatives(self, position: int) -> np.ndarray[Any, Any]:
-        dataset = self.regions.regions.dataset
         boxes = self.regions.boxes(position)
-        truth, complete = dataset.truth(position), dataset.complete[position]
-        return negatives_of_classes(boxes, truth, complete, self.config.svm.negative_iou)
+        truth, complete = self.dataset.truth(position), self.dataset.complete[position]
+        return negatives_of_classes(boxes, truth, complete, self.settings.negative_iou)
 
     def _rows(self, position: int) -> range:
         return range(*self.features.offsets[position : position + 2].tolist())

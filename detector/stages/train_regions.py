@@ -1,6 +1,8 @@
 """Stages `pretrain` and `finetune`: the region classifier, trained on objects' boxes and then on regions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detector.config import Config, RegionTraining, dump_config
-from detector.data.dataset import Dataset
+from detector.config import (
+    EngineSettings,
+    FinetuneSettings,
+    LogSettings,
+    NetworkSettings,
+    PretrainSettings,
+    RegionSettings,
+    RegionTraining,
+)
 from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import SharedClassifier
@@ -17,159 +26,168 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.weights import load_pretrained, preprocessing_of, save_model
 from detector.runs.best import Best
 from detector.runs.board import make_board
-from detector.runs.folder import RunFolder, Stage
-from detector.runs.pretrained import weights_file
+from detector.runs.folder import RunFolder
 from detector.runs.processes import Group
+from detector.runs.stage import Result, Stage
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_stage import check_shares, run_training_stage
-from detector.stages.inputs import finetune_inputs, label_inputs, pretrain_inputs
-from detector.stages.label import BatchMaker, LabelledBatch, LabelledRegions, run_labels
+from detector.runs.training_result import check_shares, run_training
+from detector.stages.label import LabelledRegions
+from detector.stages.region_batches import BatchMaker, LabelledBatch
+from detector.stages.region_rows import precision_name
 from detector.stages.region_sets import ObjectRegions, TrainingRegions
 from detector.training.loop import Trainer, parameter_groups
 from detector.training.objectives import Loss, ObjectObjective, RegionObjective
 from detector.training.schedule import Schedule
 
+VERSION = 1
 MEMBER_SEED = 1_000_003  # apart from the seeds that people choose
 STEP_FACTOR = 0.1  # of the learning rate every `step_size` steps
+UNTRAINED = {"checkpoint_every", "log_every"}  # settings that do not change what is trained
 
 RegionTrainer = Trainer[RegionClassifier, LabelledBatch]
 Objective = Callable[[nn.Module, LabelledBatch], Loss]
 
 
-def run_pretrain(run: RunFolder, config: Config, dataset: Dataset, group: Group) -> Path | None:
-    """Train a classifier of the objects' own boxes; the weights whose trunk fine-tuning starts from.
+@dataclass(frozen=True)
+class NetworkTask:
+    """What both trainings have in common: the network, how it sees regions, and how it is run.
 
-    With `pretrain.steps` 0 there is nothing to do, and they are those of `network.weights`, None for none.
+    `start` are the weights that the training begins with, None for random ones.
     """
-    settings, start = config.pretrain, weights_file(config.network.weights)
-    if not settings.steps:
-        return start
-    check_shares("pretrain.batch_size", settings.batch_size, group)
-    objective = ObjectObjective(settings.label_smoothing)
-    trainer, preprocessing = make_trainer(
-        config, settings, len(dataset.classes), objective, group, config.seed, start
+
+    network: NetworkSettings
+    region: RegionSettings
+    engine: EngineSettings
+    log: LogSettings
+    seed: int
+    start: Path | None = None
+
+    def reads(self, group: Group) -> dict[str, Any]:
+        """What a training depends on beside its data; the number of processes decides who draws which dropout."""
+        return {
+            "region": self.region,
+            "network": self.network.model_dump(exclude={"weights"}),
+            "start": self.start,
+            "precision": precision_name(self.engine),
+            "processes": group.world,
+            "seed": self.seed,
+        }
+
+
+def run_pretrain(
+    stage: Stage,
+    run: RunFolder,
+    settings: PretrainSettings,
+    task: NetworkTask,
+    labelled: LabelledRegions[ObjectRegions],
+) -> Path:
+    """Train a classifier of the objects' own boxes; its weights, whose trunk fine-tuning starts from."""
+    classes = labelled.regions.split.dataset.classes.names
+    trainer, preprocessing = make_pretrainer(settings, task, len(classes), stage.group)
+    result = stage.result(
+        VERSION, labels=labelled.labels, settings=settings.model_dump(exclude=UNTRAINED), **task.reads(stage.group)
     )
-    labelled = run_labels(
-        run.stage("labels", "objects"), ObjectRegions(dataset), label_inputs(config, dataset), group
-    )
-    output = run.path / "model" / "pretrained.safetensors"
-    makes = BatchMaker(
-        config,
-        settings,
-        settings.batch_size,
-        preprocessing,
-        group.device,
-        group.workers(config.engine.workers),
-        config.seed,
-    )
-    run_training_stage(
-        run.stage("pretrain"),
-        pretrain_inputs(config, dataset, group.world, start),
-        group,
+    makes = _batch_maker(settings, task, settings.batch_size, preprocessing, stage.group, task.seed)
+    return run_training(
+        result,
         trainer,
-        lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
+        lambda at: makes.batches(labelled, at.step, settings.steps, stage.group.rank, stage.group.world),
         MetricsLog(
             run.path / "pretrain.csv",
             "pretrain",
             ("accuracy",),
             "object",
             settings.batch_size,
-            make_board(config.log, run.path, "pretrain"),
+            make_board(task.log, run.path, "pretrain"),
         ),
-        output,
-        lambda network: save_model(output, network, preprocessing, classes=list(dataset.classes.names)),
+        run.pretrained_path,
+        lambda path, network: save_model(path, network, preprocessing, classes=list(classes)),
     )
-    return output
 
 
 def run_finetune(
     stage: Stage,
-    config: Config,
+    run: RunFolder,
+    settings: FinetuneSettings,
+    task: NetworkTask,
     labelled: LabelledRegions[TrainingRegions],
     validation: LabelledRegions[TrainingRegions] | None,
-    member: int,
-    start: Path | None,
-    group: Group,
+    member: int = 0,
+    config: str = "",
 ) -> Path:
-    """Train the region classifier from the weights `start`; the path of its own. Resumes from the last checkpoint.
+    """Train the region classifier; the path of its weights. Resumes from the last checkpoint.
 
     The members of an ensemble, from 0, begin with the same weights and draw other regions in another order.
+    `config` is the text of all settings, which the file of the weights states.
     """
-    settings = config.finetune
-    dataset = labelled.regions.dataset
-    output = stage.run.model_path
-    seed = config.seed + MEMBER_SEED * member
-    trainer, preprocessing = make_finetuner(config, len(dataset.classes), group, seed, start)
-    makes = BatchMaker(
-        config,
-        settings,
-        settings.positives,
-        preprocessing,
-        group.device,
-        group.workers(config.engine.workers),
-        seed,
+    classes, group = labelled.regions.split.dataset.classes, stage.group
+    seed = task.seed + MEMBER_SEED * member
+    trainer, preprocessing = make_finetuner(settings, task, len(classes), group, seed)
+    makes = _batch_maker(settings, task, settings.positives, preprocessing, group, seed)
+    result = stage.result(
+        VERSION,
+        labels=labelled.labels,
+        validation=validation and validation.labels,
+        settings=settings.model_dump(exclude=UNTRAINED),
+        member=member,
+        classes=classes.names,
+        **task.reads(group),
     )
-    metrics = ("object_accuracy", "background_accuracy")
     facts: dict[str, Any] = {
-        "classes": list(dataset.classes.names),
-        "wnids": list(dataset.classes.wnids),
-        "region": config.region.model_dump(),
-        "config": dump_config(config),
+        "classes": list(classes.names),
+        "wnids": list(classes.wnids),
+        "region": task.region.model_dump(),
+        "config": config,
     }
-    run_training_stage(
-        stage,
-        finetune_inputs(
-            config, dataset, validation.regions.dataset if validation else None, member, group.world, start
-        ),
-        group,
+    return run_training(
+        result,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
         MetricsLog(
-            stage.run.path / "metrics.csv",
+            run.path / "metrics.csv",
             "finetune",
-            metrics,
+            ("object_accuracy", "background_accuracy"),
             "region",
             settings.batch_size,
-            make_board(config.log, stage.run.path, "finetune"),
+            make_board(task.log, run.path, "finetune"),
         ),
-        output,
-        lambda network: save_model(output, network, preprocessing, **facts),
-        _best(stage, makes, validation) if validation else None,
+        run.model_path,
+        lambda path, network: save_model(path, network, preprocessing, **facts),
+        _best(result, settings, makes, validation) if validation else None,
     )
-    return output
+
+
+def make_pretrainer(
+    settings: PretrainSettings, task: NetworkTask, classes: int, group: Group
+) -> tuple[RegionTrainer, Preprocessing]:
+    """The trainer of a classifier of objects at step 0, and its network's input."""
+    check_shares("pretrain.batch_size", settings.batch_size, group)
+    return make_trainer(settings, task, classes, ObjectObjective(settings.label_smoothing), group, task.seed)
 
 
 def make_finetuner(
-    config: Config, classes: int, group: Group, seed: int, start: Path | None
+    settings: FinetuneSettings, task: NetworkTask, classes: int, group: Group, seed: int
 ) -> tuple[RegionTrainer, Preprocessing]:
     """The trainer of the region classifier at step 0, its dropout drawn by `seed`, and its network's input."""
-    settings = config.finetune
     check_shares("finetune.batch_size", settings.batch_size, group)
     check_shares("finetune.positives", settings.positives, group)
-    objective = RegionObjective(settings.label_smoothing)
-    return make_trainer(config, settings, classes + 1, objective, group, seed, start)
+    return make_trainer(settings, task, classes + 1, RegionObjective(settings.label_smoothing), group, seed)
 
 
 def make_trainer(
-    config: Config,
-    settings: RegionTraining,
-    outputs: int,
-    objective: Objective,
-    group: Group,
-    seed: int,
-    start: Path | None,
+    settings: RegionTraining, task: NetworkTask, outputs: int, objective: Objective, group: Group, seed: int
 ) -> tuple[RegionTrainer, Preprocessing]:
-    """A trainer at step 0, of a network with the weights `start`, and its network's input.
+    """A trainer at step 0, of a network with the weights to start from, and its network's input.
 
     DataError or ConfigError for wrong weights or settings.
     """
-    if config.region.mode == "shared":
-        check_shares("region.shared_images", config.region.shared_images, group)
-    torch.manual_seed(config.seed)
-    network = _make_network(config, outputs, start is not None)
-    preprocessing = preprocessing_of(config.network.variant)
-    if start is not None:
-        preprocessing = load_pretrained(network, start)
+    if task.region.mode == "shared":
+        check_shares("region.shared_images", task.region.shared_images, group)
+    torch.manual_seed(task.seed)
+    network = _make_network(task, outputs)
+    preprocessing = preprocessing_of(task.network.variant)
+    if task.start is not None:
+        preprocessing = load_pretrained(network, task.start)
     trainer = Trainer(
         network,
         objective,
@@ -182,22 +200,35 @@ def make_trainer(
         ),
         seed,
         group.device,
-        choose_precision(config.engine.precision, group.device),
+        choose_precision(task.engine.precision, group.device),
     )
     return trainer, preprocessing
 
 
-def _make_network(config: Config, outputs: int, is_pretrained: bool) -> RegionClassifier:
+def _make_network(task: NetworkTask, outputs: int) -> RegionClassifier:
     """The network as `region.mode` trains it."""
-    variant, dropout = config.network.variant, config.network.dropout
-    if config.region.mode == "shared":
-        return SharedClassifier(variant, outputs, dropout, config.region, is_pretrained)
-    return RegionClassifier(variant, outputs, dropout, len(config.region.paddings))
+    variant, dropout, region = task.network.variant, task.network.dropout, task.region
+    if region.mode == "shared":
+        return SharedClassifier(variant, outputs, dropout, region, task.start is not None)
+    return RegionClassifier(variant, outputs, dropout, len(region.paddings))
 
 
-def _best(stage: Stage, makes: BatchMaker, validation: LabelledRegions) -> Best | None:
+def _batch_maker(
+    settings: RegionTraining,
+    task: NetworkTask,
+    positives: int,
+    preprocessing: Preprocessing,
+    group: Group,
+    seed: int,
+) -> BatchMaker:
+    workers = group.workers(task.engine.workers)
+    return BatchMaker(task.region, settings, positives, preprocessing, group.device, workers, seed)
+
+
+def _best(
+    result: Result, settings: FinetuneSettings, makes: BatchMaker, validation: LabelledRegions[Any]
+) -> Best | None:
     """What keeps the best weights by the metric that is asked for, if one is."""
-    settings = makes.config.finetune
     if settings.best == "none":
         return None
     batches = -(-settings.validation_regions // settings.batch_size)
@@ -208,7 +239,8 @@ def _best(stage: Stage, makes: BatchMaker, validation: LabelledRegions) -> Best 
         loss, accuracy = np.mean(judged, axis=0).tolist()
         return {"loss": loss, "accuracy": accuracy}
 
-    return Best(settings.best, settings.validate_every, stage.folder / "best.pt", stage.run, measure)
+    log = partial(result.stage.log, key=result.key)
+    return Best(settings.best, settings.validate_every, result.folder / "best.pt", log, measure)
 
 
 def _judge(network: nn.Module, batch: LabelledBatch) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from detector.config import DataSettings
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError
 from detector.records import Array
-from detector.runs.folder import split_slug
+from detector.runs.split import split_slug
 from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 
 WHOLE = (0.0, 0.0, 60.0, 40.0)

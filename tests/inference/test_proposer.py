@@ -11,13 +11,13 @@ from trees import side_by_side
 
 from detector.choices import PROPOSAL_METHODS
 from detector.config import Config, EngineSettings, ProposalSettings, parse_config
-from detector.data.readers import open_dataset
 from detector.errors import ConfigError
 from detector.inference.proposer import open_proposer, proposal_method
 from detector.runs.folder import RunFolder
+from detector.runs.keys import key_of
+from detector.runs.split import open_split
 from detector.runs.store import read_proposals
-from detector.stages.inputs import proposal_inputs
-from detector.stages.propose import run_propose
+from detector.stages.propose import proposal_reads, run_propose
 
 
 def settings(source: str, **others: Any) -> ProposalSettings:
@@ -62,9 +62,10 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 def test_a_method_from_outside_proposes_for_a_data_set(toys: Config, tmp_path: Path) -> None:
     (tmp_path / "data" / "train" / "b.jpg").write_bytes(b"no image")
     lenient = toys.model_copy(update={"data": toys.data.model_copy(update={"bad_images": "skip"})})
-    dataset = open_dataset(lenient.data, ["train"])
+    split = open_split(lenient.data, ["train"])
     (tmp_path / "data" / "train" / "c.jpg").write_bytes(b"no image any more")
-    store = run_propose(RunFolder(tmp_path / "run").stage("propose", "train"), lenient, dataset)
+    stage = RunFolder(tmp_path / "run").stage("propose", "train")
+    store = run_propose(stage, split, toys.proposals, toys.engine, toys.seed)
     assert np.diff(store.offsets).tolist() == [3, 0]
     found = read_proposals(store, 0)
     assert {tuple(box) for box in found.boxes.tolist()} <= {
@@ -77,22 +78,17 @@ def test_a_method_from_outside_proposes_for_a_data_set(toys: Config, tmp_path: P
 
 
 def test_a_method_from_outside_has_a_key_of_its_own(toys: Config) -> None:
-    dataset = open_dataset(toys.data, ["train"])
-    search = toys.model_copy(
-        update={"proposals": toys.proposals.model_copy(update={"source": "selective_search"})}
-    )
-    keys = [proposal_inputs(config, dataset) for config in (toys, search)]
-    assert keys[0] != keys[1]
-    assert (keys[0]["files"], keys[0]["precision"]) == ({}, None)
+    search = toys.proposals.model_copy(update={"source": "selective_search"})
+    reads = [proposal_reads(each, toys.engine) for each in (toys.proposals, search)]
+    assert key_of(reads[0]) != key_of(reads[1])
+    assert (reads[0]["files"], reads[0]["precision"]) == ({}, None)
 
 
 def test_the_contents_of_a_method_s_files_count_and_not_their_place(toys: Config, tmp_path: Path) -> None:
-    dataset = open_dataset(toys.data, ["train"])
-
-    def key(name: str, content: bytes) -> dict[str, Any]:
+    def key(name: str, content: bytes) -> str:
         (tmp_path / name).write_bytes(content)
         given = settings("given", given=str(tmp_path / name))
-        return proposal_inputs(toys.model_copy(update={"proposals": given}), dataset)
+        return key_of(proposal_reads(given, toys.engine))
 
     assert key("a.npz", b"1") == key("b.npz", b"1")
     assert key("a.npz", b"1") != key("a.npz", b"2")

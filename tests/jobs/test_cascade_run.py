@@ -11,22 +11,25 @@ import pytest
 from made_runs import write_run
 
 from detector.config import Config, load_config
-from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.inference.batches import Regions
 from detector.inference.engine import RegionEngine
 from detector.inference.region_filter import RegionFilter, best_regions
 from detector.jobs.export import export_run
 from detector.jobs.load_detector import load_detector
-from detector.jobs.train_detector import Outcome, outcome_text, run_training
+from detector.jobs.test_detector import Outcome, outcome_text
+from detector.jobs.train_detector import run_training
+from detector.jobs.trained_models import regions_of
 from detector.networks.weight_files.weights import load_model
 from detector.records import Proposals, take
-from detector.runs.folder import RunFolder, split_slug
+from detector.runs.folder import RunFolder
+from detector.runs.job import Job
 from detector.runs.processes import alone
+from detector.runs.split import Split, open_split, split_slug
 from detector.runs.store import Store, read_proposals
 from detector.stages.cascade import learn_objects, small_region
-from detector.stages.region_cut import compare_stores, run_filter, run_regions
-from detector.stages.region_sets import ProposedRegions, load_regions
+from detector.stages.region_cut import compare_regions, run_cut
+from detector.stages.region_sets import ProposedRegions
 
 KEEP = 10
 SETTINGS = ["cascade.crop_size=32", "cascade.images=9", "finetune.steps=2", "evaluate.pictures=0"]
@@ -87,8 +90,8 @@ def test_the_store_holds_the_best_regions_in_order(finished: Finished) -> None:
     config = run.read_config(Config, [])
     before, after = stores(run)
     engine = RegionEngine.load(run.cascade_path, settings=config.engine)
-    assert engine.crops.region == small_region(config)
-    images = load_regions(config, outcome.dataset, ProposedRegions(before).boxes, range(4), 0)
+    assert engine.crops.region == small_region(config.region, config.cascade.crop_size)
+    images = Split(outcome.dataset, "val").load(ProposedRegions(before).boxes, range(4), 0)
     for position, scored in enumerate(engine.score(images)):
         kept = read_proposals(after, position)
         order = np.argsort(-scored.probs[:, 1], kind="stable")[:KEEP]
@@ -113,7 +116,7 @@ def test_recall_before_and_after_is_stated(finished: Finished) -> None:
     assert 0 <= facts["recall_kept"] <= facts["recall"] <= 1
     text = f"cascade: {KEEP} of {facts['regions'] / 4:.0f} regions an image, recall at IoU 0.5 from "
     assert f"{text}{facts['recall']:.4f} to {facts['recall_kept']:.4f}\n" in outcome_text(outcome)
-    assert compare_stores(outcome.dataset, *stores(run)) == outcome.filtered
+    assert compare_regions(outcome.dataset, *stores(run)) == outcome.cut
     assert run.stage("detect", "val", "context").facts()["regions"] == 4 * KEEP
     metrics = json.loads((outcome.folder / "metrics.json").read_text())
     assert metrics["proposals"][-1]["boxes_per_image"] == KEEP
@@ -122,7 +125,7 @@ def test_recall_before_and_after_is_stated(finished: Finished) -> None:
 def test_a_split_without_objects_has_no_recall(finished: Finished) -> None:
     run, outcome = finished
     bare = replace(outcome.dataset, objects=take(outcome.dataset.objects, np.empty(0, np.int64)))
-    compared = compare_stores(bare, *stores(run))
+    compared = compare_regions(bare, *stores(run))
     assert compared.recall is None
     assert compared.text().endswith("regions an image")
 
@@ -168,8 +171,9 @@ def test_another_number_to_keep_repeats_what_depends_on_it_alone(
 def test_an_interrupted_filter_goes_on_to_the_same_store(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, outcome = finished
+    run, _ = finished
     config, (before, whole) = run.read_config(Config, []), stores(run)
+    split = open_split(config.data, config.data.test)
     stage = RunFolder(tmp_path).stage("filter", "val")
     choose = RegionFilter.choose
 
@@ -181,9 +185,9 @@ def test_an_interrupted_filter_goes_on_to_the_same_store(
 
     monkeypatch.setattr(RegionFilter, "choose", break_after_two)
     with pytest.raises(KeyboardInterrupt):
-        run_filter(stage, config, outcome.dataset, before, run.cascade_path, alone())
+        run_cut(stage, split, before, run.cascade_path, KEEP, config.engine)
     monkeypatch.setattr(RegionFilter, "choose", choose)
-    again = run_filter(stage, config, outcome.dataset, before, run.cascade_path, alone())
+    again = run_cut(stage, split, before, run.cascade_path, KEEP, config.engine)
     for name in ("boxes.npy", "scores.npy", "offsets.npy", "manifest.json"):
         assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
 
@@ -191,7 +195,7 @@ def test_an_interrupted_filter_goes_on_to_the_same_store(
 def test_an_image_of_fewer_regions_keeps_all(finished: Finished) -> None:
     run, _ = finished
     config = run.read_config(Config, [])
-    kept = run_regions(run, config, open_dataset(config.data, ("train",)), "train", alone())
+    kept = regions_of(Job(run, config, alone()), open_split(config.data, ("train",)))
     before = Store.open(run.stage("propose", "train").folder / "store")
     assert np.diff(before.offsets).min() < KEEP
     np.testing.assert_array_equal(np.diff(kept.offsets), np.minimum(np.diff(before.offsets), KEEP))
@@ -203,7 +207,7 @@ def test_a_run_without_a_cascade_is_one_line(finished: Finished, tmp_path: Path)
     with pytest.raises(DataError, match=match):
         load_detector(run.path, ["cascade.keep=5"])
     with pytest.raises(DataError, match=match):
-        run_regions(run, finished[0].read_config(Config, []), finished[1].dataset, "val", alone())
+        regions_of(Job(run, finished[0].read_config(Config, []), alone()), Split(finished[1].dataset, "val"))
 
 
 def test_wrong_settings_of_a_cascade_are_one_line(

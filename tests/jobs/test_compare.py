@@ -13,9 +13,10 @@ from detector.commands import main
 from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.compare import open_runs
-from detector.jobs.train_detector import Outcome
-from detector.runs.folder import RunFolder, split_slug
+from detector.jobs.test_detector import Outcome
+from detector.runs.folder import RunFolder
 from detector.runs.journal import Entry
+from detector.runs.split import split_slug
 from detector.runs.store import StoreWriter
 from detector.stages.detect import FIELDS
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import methods_of
 
 from detector.config import Config, load_config
 from detector.data.readers import open_dataset
@@ -15,15 +16,26 @@ from detector.inference.image_context import Context
 from detector.jobs.ablate import run_ablation
 from detector.jobs.export import export_run
 from detector.jobs.load_detector import load_detector
-from detector.jobs.train_detector import run_testing, run_training, trained_detectors
+from detector.jobs.test_detector import run_testing
+from detector.jobs.train_detector import run_training
+from detector.jobs.trained_models import context_task, scored_by_all
 from detector.records import ClassScores, DetectionTable
 from detector.runs.folder import RunFolder
+from detector.runs.job import Job
 from detector.runs.processes import alone
+from detector.runs.split import Split, open_split
 from detector.runs.store import PROPOSAL_FIELDS, Store, StoreWriter
-from detector.stages.context import check_apart, run_seen
-from detector.stages.learn_context import Examples, apply_context, best_scores, context_rows, hits, learn_rescoring
-from detector.stages.score_sources import FromImages
-from detector.stages.stored_scores import FromStore
+from detector.stages.context import (
+    Examples,
+    SeenImages,
+    best_scores,
+    check_apart,
+    context_rows,
+    hits,
+    learn_rescoring,
+)
+from detector.stages.image_features import run_image_features
+from detector.stages.score_sources import StoredScores, apply_context
 
 SPLITS = ["data.train=train", "data.test=val", "context.splits=[HELD_OUT]", "finetune.steps=2"]
 EVERYTHING = [
@@ -52,7 +64,7 @@ def words(held_out: Path) -> list[str]:
 def finished(tiny_config_path: Path, words: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("context") / "run")
     outcome = run_training(run, load_config(Config, tiny_config_path, [*words, *EVERYTHING]))
-    assert list(outcome.reports or ()) == ["softmax", "softmax+boxes", "ensemble", "context"]
+    assert methods_of(outcome) == ["softmax", "softmax+boxes", "ensemble", "context"]
     return run
 
 
@@ -137,7 +149,7 @@ def test_the_ablation_of_everything_in_context_is_what_the_run_reports(finished:
     reports = run_testing(finished, config, ("val",)).reports
     assert reports is not None
     rows = {row.name: row for row in run_ablation(finished, config, ("val",), alone(), timed_regions=10).rows}
-    assert rows["everything, context"].mean_ap == pytest.approx(reports["context"].mean_ap, abs=1e-3)
+    assert rows["everything, context"].mean_ap == pytest.approx(reports.all["context"].mean_ap, abs=1e-3)
     assert {"one model, context", "everything, context, box voting"} < set(rows)
 
 
@@ -163,13 +175,12 @@ def test_an_ablation_learns_no_context_from_what_the_models_know(finished: RunFo
 def test_the_networks_score_a_split_once_for_the_average_and_its_rescoring(finished: RunFolder) -> None:
     stored = Store.open(finished.path / "stages/scores/val/store")
     config = finished.read_config(Config, [])
-    dataset = open_dataset(config.data, ("val",))
-    models = [files.by("softmax+boxes") for files in trained_detectors(finished, config)]
-    source = FromImages(models, config.ensemble)
+    split = open_split(config.data, ("val",))
+    source = scored_by_all(Job(finished, config, alone()))
     regions = Store.open(finished.path / "stages/propose/val/store")
-    direct = list(source.open(config, dataset, regions, 0)(range(len(dataset))))
+    direct = list(source.open(split, regions, 0)(range(len(split))))
     for position, wanted in enumerate(direct):
-        found = FromStore(stored).open(config, dataset, regions, 0)(range(position, position + 1))
+        found = StoredScores(stored, moves=True).open(split, regions, 0)(range(position, position + 1))
         (scores,) = found
         np.testing.assert_array_equal(scores.scores, wanted.scores)
         np.testing.assert_array_equal(scores.boxes, wanted.boxes)
@@ -179,7 +190,7 @@ def test_two_crops_of_a_whole_image_are_seen(tiny_config_path: Path, words: list
     wide = ["region.wide_padding=8", "context.image=[global]"]
     run = RunFolder(tmp_path / "run")
     outcome = run_training(run, load_config(Config, tiny_config_path, [*words, *wide]))
-    assert list(outcome.reports or ()) == ["softmax", "context"]
+    assert methods_of(outcome) == ["softmax", "context"]
     assert Store.open(run.path / "stages/seen/val/store").field("features").shape == (4, 2048)
 
 
@@ -194,7 +205,7 @@ def test_an_image_without_regions_is_not_seen_and_stays_without(
     writer.close_shard(range(4))
     proposals = writer.finish()
     stage = RunFolder(tmp_path / "run").stage("seen")
-    seen = run_seen(stage, tiny_config, dataset, proposals, finished.model_path, alone())
+    seen = run_image_features(stage, Split(dataset, "val"), proposals, finished.model_path, tiny_config.engine)
     assert np.diff(seen.offsets).tolist() == [0, 1, 0, 1]
     nothing = ClassScores(np.empty((0, 2, 4), np.float32), np.empty((0, 2), np.float32))
     context = Context.load(finished.context_path)
@@ -205,10 +216,11 @@ def test_nothing_is_learned_from_no_detections(finished: RunFolder, tiny_config:
     dataset = open_dataset(tiny_config.data, ("val",))
     context = Context.load(finished.context_path)
     nothing = ClassScores(np.empty((0, 2, 4), np.float32), np.empty((0, 2), np.float32))
-    rows = [context_rows(nothing, context.features, 80, 100, tiny_config)] * len(dataset)
+    task = context_task(tiny_config)
+    rows = [context_rows(nothing, task, 80, 100)] * len(dataset)
     seen = Store.open(finished.path / "stages/seen/val/store")
     with pytest.raises(DataError, match="val must have regions to learn a rescoring from, got none"):
-        learn_rescoring(tiny_config, context.features, dataset, Examples.of_entries(rows), seen)
+        learn_rescoring(task, context.features, SeenImages(dataset, seen), Examples.of_entries(rows))
 
 
 def test_weights_that_cannot_be_read_are_told_before_any_work(tiny_config_path: Path, tmp_path: Path) -> None:
@@ -224,9 +236,9 @@ def test_hits_are_what_the_protocol_counts_and_what_is_unknown_teaches_nothing(t
     boxes = np.concatenate([objects.boxes[:1], objects.boxes[:1], objects.boxes[:1] + 1000])
     image, label = objects.image[[0, 0, 0]], objects.labels[[0, 0, 0]]
     table = DetectionTable(image, boxes.astype(np.float64), label, np.array([0.5, 0.9, 0.7]))
-    assert hits(tiny_config, dataset, table).tolist() == [-1, 1, -1]  # the better of two that hit it counts
+    assert hits("ilsvrc", dataset, table).tolist() == [-1, 1, -1]  # the better of two that hit it counts
     unknown = replace(dataset, complete=np.zeros_like(dataset.complete))
-    assert hits(tiny_config, unknown, table).tolist() == [0, 1, 0]
+    assert hits("ilsvrc", unknown, table).tolist() == [0, 1, 0]
 
 
 def test_best_scores_are_those_of_each_image_and_class() -> None:

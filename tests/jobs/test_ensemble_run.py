@@ -7,21 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import methods_of
 
 from detector.config import Config, load_config
-from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.inference.models import View
 from detector.jobs import ablate
 from detector.jobs.ablate import ablation_folder, check_alike, join_ablations, run_ablation
 from detector.jobs.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.jobs.load_detector import load_detector
-from detector.jobs.train_detector import run_testing, run_training
+from detector.jobs.test_detector import run_testing
+from detector.jobs.train_detector import run_training
 from detector.networks.weight_files.weights import load_model
 from detector.records import take
 from detector.reports.ablation_report import AblationReport, ablation_text
 from detector.runs.folder import RunFolder
 from detector.runs.processes import alone
+from detector.runs.split import open_split
 from detector.runs.store import Store
 from detector.stages.ensemble_weights import model_weights
 
@@ -32,7 +34,7 @@ HEADS = ["boxes.enabled=true", "boxes.grid=1"]
 def finished(tiny_config_path: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("ensemble") / "run")
     config = load_config(Config, tiny_config_path, [*HEADS, "ensemble.members=2", "finetune.steps=3"])
-    assert list(run_training(run, config).reports or ()) == ["softmax", "softmax+boxes", "ensemble"]
+    assert methods_of(run_training(run, config)) == ["softmax", "softmax+boxes", "ensemble"]
     return run
 
 
@@ -59,7 +61,7 @@ def test_an_ensemble_of_one_model_listed_often_is_that_model(finished: RunFolder
     listed = finished.read_config(Config, [*plain, f"ensemble.runs=[{single.path}, {single.path}]"])
     outcome = run_testing(finished, listed, ("val",))
     assert outcome.reports is not None
-    assert list(outcome.reports) == ["softmax", "ensemble"]
+    assert list(outcome.reports.all) == ["softmax", "ensemble"]
     for one, three in zip(detections(finished, "softmax"), detections(finished, "ensemble"), strict=True):
         assert len(one["scores"])
         for name in one:
@@ -114,9 +116,10 @@ def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) ->
 
 def test_an_ablation_without_objects_is_one_line(finished: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     config = finished.read_config(Config, [])
-    dataset = open_dataset(config.data, ("val",))
-    nothing = take(dataset.objects, np.empty(0, np.int64))
-    monkeypatch.setattr(ablate, "open_dataset", lambda *_: replace(dataset, objects=nothing))
+    split = open_split(config.data, ("val",))
+    nothing = take(split.dataset.objects, np.empty(0, np.int64))
+    bare = replace(split, dataset=replace(split.dataset, objects=nothing))
+    monkeypatch.setattr(ablate, "open_split", lambda *_: bare)
     with pytest.raises(DataError, match="must have objects to tell what a detector's parts are worth, got none"):
         run_ablation(finished, config, ("val",), alone())
 
@@ -217,7 +220,7 @@ def test_boxes_that_were_found_are_scored_again(finished: RunFolder) -> None:
     keep_all = ["detect.nms_iou=1", "detect.max_per_image=0"]
     again = finished.read_config(Config, [*keep_all, "detect.iterations=1", "detect.iterated=5"])
     outcome = run_testing(finished, again, ("val",))
-    assert list(outcome.reports or ()) == ["softmax", "softmax+boxes", "ensemble"]
+    assert methods_of(outcome) == ["softmax", "softmax+boxes", "ensemble"]
     twice = detections(finished, "ensemble")
     run_testing(finished, finished.read_config(Config, keep_all), ("val",))
     for once, more in zip(detections(finished, "ensemble"), twice, strict=True):
@@ -229,7 +232,7 @@ def test_the_row_of_all_models_is_the_ensemble_of_the_run(finished: RunFolder) -
     reports = run_testing(finished, config, ("val",)).reports
     assert reports is not None
     rows = {row.name: row.mean_ap for row in run_ablation(finished, config, ("val",), alone()).rows}
-    assert rows["2 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)
+    assert rows["2 models"] == pytest.approx(reports.all["ensemble"].mean_ap, abs=1e-3)
 
 
 def test_an_ablation_knows_which_models_move_boxes(finished: RunFolder, tmp_path: Path) -> None:
@@ -240,7 +243,7 @@ def test_an_ablation_knows_which_models_move_boxes(finished: RunFolder, tmp_path
     reports = run_testing(finished, mixed, ("val",)).reports
     assert reports is not None
     rows = {row.name: row.mean_ap for row in run_ablation(finished, mixed, ("val",), alone()).rows}
-    assert rows["3 models"] == pytest.approx(reports["ensemble"].mean_ap, abs=1e-3)
+    assert rows["3 models"] == pytest.approx(reports.all["ensemble"].mean_ap, abs=1e-3)
 
 
 @pytest.mark.parametrize(

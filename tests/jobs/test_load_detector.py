@@ -16,7 +16,7 @@ from detector.data.classes import read_classes
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
 from detector.jobs.load_detector import run_config
-from detector.jobs.train_detector import Outcome, run_testing
+from detector.jobs.test_detector import Outcome, run_testing
 from detector.networks.heads import SvmHead, save_head
 from detector.networks.multibox import MultiBox
 from detector.networks.weight_files.multibox_weights import save_multibox

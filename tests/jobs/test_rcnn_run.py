@@ -18,13 +18,14 @@ from detector.data.images import read_image
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError
 from detector.inference.engine import RegionEngine
-from detector.jobs.train_detector import Outcome, outcome_text, run_testing, run_training
+from detector.jobs.test_detector import Outcome, outcome_text, run_testing
+from detector.jobs.train_detector import run_training
 from detector.networks.heads import load_boxes, load_svm
 from detector.networks.weight_files.safetensors_files import read_tensors
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.store import Store
-from detector.stages.region_features import choose_images
+from detector.stages.region_sets import choose_images
 
 ROOT = Path(__file__).parents[2]
 METHODS = ["softmax", "softmax+boxes", "svm", "svm+boxes", "context"]
@@ -78,7 +79,7 @@ def assert_same_files(one: Path, two: Path, names: tuple[str, ...]) -> None:
 def test_a_run_reports_every_way_to_score(finished: Finished) -> None:
     run, outcome = finished
     assert outcome.reports is not None
-    assert list(outcome.reports) == METHODS
+    assert list(outcome.reports.all) == METHODS
     methods = json.loads((run.path / "report/methods.json").read_text())
     assert list(methods) == METHODS
     text = outcome_text(outcome)
@@ -93,7 +94,7 @@ def test_the_reported_method_can_be_chosen(finished: Finished, config: Config) -
     chosen = config.model_copy(update={"detect": detect, "context": ContextSettings()})
     outcome = run_testing(run, chosen, ("val",))
     assert outcome.reports is not None
-    assert list(outcome.reports)[-1] == "softmax+boxes"
+    assert list(outcome.reports.all)[-1] == "softmax+boxes"
     assert outcome.folder == run.path / "report_val"
 
 
@@ -123,7 +124,7 @@ def test_objects_come_first_and_images_that_are_not_mined_have_nothing_else(
 
 def test_regressors_come_nearer_to_the_offsets_they_were_trained_on(finished: Finished) -> None:
     run, _ = finished
-    pairs = Store.open(run.path / "stages/pairs/store")
+    pairs = Store.open(run.path / "stages/pairs/present/store")
     head = load_boxes(run.boxes_path)
     cells = torch.from_numpy(pairs.field("cells").astype(np.float32))
     moves = torch.nn.functional.linear(cells, head.weight.flatten(0, 1), head.bias.flatten()).view(-1, 2, 4)
@@ -164,11 +165,11 @@ def test_a_run_killed_in_every_stage_ends_with_the_very_same_files(
     words = command(tiny_config_path, run)
     for watched in (
         "stages/labels/train/stage.json",
-        "stages/finetune/last.pt",
+        "stages/finetune/present/last.pt",
         "stages/features/train/stage.json",
-        "stages/svm/stage.json",
-        "stages/pairs/stage.json",
-        "stages/boxes/parts/0000.safetensors",
+        "stages/svm/present/stage.json",
+        "stages/pairs/present/stage.json",
+        "stages/boxes/present/parts/0000.safetensors",
         "stages/context_rows/val/stage.json",
         "stages/detect/val/svm/stage.json",
     ):
@@ -212,7 +213,7 @@ def test_the_best_weights_are_those_that_were_judged_best(tiny_config_path: Path
     assert sorted(judged) == [2, 4, 6]
     facts = run.stage("finetune").facts()
     assert facts["best_accuracy"] == max(judged.values()) == judged[facts["best_step"]]
-    kept = torch.load(run.path / "stages/finetune/best.pt", weights_only=True)["network"]
+    kept = torch.load(run.path / "stages/finetune/present/best.pt", weights_only=True)["network"]
     saved = load_model(run.model_path)[0].state_dict()
     assert all(torch.equal(kept[key], saved[key]) for key in saved)
 
@@ -232,7 +233,7 @@ def test_pretraining_on_objects_gives_fine_tuning_its_trunk(tiny_config_path: Pa
     assert str(tmp_path) not in json.dumps(facts)
     moved = RunFolder(tmp_path / "elsewhere" / "run")
     for stage in ("propose", "labels"):
-        shutil.copytree(run.path / "stages" / stage, moved.path / "stages" / stage)
+        shutil.copytree(run.path / "stages" / stage, moved.path / "stages" / stage, symlinks=True)
     run_training(moved, config)
     for name in ("pretrained", "region_classifier"):
         one, two = (each.path / f"model/{name}.safetensors" for each in (run, moved))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_runs import methods_of
 from processes import kill_once_written, metrics_without_times
 
 from detector import load_detector
@@ -15,7 +16,8 @@ from detector.config import Config, load_config
 from detector.data.images import read_image
 from detector.errors import ConfigError
 from detector.jobs.export import export_run
-from detector.jobs.train_detector import Outcome, run_testing, run_training
+from detector.jobs.test_detector import Outcome, run_testing
+from detector.jobs.train_detector import run_training
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.store import Store
@@ -48,7 +50,7 @@ def command(config_path: Path, run: Path, *settings: str, processes: int = 1) ->
 
 def test_every_way_to_score_stands_on_shared_maps(finished: Finished) -> None:
     run, outcome = finished
-    assert list(outcome.reports or ()) == METHODS
+    assert methods_of(outcome) == METHODS
     metadata = load_model(run.model_path)[2]
     assert metadata["region"]["mode"] == "shared"
     assert metadata["region"]["shared_side"] == [64, 96]
@@ -65,7 +67,7 @@ def test_the_detector_finds_in_a_picture_what_the_run_found(finished: Finished) 
 def test_views_of_an_ensemble_are_mirrored_and_wider_too(finished: Finished) -> None:
     run, _ = finished
     config = run.read_config(Config, ["ensemble.paddings=[0]", "ensemble.mirror=true"])
-    assert list(run_testing(run, config, ("val",)).reports or ())[-1] == "ensemble"
+    assert methods_of(run_testing(run, config, ("val",)))[-1] == "ensemble"
 
 
 def test_onnx_is_for_crops(finished: Finished, tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_run_killed_while_it_trains_ends_with_the_very_same_files(
 ) -> None:
     run = tmp_path / "run"
     words = command(tiny_config_path, run, *HEADS)
-    for watched in ("stages/finetune/last.pt", "stages/features/train/stage.json"):
+    for watched in ("stages/finetune/present/last.pt", "stages/features/train/stage.json"):
         kill_once_written(words, run / watched)
     subprocess.run(words, check=True, capture_output=True)
     for name in FILES:

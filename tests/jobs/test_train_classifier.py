@@ -103,7 +103,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
     finished: Finished, config_path: Path, tmp_path: Path
 ) -> None:
     killed = RunFolder(tmp_path / "run")
-    checkpoint = killed.path / "stages" / "train" / "last.pt"
+    checkpoint = killed.path / "stages" / "train" / "present" / "last.pt"
     words = [sys.executable, *command(config_path, killed.path)]
     kill_once_written(words, checkpoint)
     assert not killed.classifier_path.exists()

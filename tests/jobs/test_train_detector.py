@@ -18,14 +18,15 @@ from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.inference.models import ModelFiles
-from detector.jobs.train_detector import Outcome, outcome_text, run_testing, run_training
+from detector.jobs.test_detector import Outcome, outcome_text, run_testing
+from detector.jobs.train_detector import run_training
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
-from detector.runs.processes import alone
+from detector.runs.split import Split, open_split
 from detector.stages.detect import run_detect
 from detector.stages.propose import run_propose
 from detector.stages.region_sets import TrainingRegions
-from detector.stages.score_sources import FromImages
+from detector.stages.score_sources import NetworkScores
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint
 from detector.training.loop import StepResult, Trainer
@@ -39,8 +40,10 @@ def events(run: RunFolder) -> list[tuple[str, str]]:
     return [(line["event"], line.get("stage", "")) for line in lines]
 
 
-def files_of(run: RunFolder) -> list[Path]:
-    return sorted(path.relative_to(run.path) for path in run.path.rglob("*") if path.is_file())
+def files_of(run: RunFolder) -> set[str]:
+    """The files of a run, whatever the keys of their results."""
+    paths = (str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
+    return {re.sub(r"/[0-9a-f]{16}/", "/KEY/", path) for path in paths}
 
 
 def test_a_run_ends_with_weights_detections_and_a_report(finished_run: Finished) -> None:
@@ -137,17 +140,11 @@ def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_con
     run, outcome = finished_run
     first, second = outcome.dataset.classes.names
     swapped = replace(outcome.dataset, classes=ClassList((second, first)))
-    store = run_propose(run.stage("propose", "val"), tiny_config, swapped)
+    split, engine = Split(swapped, "val"), tiny_config.engine
+    store = run_propose(run.stage("propose", "val"), split, tiny_config.proposals, engine, tiny_config.seed)
+    source = NetworkScores([ModelFiles(run.model_path)], engine, tiny_config.detect)
     with pytest.raises(DataError, match=f"got 2 classes for 2, and '{second}' for '{first}'"):
-        run_detect(
-            run.stage("detect", "swapped"),
-            tiny_config,
-            swapped,
-            store,
-            FromImages([ModelFiles(run.model_path)]),
-            0.0,
-            alone(),
-        )
+        run_detect(run.stage("detect", "swapped"), split, store, source, tiny_config.detect, False, engine)
 
 
 def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> None:
@@ -166,7 +163,7 @@ def test_a_training_keeps_others_out_and_once_killed_resumes_to_the_very_same_we
         str(tmp_path / "run"),
     ]
     killed = RunFolder(tmp_path / "run")
-    checkpoint = killed.path / "stages" / "finetune" / "last.pt"
+    checkpoint = killed.path / "stages" / "finetune" / "present" / "last.pt"
     first = start_until_written(command, checkpoint.parent, checkpoint.name)
     os.kill(first.pid, signal.SIGSTOP)  # it keeps its lock, and time
     second = subprocess.run(command, capture_output=True, text=True)
@@ -184,7 +181,7 @@ def test_a_training_keeps_others_out_and_once_killed_resumes_to_the_very_same_we
     ):
         assert (killed.path / name).read_bytes() == (run.path / name).read_bytes(), name
     assert metrics_without_times(killed.path) == metrics_without_times(run.path)
-    assert set(files_of(killed)) <= set(files_of(run))  # of which other tests make further reports
+    assert files_of(killed) <= files_of(run)  # of which other tests make further reports
     mine, theirs = (load_model(r.model_path)[0].state_dict() for r in (killed, run))
     assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
 
@@ -205,7 +202,7 @@ def test_an_interrupted_training_ends_its_step_and_resumes_to_the_very_same_weig
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_train_step", interrupt_in_the_third)
         run_training(run, config)
-    state = load_checkpoint(run.path / "stages" / "finetune" / "last.pt")
+    state = load_checkpoint(run.path / "stages" / "finetune" / "present" / "last.pt")
     assert state is not None
     assert state["step"] == 3
     run_training(run, config)
@@ -231,16 +228,17 @@ def test_an_image_that_breaks_later_gets_no_proposals_and_trains_nothing(
 ) -> None:
     root = shutil.copytree(tiny_data, tmp_path / "tree")
     data = tiny_config.data.model_copy(update={"root": root})
-    dataset = open_dataset(data, data.train)
-    broken = tiny_config.model_copy(update={"data": data})
-    dataset.record(0).path.unlink()
-    with pytest.raises(DataError, match=dataset.record(0).path.name):
-        run_propose(RunFolder(tmp_path / "strict").stage("propose", "train"), broken, dataset)
-    lenient = broken.model_copy(update={"data": data.model_copy(update={"bad_images": "skip"})})
+    strict = open_split(data, data.train)
+    lost = strict.dataset.record(0)
+    lost.path.unlink()
+    settings = tiny_config.proposals, tiny_config.engine, tiny_config.seed
+    with pytest.raises(DataError, match=lost.path.name):
+        run_propose(RunFolder(tmp_path / "strict").stage("propose", "train"), strict, *settings)
+    lenient = replace(strict, skips_bad=True)
     stage = RunFolder(tmp_path / "run").stage("propose", "train")
-    store = run_propose(stage, lenient, dataset)
-    assert stage.facts()["without_proposals"] == [dataset.record(0).image_id]
-    assert len(TrainingRegions(lenient, dataset, store).labels(0)) == 0
+    store = run_propose(stage, lenient, *settings)
+    assert stage.facts()["without_proposals"] == [lost.image_id]
+    assert len(TrainingRegions(lenient, store, 0.5).labels(0)) == 0
 
 
 def test_the_synthetic_lists_mark_some_images_as_not_exhaustive(tiny_config: Config) -> None:

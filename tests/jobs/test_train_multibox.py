@@ -13,6 +13,7 @@ from detector.data.readers import open_dataset
 from detector.jobs.train_multibox import fit_priors, run_multibox
 from detector.networks.weight_files.multibox_weights import load_multibox
 from detector.runs.folder import RunFolder
+from detector.runs.split import open_split
 from detector.runs.store import Store, read_proposals
 from detector.stages.propose import run_propose
 
@@ -52,8 +53,9 @@ def with_proposals(config: Config, **settings: object) -> Config:
 
 
 def proposals_of(config: Config, folder: Path, **settings: object) -> Store:
-    dataset = open_dataset(config.data, config.data.test)
-    return run_propose(RunFolder(folder).stage("propose", "val"), with_proposals(config, **settings), dataset)
+    split = open_split(config.data, config.data.test)
+    proposals = with_proposals(config, **settings).proposals
+    return run_propose(RunFolder(folder).stage("propose", "val"), split, proposals, config.engine, config.seed)
 
 
 def test_a_run_ends_with_a_network_and_the_proposals_of_the_test_split(
@@ -71,7 +73,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
     finished: RunFolder, config_path: Path, tmp_path: Path
 ) -> None:
     killed = RunFolder(tmp_path / "run")
-    checkpoint = killed.path / "stages" / "train" / "last.pt"
+    checkpoint = killed.path / "stages" / "train" / "present" / "last.pt"
     tool = str(ROOT / "tools/train_multibox.py")
     command = [sys.executable, tool, str(config_path), "--run", str(killed.path)]
     kill_once_written(command, checkpoint)

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import methods_of
 
 from detector import load_detector
 from detector.config import Config, load_config
 from detector.data.images import read_image
 from detector.errors import ConfigError
-from detector.jobs.train_detector import Outcome, run_testing, run_training
+from detector.jobs.test_detector import Outcome, run_testing
+from detector.jobs.train_detector import run_training
 from detector.networks.heads import load_boxes, load_svm
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
@@ -36,7 +38,7 @@ def finished(tiny_config_path: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_every_way_to_score_stands_on_both_crops(finished: tuple[RunFolder, Outcome]) -> None:
     run, outcome = finished
-    assert list(outcome.reports or ()) == METHODS
+    assert methods_of(outcome) == METHODS
     assert load_model(run.model_path)[0].crops == 2
     assert load_svm(run.svm_path).weight.shape == (2, 2048)
     assert load_boxes(run.boxes_path).weight.shape == (2, 4, 1024)
@@ -54,7 +56,7 @@ def test_the_detector_finds_in_a_picture_what_the_run_found(finished: tuple[RunF
 def test_views_of_an_ensemble_vary_the_tight_crop(finished: tuple[RunFolder, Outcome]) -> None:
     run, _ = finished
     config = run.read_config(Config, ["ensemble.paddings=[0]", "ensemble.mirror=true"])
-    assert list(run_testing(run, config, ("val",)).reports or ())[-1] == "ensemble"
+    assert methods_of(run_testing(run, config, ("val",)))[-1] == "ensemble"
 
 
 @pytest.mark.parametrize(

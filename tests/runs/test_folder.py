@@ -6,9 +6,9 @@ import pytest
 from detector.config import Config, load_config
 from detector.errors import DataError
 from detector.files import file_hash
-from detector.runs.folder import RunFolder, environment, key_of, split_slug
-
-INPUTS = {"a": 1, "b": [1, 2]}
+from detector.runs.environment import environment
+from detector.runs.folder import RunFolder
+from detector.runs.split import split_slug
 
 
 @pytest.fixture
@@ -16,57 +16,6 @@ def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
     folder.begin(Config())
     return folder
-
-
-def test_a_stage_is_done_only_with_the_inputs_it_was_made_with(run: RunFolder) -> None:
-    stage = run.stage("propose", "val")
-    assert not stage.is_done(INPUTS)
-    stage.begin(INPUTS)
-    assert not stage.is_done(INPUTS)
-    stage.finish(INPUTS, boxes=3)
-    assert run.stage("propose", "val").is_done(INPUTS)
-    assert not stage.is_done({**INPUTS, "a": 2})
-    assert stage.facts()["boxes"] == 3
-
-
-def test_a_stage_begun_again_keeps_its_work_and_with_other_inputs_drops_it(run: RunFolder) -> None:
-    stage = run.stage("finetune")
-    stage.begin(INPUTS)
-    (stage.folder / "last.pt").write_text("work")
-    stage.begin(INPUTS)
-    assert (stage.folder / "last.pt").exists()
-    stage.begin({"a": 2})
-    assert not (stage.folder / "last.pt").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "stage manifest must be valid JSON"),
-        ("\xff", "it is not UTF-8"),
-        ("[]", "stage manifest must be a JSON object"),
-        ('{"done": true}', "stage manifest's 'key' must be a str, got none"),
-        ('{"key": 7, "done": true}', "stage manifest's 'key' must be a str, got 7"),
-        ('{"key": "k", "done": 1}', "stage manifest's 'done' must be a bool, got 1"),
-    ],
-)
-def test_a_damaged_manifest_is_named_and_nothing_is_thrown_away(run: RunFolder, text: str, message: str) -> None:
-    stage = run.stage("finetune")
-    stage.begin(INPUTS)
-    (stage.folder / "last.pt").touch()
-    stage.manifest_path.write_text(text, encoding="latin-1")
-    for use in (stage.is_done, stage.begin):
-        with pytest.raises(
-            DataError, match=r"finetune/stage\.json.*; without this file the stage is made again"
-        ) as e:
-            use(INPUTS)
-        assert message in str(e.value)
-    with pytest.raises(DataError):
-        stage.facts()
-    assert (stage.folder / "last.pt").exists()
-    stage.manifest_path.unlink()
-    stage.begin(INPUTS)
-    assert not (stage.folder / "last.pt").exists()
 
 
 def test_a_line_of_the_log_that_a_kill_cut_takes_no_other_with_it(run: RunFolder) -> None:
@@ -113,23 +62,6 @@ def test_different_splits_have_different_folders() -> None:
     assert all(not slug.startswith(".") and "/" not in slug for slug in slugs)
     assert split_slug(["a/test.txt"]) == split_slug(["a/./test.txt"]) == "test-178ce766"
     assert split_slug(["a/test.txt", "val"]) != split_slug(["b/test.txt", "val"])
-
-
-def test_what_an_older_version_made_of_a_list_is_taken_over(run: RunFolder) -> None:
-    old, new = run.stage("propose", "test"), run.stage("propose", split_slug(["a/test.txt"]))
-    old.begin(INPUTS)
-    (old.folder / "work").touch()
-    assert not new.is_done({"a": 2})
-    assert old.folder.exists()
-    assert not new.is_done(INPUTS)
-    new.begin(INPUTS)
-    assert (new.folder / "work").exists()
-    assert not old.folder.exists()
-
-
-def test_keys_do_not_depend_on_the_order_of_the_inputs() -> None:
-    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
-    assert key_of({"a": 1}) != key_of({"a": 2})
 
 
 def test_a_run_says_with_what_it_was_made(run: RunFolder) -> None:

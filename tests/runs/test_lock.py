@@ -178,7 +178,7 @@ def test_who_locks_a_run_finds_no_leftovers(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.begin(Config())
     stage = run.member(1).stage("finetune")
-    stage.begin({})
+    stage.result(1).begin()
     folders = [run.path, run.path / "model", stage.folder, run.path / "report_val", run.path / "members/1/model"]
     for folder in folders:
         folder.mkdir(exist_ok=True)

@@ -12,12 +12,14 @@ from detector import load_detector
 from detector.config import Config
 from detector.data.classes import read_classes
 from detector.errors import ConfigError
-from detector.jobs.train_detector import run_testing
+from detector.jobs.test_detector import run_testing
+from detector.jobs.trained_models import calibrate_models
 from detector.networks.quantized import ROUNDED, ranges_path
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
+from detector.runs.job import Job
 from detector.runs.processes import alone
-from detector.stages.calibrate import calibrate_members, random_regions, run_calibrate
+from detector.stages.calibrate import random_regions
 
 INT8 = ["engine.precision=int8", "engine.backend=openvino"]
 needs_openvino = pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs openvino")
@@ -38,8 +40,8 @@ def test_a_run_is_tested_in_int8_by_ranges_that_are_measured_once(run: RunFolder
     assert run_testing(run, config, config.data.test).report is not None
     ranges = ranges_path(run.model_path).read_bytes()
     stage = json.loads((run.stage("detect", "val", "softmax").folder / "stage.json").read_text())
-    assert stage["inputs"]["engine"] == "openvino int8"
-    calibrate_members(run, config, alone())
+    assert stage["reads"]["scores"]["engine"] == "openvino int8"
+    calibrate_models(Job(run, config, alone()))
     assert ranges_path(run.model_path).read_bytes() == ranges
     events = [json.loads(line)["event"] for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert events.count("calibrated") == 1
@@ -48,17 +50,17 @@ def test_a_run_is_tested_in_int8_by_ranges_that_are_measured_once(run: RunFolder
 @needs_openvino
 def test_ranges_do_not_depend_on_what_is_tested(run: RunFolder) -> None:
     config = run.read_config(Config, [*INT8, "data.test=train", "detect.min_score=0.5"])
-    run_calibrate(run, config, alone())
+    calibrate_models(Job(run, config, alone()))
     first = ranges_path(run.model_path).read_bytes()
     ranges_path(run.model_path).unlink()
-    run_calibrate(run, run.read_config(Config, INT8), alone())
+    calibrate_models(Job(run, run.read_config(Config, INT8), alone()))
     assert ranges_path(run.model_path).read_bytes() == first
     assert load_model(run.model_path)[0].ranges == json.loads(first)["ranges"]
     assert tuple(json.loads(first)["ranges"]) == ROUNDED
 
 
 def test_nothing_is_measured_for_floats(run: RunFolder) -> None:
-    run_calibrate(run, run.read_config(Config, []), alone())
+    calibrate_models(Job(run, run.read_config(Config, []), alone()))
     assert not ranges_path(run.model_path).exists()
 
 

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 
 from detector.config import Config
 from detector.data.readers import open_dataset
-from detector.jobs.train_detector import Outcome
+from detector.jobs.test_detector import Outcome
 from detector.records import DetectionTable, take
 from detector.reports.detection.analysis import analyse
 from detector.runs.folder import RunFolder
-from detector.runs.processes import alone
+from detector.runs.split import Split
 from detector.runs.store import PROPOSAL_FIELDS, StoreWriter
-from detector.stages.evaluate import detection_case, draw_pictures, run_evaluate
+from detector.stages.evaluate import RunFacts, detection_case, draw_pictures, run_evaluate
 
 NONE = DetectionTable(np.empty(0, np.int64), np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
 
@@ -22,7 +23,7 @@ def test_pictures_show_images_with_objects_only(tiny_config: Config) -> None:
     dataset = open_dataset(tiny_config.data, tiny_config.data.train)
     case = detection_case(dataset, NONE)
     analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
-    groups = draw_pictures(tiny_config, dataset, analysis)
+    groups = draw_pictures(Split(dataset, "train"), tiny_config.evaluate.pictures, 0, analysis)
     assert list(groups) == ["Best", "Worst"]
     with_objects = {str(dataset.image_ids[i]) for i in np.unique(dataset.objects.image)}
     captions = [picture.caption for pictures in groups.values() for picture in pictures]
@@ -37,11 +38,12 @@ def test_an_image_that_cannot_be_read_any_more_costs_a_report_its_picture_alone(
     dataset = open_dataset(tiny_config.data, tiny_config.data.train)
     case = detection_case(dataset, NONE)
     analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
-    whole = sum(map(len, draw_pictures(tiny_config, dataset, analysis).values()))
+    pictures = tiny_config.evaluate.pictures
+    whole = sum(map(len, draw_pictures(Split(dataset, "train"), pictures, 0, analysis).values()))
     gone = replace(
         dataset, paths=np.array([dataset.paths[0], *[str(tmp_path / "gone.JPEG")] * (len(dataset) - 1)])
     )
-    left = sum(map(len, draw_pictures(tiny_config, gone, analysis).values()))
+    left = sum(map(len, draw_pictures(Split(gone, "train"), pictures, 0, analysis).values()))
     assert left < whole
     notes = capsys.readouterr().err.splitlines()
     assert sum(note.startswith("not drawn: ") and "gone.JPEG" in note for note in notes) == whole - left
@@ -53,7 +55,10 @@ def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Pa
     run = RunFolder(tmp_path)
     stage, folder = run.stage("evaluate"), tmp_path / "report"
     regions = StoreWriter(tmp_path / "regions", PROPOSAL_FIELDS, 0, "none").finish()
-    assert run_evaluate(stage, tiny_config, bare, regions, {"softmax": NONE}, {}, folder, alone()) is None
+    facts = partial(RunFacts, "run", [], {}, {}, "")
+    tables = {"softmax": NONE}
+    split, settings = Split(bare, "val"), tiny_config.evaluate
+    assert run_evaluate(stage, split, regions, tables, "softmax", settings, 0, facts, folder) is None
     assert not (tmp_path / "report").exists()
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from detector.config import Config, load_config
-from detector.data.readers import open_dataset
+from detector.jobs.train_detector import pretrained
 from detector.runs.folder import RunFolder
+from detector.runs.job import Job
 from detector.runs.processes import alone
-from detector.stages.train_regions import run_pretrain
+from detector.runs.split import open_split
+from detector.stages.train_regions import NetworkTask
 from detector.training.loop import DivergedError
 
 # batch norm hides weights of any size from the loss
@@ -23,9 +25,10 @@ SETTINGS = (
 def test_the_stage_that_diverged_is_named_and_saves_nothing(tiny_config_path: Path, tmp_path: Path) -> None:
     config = load_config(Config, tiny_config_path, [*SETTINGS, "pretrain.checkpoint_every=1"])
     run = RunFolder(tmp_path / "run")
+    task = NetworkTask(config.network, config.region, config.engine, config.log, config.seed)
     with pytest.raises(
         DivergedError, match=r"^pretrain: (loss|weights) must .* finite, got .*learning_rate is 100"
     ):
-        run_pretrain(run, config, open_dataset(config.data, config.data.train), alone())
+        pretrained(Job(run, config, alone()), task, open_split(config.data, config.data.train))
     assert not list(run.path.glob("**/pretrained*"))
     assert not list(run.path.glob("**/.*"))

@@ -16,9 +16,8 @@ from detector.config import TrainingSettings
 from detector.errors import DataError
 from detector.runs.best import Best
 from detector.runs.folder import RunFolder
-from detector.runs.processes import alone
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_stage import run_training_stage
+from detector.runs.training_result import run_training
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
 from detector.training.loop import Trainer, parameter_groups
 from detector.training.schedule import Schedule
@@ -80,31 +79,28 @@ def train(
         network, objective, SETTINGS, schedule, groups, 0, torch.device("cpu"), torch.float32
     )
     log = MetricsLog(run.path / "metrics.csv", "train", ("root",), "number", 4, board)  # type: ignore[arg-type]
-    stage, output = run.stage("train"), run.path / "model" / "weights.safetensors"
+    result = run.stage("train").result(1, **(inputs or {"data": 1}))
 
     def measure(judged: nn.Module) -> dict[str, float]:
         return {"loss": float(judged.weight.detach().abs().sum())}  # type: ignore[operator]
 
-    def save(saved: nn.Module) -> None:
-        output.parent.mkdir(exist_ok=True)
-        save_file(saved.state_dict(), output)
+    def save(path: Path, saved: nn.Module) -> None:
+        save_file(saved.state_dict(), path)
 
-    run_training_stage(
-        stage,
-        inputs or {"data": 1},
-        alone(),
+    run_training(
+        result,
         trainer,
         lambda at: batches(at.step, kill_before),
         log,
-        output,
+        run.path / "model" / "weights.safetensors",
         save,
-        Best("loss", 2, stage.folder / "best.pt", run, measure) if best else None,
+        Best("loss", 2, result.folder / "best.pt", run.log, measure) if best else None,
     )
 
 
 def results(run: RunFolder) -> dict[str, Any]:
     """What a training leaves, without times."""
-    manifest = json.loads((run.path / "stages/train/stage.json").read_text())
+    manifest = json.loads((run.path / "stages/train/present/stage.json").read_text())
     manifest.pop("seconds")
     with (run.path / "metrics.csv").open() as file:
         rows = [
@@ -155,12 +151,12 @@ def test_a_stage_killed_between_its_last_step_and_its_manifest_has_the_same_reco
 ) -> None:
     run = RunFolder(tmp_path)
     train(run, Board())
-    path = run.path / "stages/train/stage.json"
+    path = run.path / "stages/train/present/stage.json"
     path.write_text(path.read_text().replace('"done": true', '"done": false'))
-    checkpoint = (run.path / "stages/train/last.pt").read_bytes()
+    checkpoint = (run.path / "stages/train/present/last.pt").read_bytes()
     train(run, Board())
     assert results(run) == whole[0]
-    assert (run.path / "stages/train/last.pt").read_bytes() == checkpoint
+    assert (run.path / "stages/train/present/last.pt").read_bytes() == checkpoint
 
 
 def test_a_table_cut_by_a_kill_is_whole_after_the_next(
@@ -181,7 +177,7 @@ def test_a_checkpoint_of_an_older_version_is_gone_on_from(
     run = RunFolder(tmp_path)
     with pytest.raises(Killed):
         train(run, Board(), kill_before=4)
-    path = run.path / "stages/train/last.pt"
+    path = run.path / "stages/train/present/last.pt"
     state = load_checkpoint(path)
     assert state is not None
     save_checkpoint(path, {name: value for name, value in state.items() if name not in ("log", "key")})
@@ -236,7 +232,7 @@ def test_a_damaged_or_foreign_checkpoint_is_named_with_the_remedy(
     run = RunFolder(tmp_path)
     with pytest.raises(Killed):
         train(run, Board(), kill_before=4)
-    path = run.path / "stages/train/last.pt"
+    path = run.path / "stages/train/present/last.pt"
     damage(path)
     with pytest.raises(
         DataError, match=r"checkpoint must .*last\.pt.*; without this file the training begins anew"
@@ -254,7 +250,7 @@ def test_best_weights_outlive_kills_and_are_missed_where_they_are_gone(tmp_path:
     for step in (3, 5):
         with pytest.raises(Killed):
             train(run, Board(), kill_before=step, best=True)
-    kept = run.path / "stages/train/best.pt"
+    kept = run.path / "stages/train/present/best.pt"
     content = kept.read_bytes()
     for damage in (kept.unlink, lambda: kept.write_bytes(content[:-100]), lambda: torch.save({"step": 1}, kept)):
         damage()

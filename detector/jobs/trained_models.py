@@ -1,0 +1,123 @@
+"""What a run has trained, and how jobs use it: its models, its regions, its scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detector.config import Config, EnsembleSettings
+from detector.errors import DataError
+from detector.inference.models import ModelFiles
+from detector.runs.folder import RunFolder
+from detector.runs.job import Job
+from detector.runs.split import Split, open_split
+from detector.runs.store import Store
+from detector.stages.calibrate import calibrate
+from detector.stages.context import ContextTask, check_context
+from detector.stages.ensemble_weights import fitted_ensemble
+from detector.stages.image_features import image_weights
+from detector.stages.propose import run_propose
+from detector.stages.region_cut import run_cut
+from detector.stages.score_sources import NetworkScores
+
+
+def trained_models(job: Job[Config]) -> list[ModelFiles]:
+    """The files of the run's members, then of the ensemble's further runs'; DataError where one is missing."""
+    members = [job.run.member(number) for number in range(job.config.ensemble.members)]
+    return [*(trained_model(run, job.config) for run in members), *further_models(job.config.ensemble)]
+
+
+def further_models(settings: EnsembleSettings) -> list[ModelFiles]:
+    """The files of all members of the ensemble's further runs."""
+    found = []
+    for path in settings.runs:
+        run = RunFolder(path)
+        config = run.read_config(Config, [])
+        found += [trained_model(run.member(number), config) for number in range(config.ensemble.members)]
+    return found
+
+
+def trained_model(run: RunFolder, config: Config) -> ModelFiles:
+    """The files of one model; DataError where one is missing."""
+    model = ModelFiles(
+        run.model_path,
+        run.svm_path if config.svm.enabled else None,
+        run.boxes_path if config.boxes.enabled else None,
+    )
+    for path in model.reads.values():
+        if not path.is_file():
+            raise DataError(f"run must hold a trained model, got none at {path}")
+    return model
+
+
+def trained_cascade(run: RunFolder, config: Config) -> Path | None:
+    """The file of the run's cascade, None where it is not used; DataError where it is and there is none."""
+    if not config.cascade.is_used:
+        return None
+    if not run.cascade_path.is_file():
+        raise DataError(f"run must hold a cascade, got none at {run.cascade_path}; cascade.keep=0 does without")
+    return run.cascade_path
+
+
+def trained_ensemble(run: RunFolder, config: Config) -> EnsembleSettings:
+    """The settings of the ensemble, with the weights that the run learned where they ask for it."""
+    return fitted_ensemble(run.weights_path, config.ensemble)
+
+
+def trained_context(run: RunFolder, config: Config) -> Path:
+    """The file of the run's rescoring; DataError where there is none, or one of other scores."""
+    return check_context(run.context_path, context_task(config).scores, run.model_path)
+
+
+def context_task(config: Config) -> ContextTask:
+    """What is rescored by context, and how that is learned."""
+    averaged = ", averaged" if config.ensemble.is_used else ""
+    return ContextTask(
+        config.context,
+        f"{config.method.name}{averaged}",
+        config.method.by_svm,
+        config.evaluate.protocol,
+        config.detect.nms_iou,
+    )
+
+
+def image_network(job: Job[Config]) -> Path:
+    """The file in the run folder of the network that sees whole images."""
+    has_own = image_weights(job.config.context, job.config.network) is not None
+    return job.run.image_network_path if has_own else job.run.model_path
+
+
+def calibrate_models(job: Job[Config]) -> None:
+    """Make sure that every member of the run can be quantised, where int8 is asked for."""
+    config = job.config
+    for number in range(config.ensemble.members):
+        member = job.member(number)
+        calibrate(
+            member.stage("finetune"),
+            member.run.model_path,
+            lambda: open_split(config.data, config.data.train),
+            config.region,
+            config.engine,
+            config.seed,
+        )
+
+
+def proposals_of(job: Job[Config], split: Split) -> Store:
+    """All proposals of a split."""
+    config = job.config
+    stage = job.stage("propose", split.name)
+    return run_propose(stage, split, config.proposals, config.engine, config.seed)
+
+
+def regions_of(job: Job[Config], split: Split) -> Store:
+    """The regions that the detector scores: the proposals of a split, or those that the cascade keeps."""
+    config, cascade = job.config, trained_cascade(job.run, job.config)
+    proposals = proposals_of(job, split)
+    if cascade is None:
+        return proposals
+    return run_cut(job.stage("filter", split.name), split, proposals, cascade, config.cascade.keep, config.engine)
+
+
+def scored_by_all(job: Job[Config], models: Sequence[ModelFiles] | None = None) -> NetworkScores:
+    """The scores by all models of the run, or by `models`, averaged as the settings and the run say."""
+    config = job.config
+    chosen = [model.by(config.method) for model in models or trained_models(job)]
+    return NetworkScores(chosen, config.engine, config.detect, trained_ensemble(job.run, config))

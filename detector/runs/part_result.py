@@ -1,0 +1,61 @@
+"""Results that are tensors made part by part, shared out over processes and resumed at the part."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from detector.errors import DataError
+from detector.files import share_file
+from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
+from detector.runs.stage import Result
+
+Tensors = dict[str, Tensor]
+
+
+def run_parts(
+    result: Result,
+    count: int,
+    make: Callable[[int], Tensors],
+    output: Path,
+    finish: Callable[[Path, list[Tensors]], dict[str, Any]],
+) -> Path:
+    """Make parts 0..count - 1; `finish` writes a file from all and returns facts for the manifest.
+
+    The file lies with the result, and the run shows that of its present settings at `output`, which is returned.
+    A part is made once, or again where it is damaged. Every process of the group must call this; a part does not
+    depend on who makes it.
+    """
+    group, whole = result.group, result.folder / output.name
+    if not (result.is_done() and group.from_first(group.is_first and is_whole(whole))):
+        result.begin()
+        hidden = None if group.is_first else True
+        parts = range(count)[group.rank :: group.world]
+        for part in tqdm(parts, desc=result.stage.name, unit="part", disable=hidden):
+            path, facts = _path(result, part), {"key": result.key, "part": part}
+            if not is_whole(path, facts):
+                write_tensors(path, make(part), facts)
+        group.wait()
+        if group.is_first:
+            found = finish(whole, [read_tensors(_path(result, part))[0] for part in range(count)])
+            result.finish(**found)
+    if group.is_first:
+        share_file(whole, output)
+    group.wait()
+    return output
+
+
+def is_whole(path: Path, facts: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Whether `path` holds tensors, and says nothing else than `facts`; what it does not say counts as right."""
+    try:
+        found = read_tensors(path)[1]
+    except DataError:
+        return False
+    return all(found.get(name, fact) == fact for name, fact in facts.items())
+
+
+def _path(result: Result, part: int) -> Path:
+    return result.folder / "parts" / f"{part:04d}.safetensors"

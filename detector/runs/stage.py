@@ -1,0 +1,181 @@
+"""One kind of stage: a step of a run, each of whose results lies under the key of what it reads.
+
+    RUN/stages/NAME/KEY/       a result, with stage.json, which says what was read and whether it is whole
+    RUN/stages/NAME/PART       a link to the result of the present settings; of a stage without parts "present"
+
+A key follows from the settings, the earlier results and the files that a stage reads, and from the version of its
+algorithm. Other settings have other keys: what was finished before stays, and is found again with its settings.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from detector.errors import DataError
+from detector.files import read_json, write_text
+from detector.runs.keys import key_of, plain
+from detector.runs.processes import Group, alone
+from detector.text import shown
+
+STAGES, MANIFEST, PRESENT = "stages", "stage.json", "present"
+OLD = ".old"  # what a folder in the place of a link is called from now on
+FILES = "files"  # what a manifest calls the sizes of files that a stage writes for its readers
+NO_FILE = -1  # the size of what is not there
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the run in the folder `root`: names[0], of the part (a split, say) that the others call.
+
+    `log` notes events in the run's log; the processes of `group` share the work.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    log: Callable[..., None]
+    group: Group
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages, such as detect/val/softmax."""
+        return "/".join(self.names)
+
+    @property
+    def folder(self) -> Path:
+        """The result of the run's present settings."""
+        return self.root.joinpath(STAGES, *self.names) / ("" if self.names[1:] else PRESENT)
+
+    @property
+    def by_one(self) -> "Stage":
+        """The stage as one process works on it alone."""
+        return replace(self, group=alone(self.group.device))
+
+    def result(self, version: int, **reads: Any) -> "Result":
+        """The result of what is read (`keys.plain` says what may be), by this version of the algorithm."""
+        return Result(self, version, plain(reads))
+
+    def facts(self) -> dict[str, Any]:
+        """The manifest of the present settings' result, empty where there is none."""
+        return read_manifest(self.folder / MANIFEST) or {}
+
+
+@dataclass
+class Result:
+    """One result of a stage: `folder` is its own, `reads` are JSON values."""
+
+    stage: Stage
+    version: int
+    reads: dict[str, Any]
+    key: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.key = key_of({"stage": self.stage.names[0], "version": self.version, "reads": self.reads})
+        self.folder = self.stage.root / STAGES / self.stage.names[0] / self.key
+        self.group = self.stage.group
+
+    def is_done(self) -> bool:
+        """Whether it is finished, which makes it the present one; DataError where its manifest cannot be read.
+
+        The first process alone looks, for all others of the group, which must call this too.
+        """
+        return self.group.from_first(self.group.is_first and self._is_done())
+
+    def begin(self) -> None:
+        """Make ready to work: what was begun stays to be resumed. The first process does it for all."""
+        if self.group.is_first:
+            resumed = read_manifest(self.folder / MANIFEST) is not None
+            if not resumed and self.folder.exists():  # whatever this is, nothing says of what it was made
+                shutil.rmtree(self.folder)
+            self.stage.log(f"stage {'resumed' if resumed else 'begun'}", stage=self.stage.name, key=self.key)
+            self._write(done=False)
+            self.show()
+        self.group.wait()
+        self.started = time.monotonic()
+
+    def finish(self, **facts: Any) -> None:
+        """Record that it is whole, by the first process alone; `facts` are kept in the manifest."""
+        seconds = round(time.monotonic() - self.started, 2)
+        self._write(done=True, seconds=seconds, **facts)
+        self.stage.log("stage done", stage=self.stage.name, key=self.key, seconds=seconds, **facts)
+
+    def facts(self) -> dict[str, Any]:
+        """The manifest, empty where there is none."""
+        return read_manifest(self.folder / MANIFEST) or {}
+
+    def has_files(self, names: Sequence[str]) -> bool:
+        """Whether the files that a finished result wrote are there, of the sizes in its manifest."""
+        sizes = file_sizes(self.folder, names)
+        return NO_FILE not in sizes.values() and self.facts().get(FILES, sizes) == sizes
+
+    def show(self) -> None:
+        """Make the stage's folder a link to this result."""
+        link = self.stage.folder
+        if link.is_symlink() and link.resolve() == self.folder.resolve():
+            return
+        if link.is_dir() and not link.is_symlink():
+            self._keep_old(link)
+        target = os.path.relpath(self.folder, link.parent)
+        temporary = link.with_name(f".{link.name}.{os.getpid()}")
+        with suppress(OSError):  # a file system without links: the result is found by its key all the same
+            link.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target, target_is_directory=True)
+            temporary.replace(link)
+
+    def _is_done(self) -> bool:
+        manifest = read_manifest(self.folder / MANIFEST)
+        done = manifest is not None and manifest["done"] and manifest["key"] == self.key
+        if done:
+            self.show()
+        return done
+
+    def _keep_old(self, folder: Path) -> None:
+        """Move what an older version of this program made out of the way."""
+        kept = folder.with_name(folder.name + OLD)
+        while kept.exists():
+            kept = kept.with_name(kept.name + OLD)
+        folder.rename(kept)
+        self.stage.log("older results kept", stage=self.stage.name, folder=str(kept.relative_to(self.stage.root)))
+
+    def _write(self, **facts: Any) -> None:
+        manifest = {
+            "stage": self.stage.name,
+            "key": self.key,
+            "version": self.version,
+            **facts,
+            "reads": self.reads,
+        }
+        write_text(self.folder / MANIFEST, json.dumps(manifest, indent=2, default=str) + "\n")
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest at `path`, None where there is none.
+
+    DataError for a damaged one: it alone says whether the work beside it, perhaps of days, may be used.
+    """
+    if not path.exists():
+        return None
+    try:
+        manifest = read_json(path, "stage manifest")
+        if not isinstance(manifest, dict):
+            raise DataError(f"stage manifest must be a JSON object, got another value ({path})")
+        for key, kind in (("key", str), ("done", bool)):
+            if not isinstance(manifest.get(key), kind):
+                got = shown(manifest[key]) if key in manifest else "none"
+                raise DataError(f"stage manifest's {key!r} must be a {kind.__name__}, got {got} ({path})")
+    except DataError as error:
+        raise DataError(f"{error}; without this file the stage is made again") from None
+    return manifest
+
+
+def file_sizes(folder: Path, names: Sequence[str]) -> Mapping[str, int]:
+    """The bytes of the files with these names, by name."""
+    paths = {name: folder / name for name in names}
+    return {name: path.stat().st_size if path.is_file() else NO_FILE for name, path in paths.items()}

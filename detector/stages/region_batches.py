@@ -1,0 +1,62 @@
+"""The batches that are drawn from a data set's labelled regions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from detector.config import RegionSettings, RegionTraining
+from detector.data.augment import PhotometricAugment
+from detector.networks.warp import Preprocessing
+from detector.stages.label import LabelledRegions
+from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, RegionReader, warp_patches
+from detector.training.batch_loading import load_batches
+from detector.training.sample import Draw, RegionSampler
+from detector.training.shared_batches import ImageSampler, ImageSource, SharedBatch, place_images
+
+LabelledBatch = RegionBatch | SharedBatch
+Sent = TypeVar("Sent")
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Turns labelled regions into batches on a device, by the settings of a training."""
+
+    region: RegionSettings
+    settings: RegionTraining
+    positives: int
+    preprocessing: Preprocessing
+    device: torch.device
+    workers: int
+    seed: int
+
+    def batches(
+        self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
+    ) -> Iterator[LabelledBatch]:
+        """The batches of steps first..last - 1: the part of each that is process `rank`'s of `world`."""
+        if first >= last:
+            return iter(())
+        labels, region = labelled.labels, self.region
+        sampler = RegionSampler(labels.field("labels"), labels.offsets, self.settings, self.positives, self.seed)
+        distort = PhotometricAugment(self.settings.photometric)
+        distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
+        split, boxes = labelled.regions.split, labelled.regions.boxes
+        cache = CACHE_BYTES // max(self.workers, 1)
+        drawer = ImageSampler(sampler, region.shared_images) if region.mode == "shared" else sampler
+        reader = RegionReader(partial(_draw_share, drawer, rank, world), split.read, boxes, distort, cache)
+        if region.mode == "shared":
+            images = self._load(ImageSource(reader), first, last)
+            return (place_images(each, self.preprocessing, region, self.device) for each in images)
+        patches = self._load(PatchSource(reader, region), first, last)
+        return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)
+
+    def _load(self, source: TorchDataset[Sent], first: int, last: int) -> Iterator[Sent]:
+        return load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")
+
+
+def _draw_share(sampler: RegionSampler | ImageSampler, rank: int, world: int, step: int) -> Draw:
+    return sampler.draw(step).share(rank, world)
