@@ -25,6 +25,12 @@ PROPOSAL_METHODS: dict[str, str] = {
     "union": "detector.inference.proposal_methods.by_union",
     "given": "detector.inference.proposal_methods.by_file",
 }
+PROTOCOLS: dict[str, str] = {
+    "ilsvrc": "detector.evaluation.protocols.ilsvrc_rule",
+    "voc2007": "detector.evaluation.protocols.voc2007",
+    "voc2010": "detector.evaluation.protocols.voc2010",
+    "coco": "detector.evaluation.protocols.coco_rule",
+}
 
 
 class Choice:

@@ -214,7 +214,7 @@ class Report:
     ap (C,) f64 per class, NaN where the protocol defines none; objects (C,) and detections (C,) i64 count what
     the protocol counted; recall and precision hold one curve a class, in order of falling score (empty where
     there is no detection). mean_ap and median_ap are the protocol's own, mean_ap_with_objects is the mean over
-    the classes that have objects. `coco` holds the twelve COCO numbers, and is empty for other protocols.
+    the classes that have objects. `numbers` are further ones of the protocol by name, such as COCO's twelve.
     """
 
     protocol: str
@@ -226,7 +226,7 @@ class Report:
     mean_ap_with_objects: float
     recall: tuple[Float64, ...]
     precision: tuple[Float64, ...]
-    coco: dict[str, float]
+    numbers: dict[str, float]
 
     def __post_init__(self) -> None:
         _check_shapes(self, ap=EXACT_NUMBERS, objects=INTEGERS, detections=INTEGERS)

@@ -5,7 +5,7 @@ from oracles_diagnosis import random_scene
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.evaluation.comparison import compare
-from detector.evaluation.outcomes import NO_BLACKLIST, Protocol, match_detections
+from detector.evaluation.outcomes import NO_BLACKLIST, match_detections
 from detector.evaluation.recall import CURVE_BUDGETS, measure_coverage
 from detector.records import DetectionTable, object_table, take
 from detector.reports.comparison_report import ComparedRun, ComparisonReport
@@ -44,7 +44,7 @@ FOUND = (
 )
 
 
-def content(case: Case, protocol: Protocol = "voc2010", **more: object) -> DetectionReport:
+def content(case: Case, protocol: str = "voc2010", **more: object) -> DetectionReport:
     report = case.evaluate(protocol)
     analysis = analyse(case, report, np.random.default_rng(0), resamples=20)
     ids = range(1, len(case.classes.names) + 1)

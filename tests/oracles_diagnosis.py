@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from oracles_evaluation import overlap
 
+from detector.evaluation.evaluator import evaluate
 from detector.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
-from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, Protocol
-from detector.evaluation.protocols import evaluate
+from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections
 from detector.records import DetectionTable, Float64, Int64, ObjectTable, Report, join, object_table, take
 
 Scene = tuple[ObjectTable, DetectionTable, int, int, Int64]  # objects, detections, images, classes, blacklist
@@ -51,7 +51,7 @@ def without_ties(matched: MatchedDetections) -> DetectionTable:
 
 
 def evaluate_copies(
-    protocol: Protocol,
+    protocol: str,
     objects: ObjectTable,
     detections: DetectionTable,
     drawn: Sequence[int],

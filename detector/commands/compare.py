@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.choices import PROTOCOLS
 from detector.commands import Parser, a_name, a_path, whole_number
 from detector.config.limits import REGIONS
 from detector.evaluation.bootstrap import RESAMPLES
 from detector.jobs.compare import compare_runs, open_runs
 from detector.reports.comparison_report import comparison_text, write_comparison
-from detector.reports.detection.analysis import PROTOCOLS
 from detector.runs.lock import owned
 
 PICTURES = 6  # of each run but the first
@@ -41,7 +41,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--split", type=a_name, action="append", help="split they were tested on; several are joined (theirs)"
     )
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="of the evaluation (the first run's)")
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), help="of the evaluation (the first run's)")
     parser.add_argument(
         "--resamples", type=whole_number(1, REGIONS), default=RESAMPLES, help="of the bootstrap (%(default)s)"
     )

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from tqdm import tqdm
 
+from detector.choices import PROTOCOLS
 from detector.commands import Parser, a_path
 from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
 from detector.data.exchange.submission import read_coco_results, read_submission
@@ -18,10 +19,11 @@ from detector.data.formats.coco_tree import read_coco_json, sorted_categories
 from detector.data.formats.ilsvrc import annotated_names, read_blacklist, read_ground_truth, read_image_list
 from detector.data.images import read_image
 from detector.errors import DataError
-from detector.evaluation.coco_rule import category_ids, coco_tables, evaluate_coco_json
 from detector.evaluation.metrics import summary_text
+from detector.evaluation.outcomes import protocol_of
+from detector.evaluation.protocols.coco_rule import category_ids, coco_tables
 from detector.records import Report
-from detector.reports.detection.analysis import PROTOCOLS, Analysis, Case, analyse
+from detector.reports.detection.analysis import Analysis, Case, analyse
 from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
 from detector.reports.detection.report import DetectionReport
 from detector.reports.detection.write import write_report
@@ -79,7 +81,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--detections", type=a_path, required=True, help="submission text (ilsvrc) or results JSON (coco)"
     )
-    parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), required=True)
     parser.add_argument("--out", type=a_path, required=True, help="folder of the report")
     parser.add_argument("--images", type=a_path, help="folder of the images: some are drawn in the report")
     options = parser.parse_args(arguments)
@@ -114,9 +116,9 @@ def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Files, Report]:
     objects, detections = coco_tables(annotations, results)
     classes = class_list(sorted_categories(annotations).values(), (), str(options.annotations))
     case = Case(classes, len(names), objects, detections, np.empty((0, 2), np.int64))
-    if options.protocol == "coco":  # the file's own numbers of images and annotations count
-        return Files(case, ids, names), evaluate_coco_json(annotations, results)
-    return Files(case, ids, names), case.evaluate(options.protocol)
+    of_files = protocol_of(options.protocol).of_coco_files
+    report = of_files(annotations, results) if of_files else case.evaluate(options.protocol)
+    return Files(case, ids, names), report
 
 
 def _require_images(names: Sequence[str], path: Path) -> None:
@@ -136,7 +138,9 @@ def _origin(options: argparse.Namespace, files: Files) -> dict[str, str]:
     if options.blacklist:
         used = f"{len(files.case.blacklist)} pairs of image and class left out"
         notes["Blacklist"] = f"{options.blacklist}: " + (
-            used if options.protocol == "ilsvrc" else f"not used, because {options.protocol} has none"
+            used
+            if protocol_of(options.protocol).uses_blacklist
+            else f"not used, because {options.protocol} has none"
         )
     return notes
 

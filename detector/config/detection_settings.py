@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from detector.choices import FORMATS, PROPOSAL_METHODS, Choice, chosen_module
+from detector.choices import FORMATS, PROPOSAL_METHODS, PROTOCOLS, Choice, chosen_module
 from detector.config.cascade_settings import CascadeSettings
 from detector.config.common import (
     EngineSettings,
@@ -224,7 +224,7 @@ class DetectSettings(Section):
 class EvaluateSettings(Section):
     """The metric and the report."""
 
-    protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"] = "ilsvrc"
+    protocol: Annotated[str, Choice(PROTOCOLS)] = "ilsvrc"
     pictures: int = Field(12, ge=0, le=10_000, description="test images drawn in the report")
     resamples: int = Field(
         1000, ge=2, le=MANY, description="of the test images, from which the intervals of the APs come"

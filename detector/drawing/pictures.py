@@ -16,14 +16,7 @@ from PIL import ImageDraw, ImageFont
 
 from detector.boxes import box_iou, clip_boxes
 from detector.drawing.plates import WHITE, Colour, Label, draw_labels
-from detector.evaluation.matching import (
-    FALSE_POSITIVE,
-    IGNORED,
-    TRUE_POSITIVE,
-    VOC_IOU,
-    Outcomes,
-    match_voc,
-)
+from detector.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Outcomes, match_best
 from detector.records import (
     Bool,
     Detections,
@@ -37,6 +30,7 @@ from detector.records import (
 
 Point = tuple[float, float]
 
+IOU = 0.5  # from which a detection is drawn as one on an object
 DARK: Colour = (24, 24, 27)
 GREY: Colour = (82, 82, 91)
 STYLES: dict[int, tuple[Colour, str]] = {
@@ -114,12 +108,12 @@ def _outcomes(detections: Detections, truth: GroundTruth) -> Outcomes:
     image = np.zeros(len(truth.labels), np.int64)
     boxes = truth.boxes.astype(np.float64)
     objects = object_table(image, boxes, truth.labels, truth.difficult | truth.crowd, truth.crowd)
-    return match_voc(objects, table_of_detections([detections])).outcomes
+    return match_best(objects, table_of_detections([detections]), IOU).outcomes
 
 
 def _missed(truth: GroundTruth, hits: Detections) -> Bool:
     """Mask (G,) of the objects that count and that none of the detections `hits` is on."""
-    on = (box_iou(truth.boxes, hits.boxes) >= VOC_IOU) & (truth.labels[:, None] == hits.labels[None, :])
+    on = (box_iou(truth.boxes, hits.boxes) >= IOU) & (truth.labels[:, None] == hits.labels[None, :])
     return ~on.any(axis=1) & ~truth.difficult & ~truth.crowd
 
 

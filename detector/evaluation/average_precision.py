@@ -6,6 +6,7 @@ from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 from detector.records import Float64
 
 ELEVEN_RECALLS: Float64 = np.arange(11.0) * 0.1  # as Octave counts 0:0.1:1; the fourth is 0.30000000000000004
+AT_EVERY_OBJECT: Float64 = np.empty(0)  # recalls of the area under the envelope
 HUNDRED_AND_ONE_RECALLS: Float64 = np.linspace(0, 1, 101)  # pycocotools' recThrs
 
 
@@ -38,6 +39,11 @@ def eleven_point_average(recall: Float64, precision: Float64) -> float:
     0 without a counted detection, where the devkit gives NaN if there are ignored ones.
     """
     return mean_height(recall, precision, ELEVEN_RECALLS)
+
+
+def average_precision(recall: Float64, precision: Float64, recalls: Float64) -> float:
+    """The mean over the recalls `recalls`, or where there are none the area under the envelope."""
+    return mean_height(recall, precision, recalls) if len(recalls) else area_under_envelope(recall, precision)
 
 
 def mean_height(recall: Float64, precision: Float64, at: Float64) -> float:

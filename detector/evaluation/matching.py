@@ -1,7 +1,7 @@
-"""Which detections hit which objects, by the rules of ILSVRC and of VOC.
+"""Which detections hit which objects: the two ways of ILSVRC's rule and of VOC's.
 
-Both rules count inclusive pixels. The arithmetic follows the order of operations of the two devkits, so that
-overlaps that are equal there are equal here, fractional corners included.
+Both count inclusive pixels. The arithmetic follows the order of operations of the two devkits, so that overlaps
+that are equal there are equal here, fractional corners included.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,6 @@ TRUE_POSITIVE = 1
 IGNORED = 0
 FALSE_POSITIVE = -1
 
-ILSVRC_IOU = 0.5  # devkit eval_detection.m: defaultIOUthr
-ILSVRC_TOLERANCE = 10.0  # devkit eval_detection.m: pixelTolerance
-VOC_IOU = 0.5
-
 
 class Matches(NamedTuple):
     """The outcomes (M,) of detections, and the rows (M,) of the objects that they hit, -1 for none.
@@ -33,27 +29,10 @@ class Matches(NamedTuple):
     objects: Int64
 
 
-def ilsvrc_thresholds(boxes: Float64) -> Float64:
-    """The IoU (G,) each object must be hit with: min(0.5, wh / ((w + 10)(h + 10))), less than 0.5 if small."""
-    width, height = inclusive(boxes)[:, 2:].T - boxes[:, :2].T + 1
-    with np.errstate(divide="ignore", invalid="ignore"):  # inverted boxes, which nothing overlaps
-        own = (width * height) / ((width + ILSVRC_TOLERANCE) * (height + ILSVRC_TOLERANCE))
-    return np.minimum(ILSVRC_IOU, own)
-
-
 def blacklisted(image: Int64, labels: Int64, blacklist: Int64) -> NDArray[np.bool_]:
     """Mask of the rows whose (image, label) is a row of `blacklist` (K, 2)."""
     span = 1 + max(labels.max(initial=0), blacklist[:, 1].max(initial=0))
     return np.isin(image * span + labels, blacklist[:, 0] * span + blacklist[:, 1])
-
-
-def match_ilsvrc(objects: ObjectTable, ranked: DetectionTable, blacklist: Int64) -> Matches:
-    """The matches of the detections `ranked` best first, by the rule of ILSVRC's eval_detection.m.
-
-    `match_unused` with the objects' own thresholds; detections of a blacklisted (image, class) are ignored.
-    """
-    skipped = blacklisted(ranked.image, ranked.labels, blacklist)
-    return match_unused(objects, ranked, ilsvrc_thresholds(objects.boxes), skipped)
 
 
 def match_unused(objects: ObjectTable, ranked: DetectionTable, thresholds: Float64, skipped: Bool) -> Matches:
@@ -68,16 +47,17 @@ def match_unused(objects: ObjectTable, ranked: DetectionTable, thresholds: Float
     return Matches(outcomes, _rows_hit(rows, hits))
 
 
-def match_voc(objects: ObjectTable, ranked: DetectionTable) -> Matches:
-    """The matches of the detections `ranked` best first, by the rule of VOC's VOCevaldet.m.
+def match_best(objects: ObjectTable, ranked: DetectionTable, threshold: float) -> Matches:
+    """The matches of the detections `ranked` best first.
 
     Each looks at the object of its image and class that it overlaps most, used or not (the first on equality).
-    Under IoU 0.5 it is a false positive; on a difficult object it is ignored; a second hit is a false positive.
+    Under the IoU `threshold` it is a false positive; on a difficult object it is ignored; a second hit is a false
+    positive.
     """
     rows, first, last = _candidates(objects, ranked)
     found = take(objects, rows)
     outcomes, hits = _match_best(
-        inclusive(ranked.boxes), first, last, inclusive(found.boxes), found.difficult, VOC_IOU
+        inclusive(ranked.boxes), first, last, inclusive(found.boxes), found.difficult, threshold
     )
     return Matches(outcomes, _rows_hit(rows, hits))
 

@@ -48,8 +48,8 @@ def metrics_tree(report: Report, classes: Classes, ids: Sequence[int] | None = N
             for number, wnid, name, ap, objects, detections in rows
         ],
     }
-    if report.coco:
-        tree["coco"] = {name: finite(value) for name, value in report.coco.items()}
+    if report.numbers:
+        tree[report.protocol] = {name: finite(value) for name, value in report.numbers.items()}
     return tree
 
 
@@ -57,7 +57,7 @@ def summary_text(report: Report, classes: Classes) -> str:
     """The table a command prints: every class's AP, objects and detections, then the means and the remarks."""
     counts = zip(classes.names, report.ap, report.objects, report.detections, strict=True)
     rows = [(name, decimal(ap), str(objects), str(detections)) for name, ap, objects, detections in counts]
-    means = [*headline(report), *((name, decimal(value)) for name, value in report.coco.items())]
+    means = [*headline(report), *((name, decimal(value)) for name, value in report.numbers.items())]
     widths = [
         max(len(cell) for cell in column)
         for column in zip(("class", "AP", "objects", "detections"), *rows, strict=True)
@@ -84,7 +84,7 @@ def remarks(report: Report) -> list[str]:
         lines.append("There is no detection to count.")
     if without.any():
         lines.append(f"{without.sum()} of the {len(without)} classes have no object here.")
-    if report.protocol == "ilsvrc" and math.isnan(report.mean_ap) and not without.all():
+    if math.isnan(report.mean_ap) and not without.all():
         undefined = without & (report.detections > 0)
         lines.append(
             f"The protocol's mean is not defined, because {undefined.sum()} classes have detections and no "

@@ -9,19 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.evaluation.average_precision import ELEVEN_RECALLS, HUNDRED_AND_ONE_RECALLS
 from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
-from detector.evaluation.outcomes import MatchedDetections, Protocol, group_by_class
+from detector.evaluation.outcomes import MatchedDetections, group_by_class, protocol_of
 from detector.jit import njit
 from detector.records import FIRST_LABEL, Float64, Int64
-
-AT_EVERY_OBJECT = np.empty(0)
-RECALLS: dict[Protocol, Float64] = {
-    "ilsvrc": AT_EVERY_OBJECT,
-    "voc2007": ELEVEN_RECALLS,
-    "voc2010": AT_EVERY_OBJECT,
-    "coco": HUNDRED_AND_ONE_RECALLS,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +40,7 @@ def rank_classes(matched: MatchedDetections) -> RankedClasses:
         edges=edges,
         object_image=matched.objects.image[matched.counted],
         object_class=matched.objects.labels[matched.counted] - FIRST_LABEL,
-        recalls=RECALLS[matched.protocol],
+        recalls=protocol_of(matched.protocol).recalls,
     )
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from detector.config import Config
 from detector.errors import DataError
-from detector.evaluation.protocols import evaluate
+from detector.evaluation.evaluator import evaluate
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.image_context import Context
 from detector.inference.models import ModelFiles, load_models

@@ -11,7 +11,7 @@ from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.evaluation.comparison import changed_images, compare
-from detector.evaluation.outcomes import MatchedDetections, Protocol
+from detector.evaluation.outcomes import MatchedDetections
 from detector.evaluation.thresholds import best_thresholds
 from detector.records import DetectionTable
 from detector.reports.comparison_report import ComparedRun, ComparisonReport
@@ -53,7 +53,7 @@ def open_runs(words: Sequence[str], splits: Sequence[str], overrides: Sequence[s
     return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
-def compare_runs(runs: Sequence[TestedRun], protocol: Protocol, resamples: int, pictures: int) -> ComparisonReport:
+def compare_runs(runs: Sequence[TestedRun], protocol: str, resamples: int, pictures: int) -> ComparisonReport:
     """The first of `runs` compared with each other one, with `pictures` of the images that changed most."""
     first = runs[0]
     matched = [detection_case(run.dataset, run.table).match(protocol) for run in runs]

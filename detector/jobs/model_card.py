@@ -1,18 +1,19 @@
 """The model card: what a detector is, what it was trained on, how good it is, and what may be done with it."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from markupsafe import Markup
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
+from detector.choices import PROTOCOLS
 from detector.config import Config
 from detector.data.readers import format_of
 from detector.errors import DataError
+from detector.evaluation.outcomes import protocol_of
 from detector.files import read_json
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import load_model
-from detector.reports.detection.texts import PROTOCOLS
 from detector.reports.pages import markdown_code, page_environment
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_name
@@ -27,6 +28,12 @@ METHODS = {
 MOST_CLASSES = 40  # of which the table shows each
 
 
+def _protocol(name: str) -> str:
+    if name not in PROTOCOLS:
+        raise ValueError(f"must be {', '.join(PROTOCOLS)}, got {name}")
+    return name
+
+
 class ClassResult(BaseModel):
     """A row of the report's classes."""
 
@@ -38,7 +45,7 @@ class ClassResult(BaseModel):
 class Results(BaseModel):
     """What the card tells of report/metrics.json."""
 
-    protocol: Literal["ilsvrc", "voc2007", "voc2010", "coco"]
+    protocol: Annotated[str, AfterValidator(_protocol)]
     mean_ap: float | None
     classes: tuple[ClassResult, ...]
 
@@ -84,7 +91,7 @@ def model_card(run: RunFolder, config: Config) -> str:
             hardware=[environment.processor, *environment.accelerators],
             hash=facts.hash or "unknown",
             metrics=metrics,
-            protocol=PROTOCOLS[metrics.protocol] if metrics else "",
+            protocol=protocol_of(metrics.protocol).words if metrics else "",
             mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},
             most_classes=MOST_CLASSES,
             terms=format_of(config.data).terms,

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from detector.evaluation.metrics import decimal, signed
+from detector.evaluation.outcomes import protocol_of
 from detector.files import write_text
 from detector.reports.curves import ACCENT, small_plot
-from detector.reports.detection.texts import PROTOCOLS, interval_text
+from detector.reports.detection.texts import interval_text
 from detector.reports.detection.to_json import json_text
 from detector.reports.pages import page_environment
 
@@ -56,7 +57,7 @@ def write_ablation(folder: Path, content: AblationReport) -> Path:
     tree = {"protocol": content.protocol, "over": content.over, "rows": rows}
     context = {
         "title": f"Ablation: {content.name}",
-        "protocol": PROTOCOLS[content.protocol],
+        "protocol": protocol_of(content.protocol).words,
         "rows": rows,
         "over": content.over,
         "notes": dict(content.notes),

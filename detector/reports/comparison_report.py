@@ -10,11 +10,12 @@ import numpy as np
 
 from detector.evaluation.comparison import Comparison, changed_images
 from detector.evaluation.metrics import MISSING, Classes, decimal, finite, signed
+from detector.evaluation.outcomes import protocol_of
 from detector.files import write_text
 from detector.records import Array
 from detector.reports.detection.picture_choice import Picture
 from detector.reports.detection.plots import picture_uri
-from detector.reports.detection.texts import PROTOCOLS, interval_text
+from detector.reports.detection.texts import interval_text
 from detector.reports.detection.to_json import Tree, json_text, listed
 from detector.reports.pages import page_environment
 
@@ -54,7 +55,7 @@ def write_comparison(folder: Path, content: ComparisonReport) -> Path:
     tree = comparison_tree(content)
     context = {
         "title": "Comparison of " + ", ".join([content.first, *(run.name for run in content.runs)]),
-        "protocol": PROTOCOLS[content.protocol],
+        "protocol": protocol_of(content.protocol).words,
         "tree": tree,
         "verdicts": [verdict(content.first, run) for run in tree["runs"]],
         "letters": [_letter(number) for number in range(len(content.runs) + 1)],

@@ -15,7 +15,7 @@ import torch
 from detector.config import ContextSettings, EngineSettings
 from detector.data.dataset import Dataset
 from detector.errors import DataError
-from detector.evaluation.outcomes import Protocol, match_ranked
+from detector.evaluation.outcomes import protocol_of
 from detector.inference.image_context import (
     BOX_FEATURES,
     CLASSES,
@@ -73,7 +73,7 @@ class ContextTask:
     settings: ContextSettings
     scores: str
     by_svm: bool
-    protocol: Protocol
+    protocol: str
     nms_iou: float
 
     @property
@@ -269,10 +269,10 @@ def learn_rescoring(
     return Context(features, learned.linear)
 
 
-def hits(protocol: Protocol, dataset: Dataset, table: DetectionTable) -> Array:
+def hits(protocol: str, dataset: Dataset, table: DetectionTable) -> Array:
     """For each detection (M,) int8 1 if it hits an object, -1 if not, 0 if that is not to learn from."""
     order = np.argsort(-table.scores, kind="stable")
-    matches = match_ranked(protocol, dataset.objects, take(table, order), dataset.blacklist)
+    matches = protocol_of(protocol).match(dataset.objects, take(table, order), dataset.blacklist)
     outcomes = np.empty(len(order), np.int8)
     outcomes[order] = matches[0].outcomes
     known = dataset.complete[table.image, table.labels - FIRST_LABEL]

@@ -8,7 +8,7 @@ from oracles_diagnosis import evaluate_copies, random_scene, without_ties
 from detector.errors import DataError
 from detector.evaluation.bootstrap import draw_images
 from detector.evaluation.comparison import changed_images, compare
-from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, Protocol, match_detections
+from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, match_detections
 from detector.records import DetectionTable, object_table, take
 
 BOX, AWAY = (0.0, 0.0, 50.0, 50.0), (500.0, 0.0, 550.0, 50.0)
@@ -75,7 +75,7 @@ def test_detections_under_the_best_threshold_change_no_image() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["ilsvrc", "voc2007"])
-def test_difference_equals_that_of_evaluations_of_the_same_copied_images(protocol: Protocol) -> None:
+def test_difference_equals_that_of_evaluations_of_the_same_copied_images(protocol: str) -> None:
     objects, detections, images, classes, _ = random_scene(9)
     tables = detections, take(detections, np.arange(len(detections.scores)) % 3 > 0)
     runs = [match_detections(protocol, objects, table, images, classes, NO_BLACKLIST) for table in tables]

@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
 
-from detector.evaluation.matching import (
-    FALSE_POSITIVE,
-    IGNORED,
-    TRUE_POSITIVE,
-    Matches,
-    ilsvrc_thresholds,
-    match_ilsvrc,
-    match_voc,
-)
+from detector.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
+from detector.evaluation.protocols.ilsvrc_rule import ilsvrc_thresholds, match_ilsvrc
+from detector.evaluation.protocols.voc_rule import match_voc
 from detector.records import DetectionTable, Int64, ObjectTable, object_table
 
 Row = tuple[int, int, tuple[float, float, float, float]]  # image, label, box

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detector.data.classes import ClassList
+from detector.evaluation.evaluator import evaluate
 from detector.evaluation.metrics import metrics_tree, ranking, remarks, short, signed, summary_text
-from detector.evaluation.protocols import evaluate
 from detector.records import DetectionTable, Report, object_table
 
 CLASSES = ClassList(("apple", "<b>pear & co|ltd</b>", "plum"), ("n1", "n2", "n3"))
@@ -20,7 +20,7 @@ def report(protocol: str = "ilsvrc", num_classes: int = 3) -> Report:
         np.zeros(2, np.int64), box.repeat(2, axis=0), np.array([1, 2]), np.array([0.75, 0.5])
     )
     blacklist = np.empty((0, 2), np.int64)
-    return evaluate(protocol, objects, detections, 1, num_classes, blacklist)  # type: ignore[arg-type]
+    return evaluate(protocol, objects, detections, 1, num_classes, blacklist)
 
 
 def test_metrics_tree_has_null_for_nan() -> None:

@@ -5,7 +5,7 @@ import pytest
 from oracles_diagnosis import random_scene
 
 from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE
-from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, Protocol, match_detections
+from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, match_detections
 from detector.evaluation.thresholds import best_thresholds, kept
 from detector.records import DetectionTable, object_table
 
@@ -60,7 +60,7 @@ def test_class_without_hits_or_without_objects_keeps_nothing() -> None:
 
 @pytest.mark.parametrize("protocol", ["ilsvrc", "voc2007", "coco"])
 @pytest.mark.parametrize("seed", range(10))
-def test_no_other_score_gives_a_better_f1(protocol: Protocol, seed: int) -> None:
+def test_no_other_score_gives_a_better_f1(protocol: str, seed: int) -> None:
     matched = match_detections(protocol, *random_scene(seed, difficult=True, crowds=True, blacklist=True))
     best = best_thresholds(matched)
     for c in np.flatnonzero(matched.positives):

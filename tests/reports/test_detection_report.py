@@ -9,11 +9,12 @@ from html_pages import Page
 from made_reports import BOX, CLASSES, FOUND, case, content, everything, table, two_hundred_classes
 from oracles_diagnosis import random_scene
 
+from detector.choices import PROTOCOLS
 from detector.data.classes import ClassList
 from detector.evaluation.metrics import metrics_tree
-from detector.evaluation.outcomes import NO_BLACKLIST, Protocol
+from detector.evaluation.outcomes import NO_BLACKLIST
 from detector.records import take
-from detector.reports.detection.analysis import PROTOCOLS, Case
+from detector.reports.detection.analysis import Case
 from detector.reports.detection.picture_choice import choose_images, count_images, draw_image
 from detector.reports.detection.plots import confusion_uri, false_positives_svg, training_svgs
 from detector.reports.detection.report import TrainingLog
@@ -49,7 +50,7 @@ def test_tree_keeps_the_plain_metrics_and_adds_what_was_counted() -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("seed", range(3))
-def test_any_scene_gives_strict_json_and_a_whole_page(tmp_path: Path, protocol: Protocol, seed: int) -> None:
+def test_any_scene_gives_strict_json_and_a_whole_page(tmp_path: Path, protocol: str, seed: int) -> None:
     objects, detections, images, classes, blacklist = random_scene(
         seed, difficult=True, crowds=True, blacklist=True
     )
@@ -60,7 +61,7 @@ def test_any_scene_gives_strict_json_and_a_whole_page(tmp_path: Path, protocol: 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_nothing_found_gives_a_report(tmp_path: Path, protocol: Protocol) -> None:
+def test_nothing_found_gives_a_report(tmp_path: Path, protocol: str) -> None:
     path = write_report(tmp_path, content(case(), protocol))
     text = path.read_text()
     assert "There is no detection to count." in text

@@ -6,25 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from detector.choices import PROTOCOLS
 from detector.evaluation.bootstrap import RESAMPLES, Bootstrap, bootstrap
 from detector.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from detector.evaluation.diagnosis import ErrorTypes, find_errors
+from detector.evaluation.evaluator import evaluate
 from detector.evaluation.false_positives import FalsePositives, rank_false_positives
 from detector.evaluation.metrics import Classes
-from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, Protocol, match_detections
-from detector.evaluation.protocols import evaluate
+from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, match_detections, protocol_of
 from detector.evaluation.sizes import COCO_EDGES, SizeReport, ap_by_size, tercile_edges
 from detector.evaluation.thresholds import ScoreThresholds, best_thresholds
 from detector.records import DetectionTable, Int64, ObjectTable, Report
-
-PROTOCOLS: tuple[Protocol, ...] = ("ilsvrc", "voc2007", "voc2010", "coco")
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """What is evaluated: the objects and detections of images 0..num_images - 1, of the classes 1..C.
 
-    blacklist (K, 2) are pairs of image position and label, which only the protocol "ilsvrc" leaves out.
+    blacklist (K, 2) are pairs of image position and label, which protocols that use it leave out.
     """
 
     classes: Classes
@@ -33,11 +32,11 @@ class Case:
     detections: DetectionTable
     blacklist: Int64
 
-    def evaluate(self, protocol: Protocol) -> Report:
+    def evaluate(self, protocol: str) -> Report:
         """The Report by `protocol`."""
         return evaluate(protocol, *self._tables())
 
-    def match(self, protocol: Protocol) -> MatchedDetections:
+    def match(self, protocol: str) -> MatchedDetections:
         """The detections ranked and matched by `protocol`."""
         return match_detections(protocol, *self._tables())
 
@@ -54,7 +53,7 @@ class Analysis:
     """
 
     report: Report
-    others: Mapping[Protocol, Report]
+    others: Mapping[str, Report]
     matched: MatchedDetections
     bootstrap: Bootstrap
     thresholds: ScoreThresholds
@@ -67,11 +66,11 @@ class Analysis:
 
 def analyse(case: Case, report: Report, random: np.random.Generator, resamples: int = RESAMPLES) -> Analysis:
     """The analysis of `case`, whose `report` is known; a line shows what is being counted."""
-    protocol: Protocol = report.protocol  # type: ignore[assignment]
+    protocol = report.protocol
     tables = case.objects, case.detections, case.num_images, len(case.classes.names)
-    blacklist = case.blacklist if protocol == "ilsvrc" else NO_BLACKLIST
+    blacklist = case.blacklist if protocol_of(protocol).uses_blacklist else NO_BLACKLIST
     with tqdm(bar_format="analyse: {desc}{elapsed}", leave=False, disable=None) as line:
-        others: dict[Protocol, Report] = {}
+        others: dict[str, Report] = {}
         for other in PROTOCOLS:
             if other != protocol:
                 line.set_description(other)

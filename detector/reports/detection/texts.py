@@ -1,39 +1,12 @@
 """The words and short texts of a detection report."""
 
 import math
-from typing import Any
 
 from detector.evaluation.metrics import decimal
+from detector.evaluation.outcomes import protocol_of
 from detector.reports.detection.report import DetectionReport
 from detector.reports.detection.to_json import Tree
 
-PROTOCOLS = {
-    "ilsvrc": "ILSVRC-DET: IoU 0.5, less for small objects",
-    "voc2007": "PASCAL VOC 2007: IoU 0.5, 11-point average precision",
-    "voc2010": "PASCAL VOC 2010: IoU 0.5, area under the curve",
-    "coco": "COCO: mean over IoU 0.50 to 0.95",
-}
-PROTOCOL_NAMES = {"ilsvrc": "ILSVRC-DET", "voc2007": "VOC 2007", "voc2010": "VOC 2010", "coco": "COCO"}
-PROTOCOL_MEANINGS = {
-    "ilsvrc": "IoU 0.5, less for small objects",
-    "voc2007": "IoU 0.5, 11 points",
-    "voc2010": "IoU 0.5, area under the curve",
-    "coco": "mean over IoU 0.50 to 0.95",
-}
-COCO_MEANINGS = {
-    "AP": "IoU 0.50 to 0.95",
-    "AP50": "IoU 0.50",
-    "AP75": "IoU 0.75",
-    "APs": "small objects",
-    "APm": "medium objects",
-    "APl": "large objects",
-    "AR1": "1 detection an image",
-    "AR10": "10 detections an image",
-    "AR100": "100 detections an image",
-    "ARs": "small objects",
-    "ARm": "medium objects",
-    "ARl": "large objects",
-}
 ERRORS = {
     "Cls": ("Class", "on an object of another class"),
     "Loc": ("Place", "right class, IoU 0.1 to 0.5"),
@@ -45,6 +18,7 @@ ERRORS = {
 MINUTE, HOUR = 60, 3600  # seconds
 
 MeanRow = tuple[str, str, float | None, float | None]
+NumberRow = tuple[str, str, float | None]
 
 
 def cards(content: DetectionReport, tree: Tree) -> list[tuple[str, str, str]]:
@@ -68,8 +42,19 @@ def cards(content: DetectionReport, tree: Tree) -> list[tuple[str, str, str]]:
 
 def protocol_rows(tree: Tree) -> list[MeanRow]:
     """Name, meaning, mean AP and mean over the classes with objects of every protocol, the chosen one first."""
-    trees: dict[str, Any] = {tree["protocol"]: tree, **tree["protocols"]}
-    return [(PROTOCOL_NAMES[name], PROTOCOL_MEANINGS[name], *_means(row)) for name, row in trees.items()]
+    rules = ((protocol_of(name), row) for name, row in _by_protocol(tree).items())
+    return [(rule.title, rule.meaning, *_means(row)) for rule, row in rules]
+
+
+def number_tables(tree: Tree) -> list[tuple[str, list[NumberRow]]]:
+    """The further numbers of every protocol that has some: its title, and of each the name, meaning and value."""
+    tables = []
+    for name, row in _by_protocol(tree).items():
+        rule = protocol_of(name)
+        if rule.numbers:
+            numbers = row[name]
+            tables.append((rule.title, [(key, rule.numbers[key], value) for key, value in numbers.items()]))
+    return tables
 
 
 def method_rows(tree: Tree) -> list[MeanRow]:
@@ -81,6 +66,11 @@ def method_rows(tree: Tree) -> list[MeanRow]:
 def means_differ(rows: list[MeanRow]) -> bool:
     """Whether a protocol's mean is another than that over the classes with objects, in what is shown."""
     return any(decimal(mean) != decimal(with_objects) for *_, mean, with_objects in rows)
+
+
+def _by_protocol(tree: Tree) -> dict[str, Tree]:
+    """What the tree says of each protocol, the chosen one first."""
+    return {tree["protocol"]: tree, **tree["protocols"]}
 
 
 def _means(row: Tree) -> tuple[float | None, float | None]:

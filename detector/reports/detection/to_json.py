@@ -90,7 +90,7 @@ def _class_columns(analysis: Analysis) -> tuple[list[Tree], list[Tree]]:
 
 def _protocol(report: Report) -> Tree:
     return means(report) | (
-        {"coco": {n: finite(value) for n, value in report.coco.items()}} if report.coco else {}
+        {report.protocol: {n: finite(value) for n, value in report.numbers.items()}} if report.numbers else {}
     )
 
 

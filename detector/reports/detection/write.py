@@ -8,6 +8,7 @@ import numpy as np
 
 from detector.evaluation.confusion import most_confused
 from detector.evaluation.metrics import ranking, remarks
+from detector.evaluation.outcomes import protocol_of
 from detector.files import write_text
 from detector.reports.curves import curve_keys, curves_svg, sparkline
 from detector.reports.detection.plots import (
@@ -19,15 +20,13 @@ from detector.reports.detection.plots import (
 )
 from detector.reports.detection.report import DetectionReport
 from detector.reports.detection.texts import (
-    COCO_MEANINGS,
     ERRORS,
-    PROTOCOL_NAMES,
-    PROTOCOLS,
     cards,
     duration,
     interval_text,
     means_differ,
     method_rows,
+    number_tables,
     protocol_rows,
     size_text,
 )
@@ -61,13 +60,15 @@ def write_report(folder: Path, content: DetectionReport, html_name: str = "index
 def _context(content: DetectionReport, tree: Tree) -> dict[str, Any]:
     """What both pages show."""
     report, names = content.analysis.report, content.case.classes.names
+    protocol = protocol_of(report.protocol)
     best, worst = ranking(tree, EXTREMES)
     recall = proposals_tree(content.proposals, content) if content.proposals else None
     return {
         "title": content.title,
-        "protocol": PROTOCOLS[report.protocol],
+        "protocol": protocol.words,
         "chosen": {
-            "protocol": PROTOCOL_NAMES[report.protocol],
+            "protocol": protocol.title,
+            "curves_at": protocol.curves_at,
             "method": next(reversed(tuple(content.methods)), ""),
         },
         "metrics": tree,
@@ -80,8 +81,7 @@ def _context(content: DetectionReport, tree: Tree) -> dict[str, Any]:
             for noun, rows in (("protocol", protocol_rows(tree)), ("method", method_rows(tree)))
             if rows
         ],
-        "coco": tree.get("coco") or tree["protocols"]["coco"]["coco"],
-        "coco_meanings": COCO_MEANINGS,
+        "number_tables": number_tables(tree),
         "errors": ERRORS,
         "most_gain": max([gain for gain in tree["errors"]["gains"].values() if gain] or [1]),
         "confused": [

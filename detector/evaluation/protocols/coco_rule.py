@@ -12,14 +12,36 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detector.evaluation.outcomes import coco_counts
-from detector.records import DetectionTable, Float64, Int64, ObjectTable, Report, object_table
+from detector.evaluation.average_precision import HUNDRED_AND_ONE_RECALLS
+from detector.evaluation.matching import FALSE_POSITIVE, IGNORED, Matches, inside_regions, match_unused
+from detector.evaluation.outcomes import EvaluationProtocol, MatchedDetections, count_labels
+from detector.records import Bool, DetectionTable, Float64, Int64, ObjectTable, Report, object_table, take
 
-COCO_NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+COCO_NUMBERS = {
+    "AP": "IoU 0.50 to 0.95",
+    "AP50": "IoU 0.50",
+    "AP75": "IoU 0.75",
+    "APs": "small objects",
+    "APm": "medium objects",
+    "APl": "large objects",
+    "AR1": "1 detection an image",
+    "AR10": "10 detections an image",
+    "AR100": "100 detections an image",
+    "ARs": "small objects",
+    "ARm": "medium objects",
+    "ARl": "large objects",
+}
+COCO_IOUS = np.linspace(0.5, 0.95, 10)  # pycocotools' iouThrs; the first is 0.5
+COCO_MAX_DETECTIONS = 100  # of an image and class, the best ones
+COCO_LARGEST_AREA = 1e5**2  # pycocotools' areaRng "all" begins at 0 and ends here
 ALL_AREAS = 0
 HUNDRED = 2  # position in pycocotools' maxDets (1, 10, 100)
 IOU_50 = 0
-MAX_DETECTIONS = 100  # of an image and class, the best ones
+
+
+def report_coco(matched: MatchedDetections) -> Report:
+    """The report, for which pycocotools matches the same detections again."""
+    return evaluate_coco(matched.objects, matched.detections, matched.num_images, matched.num_classes)
 
 
 def evaluate_coco(objects: ObjectTable, detections: DetectionTable, num_images: int, num_classes: int) -> Report:
@@ -81,6 +103,48 @@ def category_ids(annotations: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(category["id"] for category in annotations["categories"]))
 
 
+def match_coco(objects: ObjectTable, ranked: DetectionTable, ious: Float64) -> list[Matches]:
+    """The matches of the detections `ranked` best first at each of `ious`, by the rule of pycocotools.
+
+    As `match_unused` among the objects that count, but the last on equality; a detection that hits none is ignored
+    if it has at least that share of its area in a crowd of its class, hits an object of an area that COCO does not
+    know, or has such an area itself.
+    """
+    rows = np.flatnonzero(coco_counts(objects))[::-1]
+    single, crowds = take(objects, rows), take(objects, objects.crowd)
+    others = take(objects, ~objects.crowd & ~_is_coco_area(objects.areas))
+    inside = inside_regions(crowds, ranked)
+    strange = ~_is_coco_area((ranked.boxes[:, 2:] - ranked.boxes[:, :2]).prod(axis=1))
+    nothing_skipped = np.zeros(len(ranked.scores), np.bool_)
+    matches = []
+    for iou in ious:
+        outcomes, hits = match_unused(single, ranked, np.full(len(rows), iou), nothing_skipped)
+        on_others = match_unused(others, ranked, np.full(len(others.labels), iou), outcomes != FALSE_POSITIVE)
+        excused = (inside >= iou) | (on_others.objects >= 0) | strange
+        outcomes[(outcomes == FALSE_POSITIVE) & excused] = IGNORED
+        matches.append(Matches(outcomes, np.append(rows, -1)[hits]))
+    return matches
+
+
+def coco_counts(objects: ObjectTable) -> Bool:
+    """Mask (G,) of the objects that COCO counts: no crowds, no areas below 0 (inverted boxes) or above 1e10."""
+    return ~objects.crowd & _is_coco_area(objects.areas)
+
+
+def _is_coco_area(areas: Float64) -> Bool:
+    return (areas >= 0) & (areas <= COCO_LARGEST_AREA)
+
+
+def best_of_each_image_and_class(objects: ObjectTable, detections: DetectionTable) -> DetectionTable:
+    """The detections COCO looks at, by falling score, on equality by image and in file order."""
+    ranked = take(detections, np.lexsort((detections.image, -detections.scores)))
+    pair = ranked.image * (1 + ranked.labels.max(initial=0)) + ranked.labels
+    rows = np.argsort(pair, kind="stable")
+    places = np.empty(len(rows), np.int64)  # among those of the same image and class
+    places[rows] = np.arange(len(rows)) - np.searchsorted(pair[rows], pair[rows], side="left")
+    return take(ranked, places < COCO_MAX_DETECTIONS)
+
+
 def _columns(
     entries: Sequence[Mapping[str, Any]], positions: Mapping[Any, int], labels: Mapping[Any, int]
 ) -> tuple[Int64, Int64, Float64]:
@@ -134,14 +198,14 @@ def _report(run: COCOeval, objects: ObjectTable, detections: DetectionTable) -> 
     return Report(
         protocol="coco",
         ap=ap,
-        objects=_count(objects.labels[coco_counts(objects)], len(ap)),
-        detections=_count(_counted_labels(detections), len(ap)),
+        objects=count_labels(objects.labels[coco_counts(objects)], len(ap)),
+        detections=count_labels(best_of_each_image_and_class(objects, detections).labels, len(ap)),
         mean_ap=numbers["AP"] if with_objects.size else float("nan"),
         median_ap=float(np.median(with_objects)) if with_objects.size else float("nan"),
         mean_ap_with_objects=float(with_objects.mean()) if with_objects.size else float("nan"),
         recall=tuple(recall for recall, _ in curves),
         precision=tuple(heights for _, heights in curves),
-        coco=numbers,
+        numbers=numbers,
     )
 
 
@@ -151,12 +215,16 @@ def _curve(recall: Float64, precision: Float64) -> tuple[Float64, Float64]:
     return recall[reached], precision[reached]
 
 
-def _counted_labels(detections: DetectionTable) -> Int64:
-    """The labels of the detections COCO looks at: of each image and class the best hundred."""
-    pairs = np.stack([detections.labels, detections.image], axis=1)
-    unique, counts = np.unique(pairs, axis=0, return_counts=True)
-    return np.repeat(unique[:, 0], np.minimum(counts, MAX_DETECTIONS))
-
-
-def _count(labels: Int64, num_classes: int) -> Int64:
-    return np.bincount(labels, minlength=num_classes + 1)[1:].astype(np.int64)
+PROTOCOL = EvaluationProtocol(
+    words="COCO: mean over IoU 0.50 to 0.95",
+    title="COCO",
+    meaning="mean over IoU 0.50 to 0.95",
+    rank=best_of_each_image_and_class,
+    counts=lambda objects, blacklist: coco_counts(objects),
+    match=lambda objects, ranked, blacklist: match_coco(objects, ranked, COCO_IOUS),
+    report=report_coco,
+    recalls=HUNDRED_AND_ONE_RECALLS,
+    curves_at="IoU 0.5",
+    numbers=COCO_NUMBERS,
+    of_coco_files=evaluate_coco_json,
+)

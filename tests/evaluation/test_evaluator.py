@@ -13,13 +13,7 @@ from detector.data.classes import read_classes
 from detector.data.exchange.submission import read_submission
 from detector.data.formats.ilsvrc import read_ground_truth, read_image_list
 from detector.errors import DataError
-from detector.evaluation.protocols import (
-    Protocol,
-    evaluate,
-    evaluate_ilsvrc,
-    evaluate_voc2007,
-    evaluate_voc2010,
-)
+from detector.evaluation.evaluator import evaluate
 from detector.records import Bool, DetectionTable, Float64, Int64, ObjectTable, object_table
 
 NO_BLACKLIST = np.empty((0, 2), np.int64)
@@ -82,22 +76,22 @@ def _aim(random: np.random.Generator, objects: ObjectTable, detections: Detectio
 @pytest.mark.parametrize("seed", range(300))
 def test_fast_evaluation_equals_the_plain_loops(seed: int) -> None:
     objects, detections, images, classes, blacklist = random_case(seed)
-    report = evaluate_ilsvrc(objects, detections, images, classes, blacklist)
+    report = evaluate("ilsvrc", objects, detections, images, classes, blacklist)
     ap, rows = ilsvrc(objects, detections, images, {(int(i), int(c)) for i, c in blacklist})
     np.testing.assert_allclose(report.ap[: len(ap)], ap, atol=1e-12)
     assert np.isnan(report.ap[len(ap) :]).all()
     assert report.detections[: len(ap)].tolist() == rows
-    for evaluated, eleven in ((evaluate_voc2007, True), (evaluate_voc2010, False)):
+    for protocol, eleven in (("voc2007", True), ("voc2010", False)):
         np.testing.assert_allclose(
-            evaluated(objects, detections, images, classes).ap,
+            evaluate(protocol, objects, detections, images, classes, blacklist).ap,
             voc(objects, detections, classes, eleven),
             atol=1e-12,
         )
 
 
 def test_class_with_detections_and_no_object_makes_the_ilsvrc_mean_nan_and_not_the_mean_with_objects() -> None:
-    report = evaluate_ilsvrc(
-        table_of_objects([0], [3]), table_of_detections([0, 0], [3, 1], [0.9, 0.8]), 1, 3, NO_BLACKLIST
+    report = evaluate(
+        "ilsvrc", table_of_objects([0], [3]), table_of_detections([0, 0], [3, 1], [0.9, 0.8]), 1, 3, NO_BLACKLIST
     )
     np.testing.assert_equal(report.ap, [np.nan, 0.0, 1.0])
     assert math.isnan(report.mean_ap)
@@ -107,14 +101,14 @@ def test_class_with_detections_and_no_object_makes_the_ilsvrc_mean_nan_and_not_t
 
 def test_class_without_objects_and_detections_counts_as_zero_for_ilsvrc_and_not_at_all_for_voc() -> None:
     objects, detections = table_of_objects([0], [2]), table_of_detections([0], [2], [0.5])
-    assert evaluate_ilsvrc(objects, detections, 1, 2, NO_BLACKLIST).mean_ap == 0.5
-    assert evaluate_voc2010(objects, detections, 1, 2).mean_ap == 1
+    assert evaluate("ilsvrc", objects, detections, 1, 2, NO_BLACKLIST).mean_ap == 0.5
+    assert evaluate("voc2010", objects, detections, 1, 2, NO_BLACKLIST).mean_ap == 1
 
 
 def test_ilsvrc_ends_the_classes_with_the_highest_label_even_if_it_is_blacklisted() -> None:
     objects = table_of_objects([0, 1], [1, 2])
     detections = table_of_detections([0, 0, 0], [1, 3, 4], [0.9, 0.8, 0.7])
-    report = evaluate_ilsvrc(objects, detections, 2, 4, np.array([[1, 2]], np.int64))
+    report = evaluate("ilsvrc", objects, detections, 2, 4, np.array([[1, 2]], np.int64))
     np.testing.assert_equal(report.ap, [1.0, 0.0, np.nan, np.nan])
     assert (report.mean_ap, report.median_ap, report.mean_ap_with_objects) == (0.5, 0.5, 1.0)
     assert report.objects.tolist() == [1, 0, 0, 0]
@@ -124,7 +118,7 @@ def test_ilsvrc_ends_the_classes_with_the_highest_label_even_if_it_is_blackliste
 def test_blacklisted_detections_are_rows_without_precision() -> None:
     objects = table_of_objects([0, 1], [1, 1])
     detections = table_of_detections([0, 0, 1], [1, 1, 1], [0.9, 0.8, 0.7])
-    report = evaluate_ilsvrc(objects, detections, 2, 1, np.array([[0, 1]], np.int64))
+    report = evaluate("ilsvrc", objects, detections, 2, 1, np.array([[0, 1]], np.int64))
     np.testing.assert_equal(report.precision[0], [np.nan, np.nan, 1.0])
     assert report.recall[0].tolist() == [0, 0, 1]
     assert (report.mean_ap, report.objects[0], report.detections[0]) == (1, 1, 3)
@@ -133,13 +127,13 @@ def test_blacklisted_detections_are_rows_without_precision() -> None:
 def test_equal_scores_rank_by_image_for_ilsvrc_and_by_file_order_for_voc() -> None:
     objects = table_of_objects([0], [1])
     detections = table_of_detections([1, 0], [1, 1], [0.5, 0.5])
-    assert evaluate_ilsvrc(objects, detections, 2, 1, NO_BLACKLIST).mean_ap == 1
-    assert evaluate_voc2010(objects, detections, 2, 1).mean_ap == 0.5
+    assert evaluate("ilsvrc", objects, detections, 2, 1, NO_BLACKLIST).mean_ap == 1
+    assert evaluate("voc2010", objects, detections, 2, 1, NO_BLACKLIST).mean_ap == 0.5
 
 
 def test_no_detections_give_zero_and_no_objects_give_nan() -> None:
     nothing = table_of_detections([], [], [])
-    protocols: tuple[Protocol, ...] = ("ilsvrc", "voc2007", "voc2010", "coco")
+    protocols = ("ilsvrc", "voc2007", "voc2010", "coco")
     for protocol in protocols:
         found = evaluate(protocol, table_of_objects([0], [2]), nothing, 1, 2, NO_BLACKLIST)
         assert (found.mean_ap, found.median_ap) == (0, 0)
@@ -150,9 +144,9 @@ def test_no_detections_give_zero_and_no_objects_give_nan() -> None:
 def test_row_outside_the_images_or_classes_is_an_error() -> None:
     objects, detections = table_of_objects([0], [1]), table_of_detections([2], [1], [0.5])
     with pytest.raises(DataError, match=r"^detections.image must be in 0\.\.1, got 2$"):
-        evaluate_ilsvrc(objects, detections, 2, 1, NO_BLACKLIST)
+        evaluate("ilsvrc", objects, detections, 2, 1, NO_BLACKLIST)
     with pytest.raises(DataError, match=r"^objects.labels must be in 1\.\.2, got 5$"):
-        evaluate_voc2007(table_of_objects([0], [5]), detections, 3, 2)
+        evaluate("voc2007", table_of_objects([0], [5]), detections, 3, 2, NO_BLACKLIST)
 
 
 @pytest.mark.parametrize("case", ["t01_basic", "t02_duplicates"])
@@ -164,15 +158,15 @@ def test_official_numbers(shared: Path, case: str) -> None:
     objects = read_ground_truth(folder / "Annotations", ids, classes)
     detections = read_submission(folder / "dets.txt", indices, len(classes))
     sizes = (len(ids), len(classes))
-    report = evaluate_ilsvrc(objects, detections, *sizes, NO_BLACKLIST)
+    report = evaluate("ilsvrc", objects, detections, *sizes, NO_BLACKLIST)
     _expect(report.ap, expected["ilsvrc"]["ap"])
     assert report.mean_ap == pytest.approx(expected["ilsvrc"]["mean_ap"], abs=1e-9)
     assert report.median_ap == pytest.approx(expected["ilsvrc"]["median_ap"], abs=1e-9)
     for c in range(len(classes)):
         np.testing.assert_allclose(report.recall[c], expected["ilsvrc"]["recall"][str(c + 1)], atol=1e-9)
         np.testing.assert_allclose(report.precision[c], expected["ilsvrc"]["precision"][str(c + 1)], atol=1e-9)
-    _expect(evaluate_voc2007(objects, detections, *sizes).ap, expected["voc"]["ap_11pt"])
-    _expect(evaluate_voc2010(objects, detections, *sizes).ap, expected["voc"]["ap_all_points"])
+    _expect(evaluate("voc2007", objects, detections, *sizes, NO_BLACKLIST).ap, expected["voc"]["ap_11pt"])
+    _expect(evaluate("voc2010", objects, detections, *sizes, NO_BLACKLIST).ap, expected["voc"]["ap_all_points"])
 
 
 def _expect(ap: Float64, expected: dict[str, Any]) -> None:
@@ -197,7 +191,7 @@ def test_the_validation_set_of_ilsvrc_takes_seconds() -> None:
         random.integers(1, 201, detections),
         random.random(detections),
     )
-    evaluate_ilsvrc(truth, dataclasses.replace(found), images, 200, NO_BLACKLIST)
+    evaluate("ilsvrc", truth, dataclasses.replace(found), images, 200, NO_BLACKLIST)
     start = time.perf_counter()
-    evaluate_ilsvrc(truth, found, images, 200, NO_BLACKLIST)
+    evaluate("ilsvrc", truth, found, images, 200, NO_BLACKLIST)
     assert time.perf_counter() - start < 5

@@ -11,14 +11,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detector.evaluation.coco_rule import (
+from detector.evaluation.outcomes import NO_BLACKLIST, match_detections
+from detector.evaluation.protocols.coco_rule import (
     COCO_NUMBERS,
     category_ids,
     coco_tables,
     evaluate_coco,
     evaluate_coco_json,
 )
-from detector.evaluation.outcomes import NO_BLACKLIST, match_detections
 from detector.evaluation.weighted import class_ap
 from detector.records import DetectionTable, object_table
 
@@ -76,7 +76,7 @@ def test_numbers_are_those_of_pycocotools(seed: int) -> None:
     before = copy.deepcopy((tree, results))
     report = evaluate_coco_json(tree, results)
     run = by_pycocotools(tree, results)
-    assert list(report.coco.values()) == run.stats.tolist()
+    assert list(report.numbers.values()) == run.stats.tolist()
     for c in range(3):
         precision = run.eval["precision"][:, :, c, 0, 2]
         expected = precision.mean() if precision.max() > -1 else math.nan
@@ -133,7 +133,7 @@ def test_every_way_to_the_numbers_gives_the_same(seed: int, kind: str) -> None:
     report = evaluate_coco_json(tree, results)
     objects, detections = coco_tables(tree, results)
     by_tables = evaluate_coco(objects, detections, 3, 2)
-    assert by_tables.coco == pytest.approx(report.coco)
+    assert by_tables.numbers == pytest.approx(report.numbers)
     matched = match_detections("coco", objects, detections, 3, 2, NO_BLACKLIST)
     np.testing.assert_allclose(class_ap(matched), report.ap)
     for other in (by_tables.objects, matched.positives):
@@ -141,7 +141,7 @@ def test_every_way_to_the_numbers_gives_the_same(seed: int, kind: str) -> None:
     numbered = {**tree, "annotations": [{**each, "id": n} for n, each in enumerate(tree["annotations"], 1)]}
     for each in numbered["annotations"]:
         each.setdefault("area", each["bbox"][2] * each["bbox"][3])
-    assert list(report.coco.values()) == by_pycocotools(numbered, results).stats.tolist()
+    assert list(report.numbers.values()) == by_pycocotools(numbered, results).stats.tolist()
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,7 +161,7 @@ def test_counts_leave_out_crowds_and_what_lies_beyond_a_hundred_detections() -> 
 def test_empty_results_give_zero() -> None:
     report = evaluate_coco_json(random_case(0)[0], [])
     assert (report.mean_ap, report.median_ap, report.mean_ap_with_objects) == (0, 0, 0)
-    assert report.coco["AR100"] == 0
+    assert report.numbers["AR100"] == 0
     np.testing.assert_equal(report.ap, [0, 0, math.nan])
 
 
@@ -169,7 +169,7 @@ def test_no_objects_give_nan_and_pycocotools_own_minus_one() -> None:
     tree, results = random_case(0)
     report = evaluate_coco_json({**tree, "annotations": []}, results)
     assert math.isnan(report.mean_ap)
-    assert set(report.coco.values()) == {-1}
+    assert set(report.numbers.values()) == {-1}
 
 
 def test_area_of_an_annotation_without_one_is_its_box() -> None:
@@ -179,7 +179,7 @@ def test_area_of_an_annotation_without_one_is_its_box() -> None:
         entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
     for entry in bare["annotations"]:
         del entry["area"], entry["iscrowd"]
-    assert evaluate_coco_json(bare, results).coco == evaluate_coco_json(tree, results).coco
+    assert evaluate_coco_json(bare, results).numbers == evaluate_coco_json(tree, results).numbers
 
 
 def test_tables_evaluate_as_the_json_they_came_from() -> None:
@@ -191,7 +191,7 @@ def test_tables_evaluate_as_the_json_they_came_from() -> None:
     objects, detections = coco_tables(tree, results)
     report = evaluate_coco(objects, detections, 4, 3)
     expected = evaluate_coco_json(tree, results)
-    assert report.coco == pytest.approx(expected.coco)
+    assert report.numbers == pytest.approx(expected.numbers)
     np.testing.assert_equal(report.objects, expected.objects)
 
 
@@ -210,7 +210,7 @@ def test_an_object_s_own_area_decides_how_large_it_is() -> None:
     box, flags = np.array([[0.0, 0.0, 100.0, 100.0]]), np.zeros(1, np.bool_)
     one, found = np.ones(1, np.int64), DetectionTable(np.zeros(1, np.int64), box, np.ones(1, np.int64), np.ones(1))
     thin = object_table(np.zeros(1, np.int64), box, one, flags, flags, areas=np.array([500.0]))
-    numbers = evaluate_coco(thin, found, 1, 1).coco
+    numbers = evaluate_coco(thin, found, 1, 1).numbers
     assert numbers["APs"] == pytest.approx(1)
     assert numbers["APl"] == -1
 
@@ -222,7 +222,7 @@ def test_empty_tables_have_a_mean_that_is_not_defined() -> None:
         object_table(none, boxes, none, flags, flags), DetectionTable(none, boxes, none, np.empty(0)), 3, 2
     )
     assert math.isnan(report.mean_ap)
-    assert tuple(report.coco) == COCO_NUMBERS
+    assert tuple(report.numbers) == tuple(COCO_NUMBERS)
 
 
 @pytest.mark.parametrize("case", ["t01_basic", "t02_duplicates"])
@@ -232,5 +232,5 @@ def test_official_numbers(shared: Path, case: str) -> None:
         json.loads((folder / f"{name}.json").read_text()) for name in ("gt_coco", "dets_coco", "expected")
     )
     report = evaluate_coco_json(tree, results)
-    assert report.coco == pytest.approx(expected["coco"]["stats"], abs=1e-9)
+    assert report.numbers == pytest.approx(expected["coco"]["stats"], abs=1e-9)
     assert report.ap[0] == pytest.approx(expected["coco"]["ap"]["1"], abs=1e-9)
