@@ -19,6 +19,7 @@ import torchvision
 from detector.config import EngineSettings
 from detector.inference.classify import ImageClassifier
 from detector.inference.multi_crop import CROPS, cut_crops
+from detector.networks.backbones import make_backbone
 from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, TORCHVISION
@@ -70,7 +71,7 @@ def ours(variant: str, precision: str, use_compile: bool, device: torch.device) 
     settings = EngineSettings.model_validate(
         {"device": str(device), "precision": precision, "compile": use_compile, "workers": 0}
     )
-    network = RegionClassifier(variant, 1000)  # type: ignore[arg-type]
+    network = RegionClassifier(make_backbone(variant), 1000)  # type: ignore[arg-type]
     classifier = ImageClassifier(network, BVLC if variant == "paper" else TORCHVISION, 224, settings)
 
     def run(crops: int, images: int) -> float:

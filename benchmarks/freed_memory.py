@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from detector.commands import keep_freed_memory
+from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
 
 
@@ -46,7 +47,7 @@ def measure(keeps: bool, steps: int, batch: int, crop: int) -> str:
     if keeps:
         keep_freed_memory()
     torch.manual_seed(0)
-    network = RegionClassifier("paper", 4).train().to(memory_format=torch.channels_last)
+    network = RegionClassifier(make_backbone("paper"), 4).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9)
     crops = torch.randn(batch, 3, crop, crop).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 4, (batch,))

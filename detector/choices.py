@@ -13,6 +13,7 @@ BACKBONES: dict[str, str] = {
     "paper": "detector.networks.backbones.googlenet",
     "paper_bn": "detector.networks.backbones.googlenet",
     "torchvision": "detector.networks.backbones.googlenet",
+    "tiny": "detector.networks.backbones.tiny",
 }
 FORMATS: dict[str, str] = {
     "ilsvrc": "detector.data.formats.ilsvrc",

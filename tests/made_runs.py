@@ -8,9 +8,10 @@ from random_networks import randomise, settle
 
 from detector.config import Config, dump_config, load_config
 from detector.jobs.test_detector import Outcome
+from detector.networks.backbones import make_backbone
 from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.weight_files.weights import preprocessing_of, save_model
+from detector.networks.weight_files.weights import save_model
 from detector.runs.folder import RunFolder
 
 CLASSES = ("cat", "dog")
@@ -19,7 +20,7 @@ name: made
 data: {format: voc, root: nowhere}
 proposals: {superpixel_scale: 8, width: 160, max_boxes: 40}
 region: {crop_size: 32, padding: 2}
-network: {variant: paper_bn}
+network: {variant: tiny}
 engine: {device: cpu, backend: torch, precision: fp32, workers: 0}
 detect: {min_score: 0, min_svm_score: -100, max_per_image: 20}
 """
@@ -39,21 +40,21 @@ def write_run(folder: Path, *overrides: str, classes: Sequence[str] = CLASSES) -
     settings.unlink()
     run = RunFolder(folder)
     run.begin(config)
-    network = RegionClassifier("paper_bn", len(classes) + 1)
+    network = RegionClassifier(make_backbone("tiny"), len(classes) + 1)
     randomise(network)
     settle(network, config.region.crop_size)
     region = config.region.model_dump()
     facts = {"classes": list(classes), "region": region, "config": dump_config(config)}
-    save_model(run.model_path, network, preprocessing_of("paper_bn"), **facts)
+    save_model(run.model_path, network, network.backbone.facts.preprocessing, **facts)
     if config.svm.enabled or config.boxes.enabled:
-        _write_heads(run, len(classes))
+        _write_heads(run, len(classes), network.width)
     return run
 
 
-def _write_heads(run: RunFolder, count: int) -> None:
+def _write_heads(run: RunFolder, count: int, width: int) -> None:
     """Random SVMs, and box regressors that move boxes a little."""
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(count, 1024, generator=generator)
+    weight = torch.randn(count, width, generator=generator)
     save_head(run.svm_path, SvmHead(weight, torch.zeros(count)))
-    moves = torch.randn(count, 4, 1024, generator=generator) * 1e-3
-    save_head(run.boxes_path, BoxHead(moves, torch.full((count, 4), 0.02)))
+    moves = torch.randn(count, 4, width, generator=generator) * 1e-3
+    save_head(run.boxes_path, BoxHead(moves, torch.full((count, 4), 0.02), 1))

@@ -4,6 +4,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from detector.networks.backbones.googlenet import GoogLeNet
+from detector.networks.region_classifier import RegionClassifier
+
 
 def randomise(network: nn.Module, seed: int = 0) -> None:
     """Draw weights, biases and batch statistics, in ranges that keep the scale of activations."""
@@ -20,6 +23,12 @@ def randomise(network: nn.Module, seed: int = 0) -> None:
                 module.bias.normal_(0, 0.1, generator=generator)
                 nn.init.normal_(module.running_mean, 0, 0.1, generator=generator)  # type: ignore[arg-type]
                 nn.init.uniform_(module.running_var, 0.5, 1.5, generator=generator)  # type: ignore[arg-type]
+
+
+def googlenet_of(network: RegionClassifier) -> GoogLeNet:
+    """The GoogLeNet under a classifier."""
+    assert isinstance(network.backbone, GoogLeNet)
+    return network.backbone
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

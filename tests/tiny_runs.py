@@ -14,7 +14,7 @@ TINY = """
 data: {{root: {root}, train: train, test: val, classes: synsets.csv, blacklist: det_validation_blacklist.txt}}
 proposals: {{superpixel_scale: 8, width: 160, max_boxes: 40}}
 region: {{crop_size: 32, padding: 2}}
-network: {{variant: paper_bn}}
+network: {{variant: tiny}}
 finetune: {{steps: 6, batch_size: 16, positives: 4, learning_rate: 0.02, checkpoint_every: 1, log_every: 2}}
 engine: {{device: cpu, backend: torch, precision: fp32, workers: 0}}
 detect: {{min_score: 0, max_per_image: 20}}

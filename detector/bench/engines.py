@@ -22,11 +22,11 @@ from detector.bench.workload import Workload
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
 from detector.inference.backends import PACKAGES, Forward, choose_backend
-from detector.networks.backbones.googlenet import Variant
+from detector.networks.backbones import backbone_facts
+from detector.networks.backbones.base import Variant
 from detector.networks.device import PRECISIONS, choose_device
 from detector.networks.layer_table import describe, total
 from detector.networks.member import Ensemble, Member
-from detector.networks.region_classifier import SHARED_MAP
 
 ONE_CROP = "torch fp32, one crop at a time"
 MATMUL = "matrix product"
@@ -49,6 +49,11 @@ class EngineChoice:
         """Such as `torch bf16, compiled`."""
         how = ", compiled" if self.settings.compile else ", CUDA graph" if self.is_graph else ""
         return f"{self.settings.backend} {self.settings.precision}{how}"
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether maps and weights are rounded, which not every network allows."""
+        return self.settings.precision == "int8"
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def region_flops(variant: Variant, region: RegionSettings, outputs: int) -> int:
     """
     rows = describe(variant, region.crop_size, outputs)
     if region.mode == "shared":
-        rows = rows[[row.name for row in rows].index(SHARED_MAP) + 1 :]
+        rows = rows[[row.name for row in rows].index(backbone_facts(variant).shared.layer) + 1 :]
     return 2 * total(rows).multiply_adds * len(region.paddings)
 
 

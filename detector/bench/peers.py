@@ -25,6 +25,7 @@ from detector.files import read_bytes
 from detector.inference.detector import ObjectDetector
 from detector.inference.proposer import open_proposer
 from detector.networks.adapters.torchvision_backbones import googlenet_fpn_backbone
+from detector.networks.backbones.googlenet import DESIGNS
 from detector.networks.device import choose_device
 from detector.records import Float32, Image
 
@@ -48,11 +49,12 @@ class PeerRow:
 
 
 def peer_candidates(workload: Workload) -> list[Candidate]:
-    """The loop over single crops first, Faster R-CNN, and this project with regions given and without."""
+    """The loop over single crops, Faster R-CNN on GoogLeNet, and this project with regions given and without."""
     engine = engine_name(workload.config.engine)
+    is_googlenet = workload.config.network.variant in DESIGNS
     return [
         Candidate(LOOP, partial(open_loop, workload)),
-        Candidate(FASTER_RCNN, partial(open_faster_rcnn, workload)),
+        *([Candidate(FASTER_RCNN, partial(open_faster_rcnn, workload))] if is_googlenet else []),
         Candidate(f"ours, {engine}, regions given", partial(open_whole, workload)),
         Candidate(f"ours, {engine}, from pixels to detections", partial(open_detector, workload)),
     ]

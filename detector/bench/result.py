@@ -12,6 +12,7 @@ from detector.bench.peers import PeerRow, peer_candidates, peer_rows
 from detector.bench.rounds import run_rounds
 from detector.bench.stage_costs import StageTable, stage_candidate, stage_table
 from detector.bench.workload import Workload
+from detector.networks.backbones import backbone_facts
 from detector.runs.environment import environment_notes
 
 Part = Literal["stages", "engines", "peer"]
@@ -42,7 +43,8 @@ def run_bench(
         stages = stage_table(workload, outcome) if outcome.rounds else None
         failures |= {outcome.name: outcome.failure} if outcome.failure else {}
     if "engines" in parts:
-        choices = engine_choices(workload.config.engine)
+        has_int8 = bool(backbone_facts(workload.config.network.variant).rounded)
+        choices = [each for each in engine_choices(workload.config.engine) if has_int8 or not each.is_int8]
         outcomes = run_rounds(engine_candidates(workload, choices), seconds, rounds, "engines")
         engines = engine_table(workload, choices, outcomes)
         failures |= {each.name: each.failure for each in outcomes if each.failure}

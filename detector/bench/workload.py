@@ -18,12 +18,13 @@ from detector.data.images import read_image
 from detector.inference.backends import choose_backend
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.proposer import open_proposer, opening_of
+from detector.networks.backbones import check_crop, check_rounded, make_backbone
 from detector.networks.member import Member
 from detector.networks.quantized import measure_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.networks.weight_files.sources import find_weights
-from detector.networks.weight_files.weights import load_model, preprocessing_of, read_weights
+from detector.networks.weight_files.weights import load_model, weights_header
 from detector.records import Float32
 from detector.runs.folder import RunFolder
 from detector.synthetic.detection_set import render_image
@@ -52,7 +53,7 @@ class Workload:
     def outputs(self) -> int:
         """Of the network, background included."""
         weights = self.config.network.weights
-        return SYNTHETIC_CLASSES + 1 if weights is None else read_weights(weights).outputs
+        return SYNTHETIC_CLASSES + 1 if weights is None else weights_header(weights).outputs
 
     def load_network(self) -> tuple[RegionClassifier, Preprocessing]:
         """The network in eval mode, with its weights or with random ones, which are always the same."""
@@ -60,8 +61,9 @@ class Workload:
         if settings.weights is not None:
             return load_model(settings.weights)[:2]
         torch.manual_seed(self.config.seed)
-        network = RegionClassifier(settings.variant, self.outputs, crops=len(self.config.region.paddings))
-        return network.eval(), preprocessing_of(settings.variant)
+        backbone = make_backbone(settings.variant)
+        network = RegionClassifier(backbone, self.outputs, crops=len(self.config.region.paddings))
+        return network.eval(), backbone.facts.preprocessing
 
     def open_engine(self, settings: EngineSettings | None = None) -> EnsembleEngine:
         """The engine of `settings`, by default the workload's, as detectors run it."""
@@ -104,7 +106,7 @@ def bench_settings(weights: Path | None, overrides: Sequence[str], download: boo
     if named is None:
         return _parse({}, overrides)
     path = RunFolder(named).model_path if named.is_dir() else find_weights(named, download)
-    found = read_weights(path)
+    found = weights_header(path)
     region = dict(found.metadata.get("region", {}))
     config = _parse({"region": region, "network": {"variant": found.variant}}, overrides)
     network = config.network.model_copy(update={"weights": path, "variant": found.variant})
@@ -136,6 +138,9 @@ def _parse(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
     config = parse_config(Config, tree, "command line")
     opening_of(config.proposals.source)
     choose_backend(config.engine)
+    check_crop(config.network.variant, config.region.crop_size)
+    if config.engine.precision == "int8":
+        check_rounded(config.network.variant)
     return config
 
 

@@ -39,7 +39,8 @@ class NetworkSettings(Section):
 
     variant: Annotated[str, Choice(BACKBONES)] = Field(
         "paper",
-        description="paper: Table 1 of [1]; paper_bn: same topology, batch norm, no LRN; torchvision's own",
+        description="paper: Table 1 of [1]; paper_bn: same topology, batch norm, no LRN; torchvision's own;"
+        " tiny: four convolutions, for tests",
     )
     weights: Path | None = Field(
         None, description="pretrained .caffemodel, .npz, .pth or .safetensors, or bvlc, torchvision; none: random"

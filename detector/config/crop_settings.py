@@ -18,8 +18,8 @@ class RegionSettings(Section):
     """What the network sees of a region.
 
     In mode `warp` each region is cut out, scaled and goes through the whole network [2]. In mode `shared` the
-    network up to inception 4e sees the image once, and regions are pooled from its map: SPPnet (He et al., arXiv
-    1406.4729), Fast R-CNN (Girshick, arXiv 1504.08083).
+    network up to a late map, GoogLeNet's inception 4e, sees the image once, and regions are pooled from its map:
+    SPPnet (He et al., arXiv 1406.4729), Fast R-CNN (Girshick, arXiv 1504.08083).
     """
 
     mode: Literal["warp", "shared"] = Field(

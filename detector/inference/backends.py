@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings
 from detector.errors import ConfigError
+from detector.networks.backbones import check_rounded
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.onnx_export import fit_pools, traced_onnx
 from detector.networks.quantized import quantise
@@ -93,6 +94,7 @@ def _quantise(module: nn.Module) -> None:
     """Make the networks in `module` round what is computed in integers."""
     for part in list(module.modules()):
         if isinstance(part, RegionClassifier):
+            check_rounded(part.backbone.variant)
             if part.ranges is None:
                 raise ConfigError(
                     "engine.precision must be auto, fp32, bf16 or fp16 for a network whose maps were not measured,"

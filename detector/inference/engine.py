@@ -12,6 +12,7 @@ from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
 from detector.inference.batches import BatchRunner, Job, Regions
 from detector.inference.shared_engine import SharedEngine
+from detector.networks.backbones import check_crop
 from detector.networks.heads import Probabilities
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
@@ -68,7 +69,7 @@ def make_engine(
 ) -> CropEngine | SharedEngine:
     """The engine that `region.mode` asks for; `mirrored` says that the module mirrors the crops.
 
-    ConfigError where a network of the module takes another number of crops than `region` makes.
+    ConfigError where a network of the module takes another number of crops than `region` makes, or larger ones.
     """
     _check_crops(module, region)
     if region.mode == "warp":
@@ -78,11 +79,13 @@ def make_engine(
 
 def _check_crops(module: nn.Module, region: RegionSettings) -> None:
     made = len(region.paddings)
-    for part in module.modules():
-        if isinstance(part, RegionClassifier) and part.crops != made:
-            wanted = "0" if part.crops == 1 else "above 0"
+    networks = [part for part in module.modules() if isinstance(part, RegionClassifier)]
+    for network in networks:
+        check_crop(network.backbone.variant, region.crop_size)
+        if network.crops != made:
+            wanted = "0" if network.crops == 1 else "above 0"
             raise ConfigError(
-                f"region.wide_padding must be {wanted} for a network of {part.crops} crops a region, "
+                f"region.wide_padding must be {wanted} for a network of {network.crops} crops a region, "
                 f"got {region.wide_padding}"
             )
 

@@ -16,7 +16,7 @@ from detector.networks.member import Member
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.model_facts import ModelFacts
-from detector.networks.weight_files.weights import load_model
+from detector.networks.weight_files.weights import load_model, weights_header
 from detector.records import FIRST_LABEL
 
 
@@ -111,19 +111,19 @@ def check_weights(settings: EnsembleSettings, models: int) -> None:
 
 def trained_classes(path: Path) -> list[str]:
     """The names of labels 1..C that a region classifier's file states; DataError where it does not."""
-    network, _, metadata = load_model(path)
-    return _named_classes(network, ModelFacts.of(metadata, path), path)
+    header = weights_header(path)
+    return _named_classes(header.outputs, ModelFacts.of(header.metadata, path), path)
 
 
 def trained_region(path: Path) -> RegionSettings:
     """The regions that a region classifier's file states it was trained on, by default R-CNN's."""
-    return ModelFacts.of(load_model(path)[2], path).region
+    return ModelFacts.of(weights_header(path).metadata, path).region
 
 
 def _load(files: ModelFiles) -> _Loaded:
     network, preprocessing, metadata = load_model(files.network)
     facts = ModelFacts.of(metadata, files.network)
-    classes = _named_classes(network, facts, files.network)
+    classes = _named_classes(network.classifier.out_features, facts, files.network)
     if len(facts.region.paddings) != network.crops:
         wanted, got = network.crops, len(facts.region.paddings)
         raise DataError(
@@ -135,6 +135,9 @@ def _load(files: ModelFiles) -> _Loaded:
         _check_head(head, path, len(classes), files.network)
     if svm is not None and svm.weight.shape[1] != network.width:
         raise DataError(f"head must be of {network.width} features, got {svm.weight.shape[1]} ({files.svm})")
+    channels = network.backbone.facts.channels
+    if boxes is not None and boxes.channels != channels:
+        raise DataError(f"head must be of maps of {channels} channels, got {boxes.channels} ({files.boxes})")
     return _Loaded(network, preprocessing, facts.region, classes, svm, boxes)
 
 
@@ -148,8 +151,8 @@ def _check_head(head: SvmHead | BoxHead | None, path: Path | None, classes: int,
         raise DataError(f"head must be trained on {network}, got that of another network ({path})")
 
 
-def _named_classes(network: RegionClassifier, facts: ModelFacts, path: Path) -> list[str]:
+def _named_classes(outputs: int, facts: ModelFacts, path: Path) -> list[str]:
     """The names of the classes that a weight file states for all its outputs but the background."""
-    if facts.classes is None or len(facts.classes) + FIRST_LABEL != network.classifier.out_features:
+    if facts.classes is None or len(facts.classes) + FIRST_LABEL != outputs:
         raise DataError(f"weights must name the classes of a region classifier of train_det, got others ({path})")
     return list(facts.classes.names)

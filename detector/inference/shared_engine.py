@@ -1,6 +1,6 @@
 """The engine of regions that share the maps of their image: the same answers as of crops, several times as fast.
 
-The network up to inception 4e runs once on each image, in torch on any device, as images differ in size. What
+The network up to the shared map runs once on each image, in torch on any device, as images differ in size. What
 follows runs on full batches of pooled regions, whatever image they come from, by the backend of the settings.
 """
 
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
 from detector.inference.batches import BatchRunner, Job, Regions
-from detector.networks.backbones.googlenet import CHANNELS
 from detector.networks.device import choose_batch_size, choose_device, choose_precision
-from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
+from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import MapTable, join_maps
-from detector.networks.shared_map import map_side, mirror_boxes, place_regions, pool_windows, scale_image
+from detector.networks.shared_map import mirror_boxes, place_regions, pool_windows, scale_image
 from detector.networks.warp import Preprocessing, prepare_image
 from detector.records import Array, Float32, Image
 
@@ -24,7 +23,7 @@ from detector.records import Array, Float32, Image
 class SharedEngine:
     """Runs any module on regions of images pooled from their maps, with one network on one device.
 
-    As `CropEngine`, but the module is given maps of 4e in place of crops, and all its parts must have the same
+    As `CropEngine`, but the module is given shared maps in place of crops, and all its parts must have the same
     network. A `mirrored` engine looks at mirrored images; the maps it gives are turned back, so that a module that
     mirrors what it is given sees what the network makes of mirrored regions.
     """
@@ -40,13 +39,15 @@ class SharedEngine:
         self.region = region
         self.preprocessing = preprocessing
         self.mirrored = mirrored
-        channels = CHANNELS[SHARED_MAP] * len(region.paddings)
+        network = _only_network(module)
+        self.shared = network.backbone.facts.shared
+        channels = self.shared.channels * len(region.paddings)
         # a pooled region takes a quarter of a crop's memory, whose first maps are the largest
         size = choose_batch_size(settings.batch_size, choose_device(settings.device), region.crop_size // 2)
         sized = settings.model_copy(update={"batch_size": size})
-        self.runner = BatchRunner(module, map_side(region.crop_size), sized, channels)
+        self.runner = BatchRunner(module, self.shared.map_side(region.crop_size), sized, channels)
         self.precision = choose_precision(settings.precision, self.runner.device)
-        self.network = self._place(module)
+        self.network = self._place(network)
 
     def run(self, images: Regions) -> Iterator[tuple[Float32, dict[str, Array]]]:
         """The boxes of each image and the module's named answers (N, ...) for them; no answers without boxes.
@@ -55,12 +56,8 @@ class SharedEngine:
         """
         return self.runner.answer(images, self._job)
 
-    def _place(self, module: nn.Module) -> RegionClassifier:
-        """A copy of the module's network for the images, on the device."""
-        found = {id(part): part for part in module.modules() if isinstance(part, RegionClassifier)}
-        if len(found) != 1:
-            raise ValueError(f"a module of shared maps must have one network, got {len(found)}")
-        (network,) = found.values()
+    def _place(self, network: RegionClassifier) -> RegionClassifier:
+        """A copy of the network for the images, on the device."""
         placed = copy.deepcopy(network).eval().requires_grad_(False).to(self.runner.device, self.precision)
         return placed.to(memory_format=torch.channels_last)
 
@@ -72,13 +69,13 @@ class SharedEngine:
         if self.mirrored:
             prepared, regions = prepared.flip(3), mirror_boxes(regions, image.shape[1])
         height, width = prepared.shape[2:]
-        sizes, windows = place_regions(regions, height, width, self.region)
+        sizes, windows = place_regions(regions, height, width, self.region, self.shared)
         table = self._maps(scale_image(prepared, sizes))
         crops = len(self.region.paddings)
 
         def cut(first: int, count: int) -> Tensor:
             chosen = windows.rows(slice(first * crops, (first + count) * crops))
-            pooled = pool_windows(table, chosen, self.region)
+            pooled = pool_windows(table, chosen, self.region, self.shared)
             return pooled.flip(3) if self.mirrored else pooled
 
         return Job(len(boxes), cut)
@@ -86,7 +83,14 @@ class SharedEngine:
     def _maps(self, copies: list[Tensor]) -> MapTable:
         """The maps of an image's scaled copies."""
         backbone = self.network.backbone
-        return join_maps([backbone.maps(each.to(self.precision), (SHARED_MAP,))[SHARED_MAP] for each in copies])
+        return join_maps([backbone.trunk(each.to(self.precision)) for each in copies])
+
+
+def _only_network(module: nn.Module) -> RegionClassifier:
+    found = {id(part): part for part in module.modules() if isinstance(part, RegionClassifier)}
+    if len(found) != 1:
+        raise ValueError(f"a module of shared maps must have one network, got {len(found)}")
+    return next(iter(found.values()))
 
 
 def _nothing(first: int, count: int) -> Tensor:

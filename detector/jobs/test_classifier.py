@@ -21,7 +21,7 @@ from detector.evaluation.classification import ClassificationRow, classification
 from detector.files import file_hash
 from detector.inference.classify import ImageClassifier
 from detector.networks.weight_files.model_facts import ModelFacts
-from detector.networks.weight_files.weights import load_model
+from detector.networks.weight_files.weights import load_model, weights_header
 from detector.parallel import ordered_map, worker_count
 from detector.records import Float32, Image
 from detector.reports.classification_report import write_classification_report
@@ -60,10 +60,10 @@ def open_tested_images(settings: ImageSettings, model: Path) -> LabelledImages:
 
     A list names no classes, and its highest number need not be the model's last: then they are numbered.
     """
-    network, _, metadata = load_model(model)
-    classes = ModelFacts.of(metadata, model).classes
+    header = weights_header(model)
+    classes = ModelFacts.of(header.metadata, model).classes
     if classes is None and not (settings.root / settings.test).is_dir():
-        classes = numbered_classes(network.classifier.out_features)
+        classes = numbered_classes(header.outputs)
     return open_images(settings, settings.test, classes)
 
 

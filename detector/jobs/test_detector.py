@@ -18,6 +18,7 @@ from detector.jobs.trained_models import (
     trained_context,
     trained_models,
 )
+from detector.networks.backbones import backbone_facts
 from detector.networks.device import choose_device
 from detector.records import DetectionTable, Report
 from detector.runs.environment import environment_notes
@@ -150,10 +151,11 @@ def run_facts(job: Job[Config], dataset: Dataset) -> RunFacts:
 def _provenance(job: Job[Config], dataset: Dataset) -> dict[str, str]:
     """Where the report's numbers come from."""
     config, finetune = job.config, job.stage("finetune").facts()
+    network = backbone_facts(config.network.variant)
     return {
         "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
         "Notes on the data": "; ".join(dataset.notes) or "none",
-        "Network": f"GoogLeNet {config.network.variant}, {finetune.get('steps', '?')} steps of fine-tuning",
+        "Network": f"{network.title}, {finetune.get('steps', '?')} steps of fine-tuning",
         "Regions": f"{_regions_text(config)}, crops of {config.region.crop_size} pixels",
         **environment_notes(),
     }

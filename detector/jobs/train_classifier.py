@@ -14,10 +14,11 @@ from detector.data.images import read_image
 from detector.data.labelled_images import LabelledImages
 from detector.jobs.test_classifier import ClassificationTest, open_images, run_classification_test
 from detector.networks.auxiliary import WithAuxiliaryHeads
+from detector.networks.backbones import check_crop, make_backbone
 from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import load_heads, load_pretrained, preprocessing_of, save_model
+from detector.networks.weight_files.weights import load_heads, load_pretrained, save_model
 from detector.records import FIRST_LABEL, Image
 from detector.runs.board import check_tensorboard
 from detector.runs.folder import RunFolder
@@ -69,8 +70,11 @@ def make_classifier_trainer(
     settings = config.train
     check_shares("train.batch_size", settings.batch_size, group)
     torch.manual_seed(config.seed)
-    network = RegionClassifier(config.network.variant, len(training.classes), config.network.dropout)
-    preprocessing = preprocessing_of(config.network.variant)
+    check_crop(config.network.variant, config.crop.size, "crop.size")
+    network = RegionClassifier(
+        make_backbone(config.network.variant), len(training.classes), config.network.dropout
+    )
+    preprocessing = network.backbone.facts.preprocessing
     weights = weights_file(config.network.weights)
     if weights:
         preprocessing = load_pretrained(network, weights)

@@ -110,7 +110,7 @@ def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
         if held_out:
             check_apart(key, training, held_out.dataset)
     check_image_network(config.context, config.network)
-    check_cascade(config.cascade)
+    check_cascade(config.cascade, config.network.variant)
     make_finetuner(config.finetune, task, len(training.classes), job.group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(further_models(config.ensemble)))
 

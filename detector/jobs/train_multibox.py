@@ -12,11 +12,12 @@ from detector.config import MultiBoxConfig, MultiBoxProposals, ProposalSettings,
 from detector.data.augment import PhotometricAugment
 from detector.data.dataset import Dataset, has_area
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
+from detector.networks.backbones import make_backbone
 from detector.networks.device import choose_precision
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.multibox_weights import save_multibox
-from detector.networks.weight_files.weights import load_trunk, preprocessing_of
+from detector.networks.weight_files.weights import load_trunk
 from detector.proposals.priors import grid_priors, learned_priors
 from detector.records import Float32
 from detector.reports.recall_report import recall_text, recall_tree, write_recall_report
@@ -131,9 +132,11 @@ def make_multibox_trainer(
     check_shares("train.batch_size", settings.batch_size, group)
     torch.manual_seed(config.seed)
     network = MultiBox(
-        config.network.variant, config.multibox.form, torch.from_numpy(fit_priors(config, training))
+        make_backbone(config.network.variant),
+        config.multibox.form,
+        torch.from_numpy(fit_priors(config, training)),
     )
-    preprocessing = preprocessing_of(config.network.variant)
+    preprocessing = network.backbone.facts.preprocessing
     weights = weights_file(config.network.weights)
     if weights:
         preprocessing = load_trunk(network.backbone, weights)

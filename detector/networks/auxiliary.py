@@ -7,11 +7,15 @@ Differs from the paper: maps that 5x5 with stride 3 would not bring to 4x4, so t
 are pooled to 4x4 adaptively. The `torchvision` variant does so at every size, as torchvision does.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, Conv, Variant, initialise
+from detector.errors import ConfigError
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, Conv, GoogLeNet, initialise
 from detector.networks.region_classifier import RegionClassifier
 
 PLACES = ("4a", "4d")
@@ -45,16 +49,23 @@ class AuxiliaryHead(nn.Module):
 
 
 class WithAuxiliaryHeads(nn.Module):
-    """A classifier in training: its logits, and those of a head at each of PLACES."""
+    """A classifier in training: its logits, and those of a head at each of PLACES.
+
+    ConfigError for one on another network than GoogLeNet.
+    """
 
     def __init__(self, network: RegionClassifier) -> None:
         super().__init__()
+        if not isinstance(network.backbone, GoogLeNet):
+            variant = network.backbone.variant
+            raise ConfigError(f"train.auxiliary must be 0 for a network that is not GoogLeNet, got {variant}")
         self.network = network
         variant, outputs = network.backbone.variant, network.classifier.out_features
         self.heads = nn.ModuleDict({place: AuxiliaryHead(variant, CHANNELS[place], outputs) for place in PLACES})
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (1 + 2, B, outputs), the classifier's first, of preprocessed images (B, 3, H, W)."""
-        maps = self.network.backbone.maps(images, (*PLACES, "5b"))
+        backbone: Any = self.network.backbone
+        maps = backbone.maps(images, (*PLACES, "5b"))
         logits = [self.network.classify(self.network.pool(maps["5b"]))]
         return torch.stack(logits + [self.heads[place](maps[place]) for place in PLACES])

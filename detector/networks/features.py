@@ -20,15 +20,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from detector.errors import ConfigError
-from detector.networks.backbones.googlenet import (
-    CHANNELS,
-    MODULES,
-    REDUCTION,
-    STAGES,
-    GoogLeNet,
-    Variant,
-    batch_norms,
-)
+from detector.networks.backbones.base import Variant, batch_norms
+from detector.networks.backbones.googlenet import CHANNELS, MODULES, REDUCTION, STAGES, GoogLeNet
 from detector.networks.preprocessing import IMAGENET, Preprocessing
 from detector.networks.weight_files.sources import find_weights
 from detector.networks.weight_files.weights import TRUNK, load_trunk

@@ -1,8 +1,8 @@
 """What is made of a trained network's maps: class probabilities, SVM scores, better boxes.
 
 R-CNN (arXiv 1311.2524, sections 2.3 and C): linear SVMs and ridge regressors on the features of the fine-tuned
-network, each a linear map once it is trained. Of a region's F = 1024 K features, K crops' worth, SVMs see all; box
-regressors see the map of the first crop alone, the tight one.
+network, each a linear map once it is trained. Of a region's F features, those of K crops, SVMs see all; box
+regressors see the last map (C channels) of the first crop alone, the tight one.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.errors import DataError
-from detector.networks.backbones.googlenet import FEATURES
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
 from detector.networks.weight_files.states import checked_state
@@ -20,6 +19,7 @@ from detector.text import shown
 
 KIND = "head"  # key of the metadata
 PARAMETERS = ("weight", "bias")
+CHANNELS = 1024  # of the last map, GoogLeNet's, where a file of old states no grid
 
 
 class SvmHead(nn.Module):
@@ -43,7 +43,7 @@ class SvmHead(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """One box regressor a class: the map of 5b, averaged in `grid` x `grid` cells, to offsets (N, C, 4).
+    """One box regressor a class: a crop's last map, averaged in `grid` x `grid` cells, to offsets (N, classes, 4).
 
     `model` is as an `SvmHead`'s.
     """
@@ -52,21 +52,22 @@ class BoxHead(nn.Module):
     bias: Tensor
     model: str = ""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, grid: int) -> None:
         super().__init__()
-        self.register_buffer("weight", weight)  # (C, 4, 1024 * grid * grid)
-        self.register_buffer("bias", bias)  # (C, 4)
-        self.grid = round((weight.shape[2] / FEATURES) ** 0.5)  # cells along a side
+        self.register_buffer("weight", weight)  # (classes, 4, channels * grid * grid)
+        self.register_buffer("bias", bias)  # (classes, 4)
+        self.grid = grid
+        self.channels = weight.shape[2] // grid**2  # of the last map
 
     def forward(self, last_map: Tensor) -> Tensor:
-        """Offsets (N, C, 4), as `encode_boxes` gives them, of maps (N, F, h, w)."""
-        cells = pool_cells(last_map, self.grid)
+        """Offsets (N, classes, 4), as `encode_boxes` gives them, of maps (N, channels * K, h, w)."""
+        cells = pool_cells(last_map, self.channels, self.grid)
         return functional.linear(cells, self.weight.flatten(0, 1), self.bias.flatten()).view(-1, *self.bias.shape)
 
 
-def pool_cells(last_map: Tensor, grid: int) -> Tensor:
-    """Features (N, 1024 * grid * grid) f32 of maps (N, F, h, w): the first crop's, averaged in its cells."""
-    return functional.adaptive_avg_pool2d(last_map[:, :FEATURES].float(), grid).flatten(1)
+def pool_cells(last_map: Tensor, channels: int, grid: int) -> Tensor:
+    """Features (N, channels * grid * grid) f32 of maps (N, channels * K, h, w): the first crop's, in cells."""
+    return functional.adaptive_avg_pool2d(last_map[:, :channels].float(), grid).flatten(1)
 
 
 class Probabilities(nn.Module):
@@ -83,7 +84,7 @@ class Probabilities(nn.Module):
 
 
 class FeaturesAndMoves(nn.Module):
-    """Crops of regions to `features` (B, F), and with a box head `moves` (B, C, 4), offsets of boxes, f32."""
+    """Crops of regions to `features` (B, F), and with a box head `moves` (B, classes, 4) of boxes, f32."""
 
     def __init__(self, network: RegionClassifier, boxes: BoxHead | None) -> None:
         super().__init__()
@@ -98,7 +99,7 @@ class FeaturesAndMoves(nn.Module):
 
 
 class Cells(nn.Module):
-    """Crops of regions to `cells` (B, 1024 * grid * grid) f32, what a box head sees."""
+    """Crops of regions to `cells` (B, channels * grid * grid) f32, what a box head sees."""
 
     def __init__(self, network: RegionClassifier, grid: int) -> None:
         super().__init__()
@@ -107,38 +108,38 @@ class Cells(nn.Module):
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """The averages in the cells."""
-        return {"cells": pool_cells(self.network.last_map(crops), self.grid)}
+        channels = self.network.backbone.facts.channels
+        return {"cells": pool_cells(self.network.last_map(crops), channels, self.grid)}
 
 
 def save_head(path: Path, head: SvmHead | BoxHead, **facts: Any) -> None:
     """Write `head` as safetensors with `facts` (JSON values)."""
-    write_tensors(path, head.state_dict(), {KIND: type(head).__name__, **facts})
+    grid = {"grid": head.grid} if isinstance(head, BoxHead) else {}
+    write_tensors(path, head.state_dict(), {KIND: type(head).__name__, **grid, **facts})
 
 
 def load_svm(path: Path) -> SvmHead:
     """The SVMs that `save_head` wrote; DataError for any other file."""
-    weight, bias, model = _read_head(path, SvmHead.__name__)
-    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not _is_width(weight.shape[1]):
+    weight, bias, facts = _read_head(path, SvmHead.__name__)
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not weight.shape[1]:
         raise _misshapen(path, SvmHead.__name__, weight, bias, "(C, F) and (C,)")
     head = SvmHead(weight, bias)
-    head.model = model
+    head.model = facts["model"]
     return head
 
 
 def load_boxes(path: Path) -> BoxHead:
     """The box regressors that `save_head` wrote; DataError for any other file."""
-    weight, bias, model = _read_head(path, BoxHead.__name__)
+    weight, bias, facts = _read_head(path, BoxHead.__name__)
     if weight.ndim != 3 or bias.shape != (len(weight), 4) or bias.shape != weight.shape[:2]:
         raise _misshapen(path, BoxHead.__name__, weight, bias, "(C, 4, F) and (C, 4)")
-    head = BoxHead(weight, bias)
-    if not head.grid or weight.shape[2] != FEATURES * head.grid**2:
-        raise _misshapen(path, BoxHead.__name__, weight, bias, f"F = {FEATURES} n^2")
-    head.model = model
+    head = BoxHead(weight, bias, _grid(weight.shape[2], facts, path))
+    head.model = facts["model"]
     return head
 
 
-def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor, str]:
-    """Weight, bias and `model` of a head."""
+def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Weight, bias and facts of a head, `model` among them."""
     state, facts = read_tensors(path)
     if facts.get(KIND) != kind or state.keys() != set(PARAMETERS):
         raise DataError(f"weights must be a {kind}'s, got another file ({path})")
@@ -146,12 +147,18 @@ def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor, str]:
     if not isinstance(model, str):
         raise DataError(f"model must be the hash of a file, got {shown(model)} ({path})")
     checked = checked_state(state, path)
-    return checked["weight"], checked["bias"], model
+    return checked["weight"], checked["bias"], {**facts, "model": model}
 
 
-def _is_width(features: int) -> bool:
-    """Whether some crops of a region can have so many features."""
-    return features > 0 and features % FEATURES == 0
+def _grid(numbers: int, facts: dict[str, Any], path: Path) -> int:
+    """The cells along a side that a box head's numbers are of; a file of old states none."""
+    grid = facts.get("grid", round((numbers / CHANNELS) ** 0.5))
+    is_whole = isinstance(grid, int) and not isinstance(grid, bool)
+    if not is_whole or grid < 1 or not numbers or numbers % grid**2:
+        raise DataError(f"grid of a BoxHead must be n for F = m n^2, got {shown(grid)} for F = {numbers} ({path})")
+    if "grid" not in facts and numbers != CHANNELS * grid**2:
+        raise DataError(f"a BoxHead that states no grid must have F = {CHANNELS} n^2, got F = {numbers} ({path})")
+    return grid
 
 
 def _misshapen(path: Path, kind: str, weight: Tensor, bias: Tensor, wanted: str) -> DataError:

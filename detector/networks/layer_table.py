@@ -1,4 +1,4 @@
-"""Table 1 of "Going Deeper with Convolutions" (arXiv 1409.4842), counted on the network itself.
+"""A network's layers as in Table 1 of "Going Deeper with Convolutions" (arXiv 1409.4842), counted on itself.
 
 A network without memory (torch's meta device) is run once; what a layer costs is read off its modules.
 """
@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from detector.errors import ConfigError
 from detector.networks.auxiliary import WithAuxiliaryHeads
-from detector.networks.backbones.googlenet import DESIGNS, MODULES, Variant
+from detector.networks.backbones import backbone_facts, make_backbone
+from detector.networks.backbones.base import Backbone, Variant
+from detector.networks.backbones.googlenet import GoogLeNet
 from detector.networks.region_classifier import RegionClassifier
 
-SMALLEST = 31  # pixels: the least input that leaves a cell after every pool
+Network = RegionClassifier | WithAuxiliaryHeads
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,21 @@ class LayerRow:
     auxiliary: bool = False
 
 
-def describe(variant: Variant, size: int = 224, classes: int = 1000) -> tuple[LayerRow, ...]:
-    """The rows of Table 1 for crops of `size` pixels, in the table's order, then one an auxiliary head.
+def describe(variant: Variant, size: int | None = None, classes: int = 1000) -> tuple[LayerRow, ...]:
+    """The rows of the table for crops of `size` pixels, in the table's order, then one an auxiliary head.
 
-    ConfigError for an unknown variant, a size below 31 or no classes.
+    Without a size for crops as the network was published with. ConfigError for an unknown variant, a size that
+    leaves no cell or no classes.
     """
-    if variant not in DESIGNS:
-        raise ConfigError(f"variant must be one of {', '.join(DESIGNS)}, got {variant}")
-    if size < SMALLEST:
-        raise ConfigError(f"size must be at least {SMALLEST} pixels, got {size}")
+    facts = backbone_facts(variant)
+    size = facts.crop_size if size is None else size
+    if size < facts.smallest:
+        raise ConfigError(f"size must be at least {facts.smallest} pixels, got {size}")
     if classes < 1:
         raise ConfigError(f"classes must be at least 1, got {classes}")
     with torch.device("meta"), torch.no_grad():
-        network = WithAuxiliaryHeads(RegionClassifier(variant, classes)).eval()
+        plain = RegionClassifier(make_backbone(variant), classes)
+        network = (WithAuxiliaryHeads(plain) if isinstance(plain.backbone, GoogLeNet) else plain).eval()
         meter = _Meter(network)
         network(torch.empty(1, 3, size, size))
     return tuple(meter.rows)
@@ -65,12 +69,14 @@ def total(rows: Sequence[LayerRow]) -> LayerRow:
 
 
 class _Meter:
-    """Adds up what a forward pass runs through, and closes a row at each layer of Table 1."""
+    """Adds up what a forward pass runs through, and closes a row at each layer of the table."""
 
-    def __init__(self, network: WithAuxiliaryHeads) -> None:
+    def __init__(self, network: Network) -> None:
         self.rows: list[LayerRow] = []
         self._modules: list[nn.Module] = []
         self._multiply_adds = 0
+        plain = network if isinstance(network, RegionClassifier) else network.network
+        self._averages = type(plain.backbone).to_features is Backbone.to_features
         for module in network.modules():
             if not list(module.children()):
                 module.register_forward_hook(self._add)
@@ -83,7 +89,7 @@ class _Meter:
             self._multiply_adds += output.numel() * module.weight[0].numel()
 
     def _close(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if name == "linear":  # its input is what the average pool puts out, which is no module
+        if name == "linear" and self._averages:  # its input is what the average pool puts out, which is no module
             self.rows.append(LayerRow("avg pool", _size(inputs[0])))
         multiplied = [m for m in self._modules if isinstance(m, nn.Conv2d | nn.Linear)]
         row = LayerRow(
@@ -98,16 +104,15 @@ class _Meter:
         self._modules, self._multiply_adds = [], 0
 
 
-def _layers(network: WithAuxiliaryHeads) -> Iterator[tuple[str, nn.Module]]:
+def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:
     """The modules after which a row of the table ends, with its name."""
-    backbone = network.network.backbone
-    for name, path in MODULES.items():
-        yield name, backbone.get_submodule(path)
-    yield "max pool", backbone.pool
-    yield "max pool", backbone.last_pool
-    yield "linear", network.network.classifier
-    for place, head in network.heads.items():
-        yield f"auxiliary {place}", head
+    plain = network if isinstance(network, RegionClassifier) else network.network
+    for name, path in plain.backbone.facts.layers:
+        yield name, plain.backbone.get_submodule(path)
+    yield "linear", plain.classifier
+    if isinstance(network, WithAuxiliaryHeads):
+        for place, head in network.heads.items():
+            yield f"auxiliary {place}", head
 
 
 def _size(output: Tensor) -> tuple[int, int, int]:

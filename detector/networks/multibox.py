@@ -4,8 +4,9 @@ Each slot has a prior box and predicts what must be added to it. `learned` is th
 anywhere, predicted from the whole map together. `grid` is the second's: convolutions predict 11 slots in every
 cell of maps of 8, 6, 4, 3, 2 cells a side, and one for the image.
 
-Differs from the papers: the trunk is Inception v1 in one of its variants; a 1x1 convolution to `HIDDEN` channels
-comes before the heads; the widths of the heads are ours, as the papers give none for this trunk.
+Differs from the papers: the trunk is Inception v1 in one of its variants, or any backbone with maps of such sizes;
+a 1x1 convolution to `HIDDEN` channels comes before the heads; the widths of the heads are ours, as the papers give
+none for this trunk.
 """
 
 import math
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.networks.backbones.googlenet import FEATURES, GoogLeNet, Variant
+from detector.errors import ConfigError
+from detector.networks.backbones.base import Backbone
 
 Form = Literal["grid", "learned"]
 
@@ -37,11 +39,13 @@ class MultiBox(nn.Module):
     priors: Tensor
     file: str = ""
 
-    def __init__(self, variant: Variant, form: Form, priors: Tensor) -> None:
+    def __init__(self, backbone: Backbone, form: Form, priors: Tensor) -> None:
         super().__init__()
+        check_cells(backbone, form)
         self.form = form
-        self.backbone = GoogLeNet(variant)
-        self.head: GridHead | MapHead = GridHead() if form == "grid" else MapHead(len(priors))
+        self.backbone = backbone
+        channels = backbone.facts.channels
+        self.head: GridHead | MapHead = GridHead(channels) if form == "grid" else MapHead(channels, len(priors))
         self.register_buffer("priors", priors)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,12 +54,22 @@ class MultiBox(nn.Module):
         return self.priors + outputs[..., :4], outputs[..., 4]
 
 
-class GridHead(nn.Module):
-    """A map (B, 1024, 8, 8) to (B, 1420, 5): offsets and confidence logit of each slot."""
+def check_cells(backbone: Backbone, form: Form) -> None:
+    """Raise ConfigError for a network whose last map has other cells than the form's slots want."""
+    wanted, got = CELLS[form], backbone.facts.map_side(INPUT_SIZE[form])
+    if got != wanted:
+        raise ConfigError(
+            f"network.variant must make maps of {wanted} x {wanted} cells for multibox.form={form},"
+            f" got {got} x {got} of {backbone.variant}"
+        )
 
-    def __init__(self) -> None:
+
+class GridHead(nn.Module):
+    """A map (B, C, 8, 8) to (B, 1420, 5): offsets and confidence logit of each slot."""
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(FEATURES, HIDDEN, 1)
+        self.reduce = nn.Conv2d(channels, HIDDEN, 1)
         self.to6 = nn.Conv2d(HIDDEN, HIDDEN, 3)
         self.to4 = nn.Conv2d(HIDDEN, HIDDEN, 3, 2, 1)
         self.to3 = nn.Conv2d(HIDDEN, HIDDEN, 3, 2, 1)
@@ -79,11 +93,11 @@ class GridHead(nn.Module):
 
 
 class MapHead(nn.Module):
-    """A map (B, 1024, 7, 7) to (B, K, 5): every slot sees the whole map."""
+    """A map (B, C, 7, 7) to (B, K, 5): every slot sees the whole map."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, channels: int, slots: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(FEATURES, HIDDEN, 1)
+        self.reduce = nn.Conv2d(channels, HIDDEN, 1)
         self.slots = nn.Linear(HIDDEN * CELLS["learned"] ** 2, slots * 5)
         _start_at_priors(self.slots)
 

@@ -4,7 +4,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from detector.networks.backbones.googlenet import DESIGNS, Variant
+from detector.networks.backbones import backbone_facts
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS
 from detector.networks.layer_table import LayerRow, describe, total
 
 KIBI = 1024  # the K of the paper's params
@@ -39,8 +41,8 @@ PRINTED_FOR = ("paper", 224, 1000)  # variant, size and classes of the paper's t
 
 LEGEND = """\
 One crop. K is 1024 and M is 10^6, as in the paper. "weights" are those of convolutions and linear layers, each of
-them one multiply-add a cell of its layer; "parameters" has biases or batch norm besides. The auxiliary heads, for
-training only, are not in the total."""
+them one multiply-add a cell of its layer; "parameters" has biases or batch norm besides."""
+AUXILIARY = " The auxiliary heads, for training only, are not in the total."
 CONV1 = """\
 the 7x7 convolution of the table has 9,408 weights; 2.7K, here thousands, and 34M fit a factorised one. Separable
 with depth multiplier 8, as in Google's next networks, it has 49 x 24 + 24 x 64 = 2,712 and 34.0M; 7x1 with 1x7 has
@@ -62,20 +64,23 @@ DIFFERENCES = {  # the rows that are marked, and why
 }
 
 
-def describe_text(variant: Variant, size: int = 224, classes: int = 1000) -> str:
+def describe_text(variant: Variant, size: int | None = None, classes: int = 1000) -> str:
     """The rows of `describe` as a table, beside the printed columns where they are of the same network."""
+    facts = backbone_facts(variant)
+    size = facts.crop_size if size is None else size
     rows = describe(variant, size, classes)
     printed = PRINTED if (variant, size, classes) == PRINTED_FOR else {}
     inference = [row for row in rows if not row.auxiliary]
+    legend = LEGEND + (AUXILIARY if len(inference) < len(rows) else "")
     lines = [
-        f"GoogLeNet {variant}: input {size}x{size}x3, {classes} classes",
+        f"{facts.title}: input {size}x{size}x3, {classes} classes",
         "",
         f"{'layer':14}{'output':>13}{'parameters':>12}{'weights':>10}{'multiply-adds':>15}"
         + (f"{'printed params':>18}{'ops':>7}" if printed else ""),
         *(_line(row, printed.get(row.name)) for row in [*inference, total(rows)]),
         *(_line(row) for row in rows if row.auxiliary),
         "",
-        *(_wrapped(note) for note in [LEGEND, *(_differences() if printed else _design(variant))]),
+        *(_wrapped(note) for note in [legend, *(_differences() if printed else _design(variant))]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -106,7 +111,9 @@ def _differences() -> list[str]:
 
 
 def _design(variant: Variant) -> list[str]:
-    """What sets a variant apart from the paper's network."""
+    """What sets a variant of GoogLeNet apart from the paper's network; nothing of other networks."""
+    if variant not in DESIGNS:
+        return []
     design = DESIGNS[variant]
     facts: Mapping[str, bool] = {
         "batch norm in place of biases and of local response normalisation": design.batch_norm,

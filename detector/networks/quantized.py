@@ -1,12 +1,13 @@
-"""GoogLeNet with 8-bit weights and maps: quantised after training, by the ranges that maps have on real crops.
+"""Networks with 8-bit weights and maps: quantised after training, by the ranges that maps have on real crops.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
 (arXiv 1712.05877), sections 2.1 and 3: values are rounded to multiples of a step, weights to -127..127 steps, of
 their own for each output channel, maps to 0..255, for what a ReLU leaves is not negative. torch computes with the
 rounded values in floats; a runtime that knows the pattern, as OpenVINO does, computes convolutions in integers.
 
-In floats stay the first convolution, local response normalisation, whose squares have a range too wide for 255
-steps, and all that follows the last map: the averages, the classifier and the heads.
+Which parts are rounded is a network's own to state (`BackboneFacts.rounded`). In floats stay the first
+convolution, local response normalisation, whose squares have a range too wide for 255 steps, and all that follows
+the last map: the averages, the classifier and the heads.
 
 Differs from the paper: no training with rounding; a range is a map's largest value in a sample of crops, not a
 moving average.
@@ -14,18 +15,19 @@ moving average.
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import register_parametrization
 
 from detector.errors import DataError
 from detector.files import read_json, write_text
-from detector.networks.backbones.googlenet import TABLE_1, Conv
+from detector.networks.backbones import check_rounded
+from detector.networks.backbones.base import Backbone
 from detector.networks.region_classifier import Ranges, RegionClassifier
 from detector.networks.weight_files.safetensors_files import state_hash
 from detector.text import shown
@@ -33,65 +35,63 @@ from detector.text import shown
 MAP_STEPS = 255  # from 0 to the range
 WEIGHT_STEPS = 127  # on either side of 0
 SMALLEST = 1e-6  # range of weights that are all 0
-FIRST = "conv1"  # the convolution that stays in floats
 SUFFIX = ".int8.json"
 WHAT = "ranges of maps"  # in messages
 LARGEST = 1e30  # range
-
-# parts of the trunk whose input is rounded: all convolutions but the first, in an Inception module three at once
-ROUNDED = (
-    "conv2_reduce",
-    "conv2",
-    *(f"inception.{block}{part}" for block in TABLE_1 for part in ("", ".conv3", ".conv5")),
-)
 
 Hook = Callable[[nn.Module, tuple[Tensor]], Tensor | None]  # before a module runs: its input, changed or not
 
 
 class MapPeaks(nn.Module):
-    """Crops of regions to `peaks` (B, R) f32, the largest values of the inputs of the R parts in `ROUNDED`.
+    """Crops of regions to `peaks` (B, R) f32, the largest values of the inputs of the R parts that are rounded.
 
-    What is given maps in place of crops, and so does not use all parts, has 0 for the others.
+    What is given maps in place of crops, and so does not use all parts, has 0 for the others. ConfigError for a
+    network without such parts.
     """
 
     def __init__(self, network: RegionClassifier) -> None:
         super().__init__()
+        check_rounded(network.backbone.variant)
         self.network = network
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """The peaks; of a region that is seen by several crops the largest of them."""
         seen: dict[str, Tensor] = {}
-        trunk = self.network.backbone
+        trunk, rounded = self.network.backbone, self.network.backbone.facts.rounded
         # for this pass alone: hooks would not be copied with the module
-        hooks = [trunk.get_submodule(name).register_forward_pre_hook(_noting(seen, name)) for name in ROUNDED]
+        hooks = [trunk.get_submodule(name).register_forward_pre_hook(_noting(seen, name)) for name in rounded]
         self.network.last_map(crops)
         for hook in hooks:
             hook.remove()
-        none = torch.zeros_like(seen[ROUNDED[-1]])
-        peaks = torch.stack([seen.get(name, none) for name in ROUNDED], 1).float()
+        none = torch.zeros_like(seen[rounded[-1]])
+        peaks = torch.stack([seen.get(name, none) for name in rounded], 1).float()
         return {"peaks": peaks.unflatten(0, (-1, self.network.crops)).amax(1)}
 
 
-def ranges_of(peaks: Tensor) -> Ranges:
+def ranges_of(backbone: Backbone, peaks: Tensor) -> Ranges:
     """The range of each rounded map: the largest of its `MapPeaks` (N, R), N > 0; none of what is 0 all over."""
-    return {name: peak for name, peak in zip(ROUNDED, peaks.amax(0).tolist(), strict=True) if peak > 0}
+    rounded = backbone.facts.rounded
+    return {name: peak for name, peak in zip(rounded, peaks.amax(0).tolist(), strict=True) if peak > 0}
 
 
 @torch.inference_mode()
 def measure_ranges(network: RegionClassifier, crops: Tensor) -> Ranges:
     """The ranges of the maps of `network` on crops (N, 3 K, S, S) of N > 0 regions; it stays as it is."""
-    return ranges_of(MapPeaks(copy.deepcopy(network).eval())(crops)["peaks"])
+    return ranges_of(network.backbone, MapPeaks(copy.deepcopy(network).eval())(crops)["peaks"])
 
 
 def quantise(network: RegionClassifier, ranges: Ranges) -> None:
     """Make `network`, in eval mode, round its weights and maps from now on; batch norm goes into the weights."""
     trunk = network.backbone
-    for name, module in list(trunk.named_modules()):
-        if isinstance(module, Conv):
-            if isinstance(module.norm, _NormBase):
-                module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
-            if name != FIRST:
-                register_parametrization(module.conv, "weight", RoundedWeight(module.conv.weight))
+    check_rounded(trunk.variant)
+    for module in list(trunk.modules()):
+        conv, norm = getattr(module, "conv", None), getattr(module, "norm", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm):
+            module.conv, module.norm = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    parts = [part for name in trunk.facts.rounded for part in trunk.get_submodule(name).modules()]
+    for part in dict.fromkeys(parts):
+        if isinstance(part, nn.Conv2d):
+            register_parametrization(part, "weight", RoundedWeight(part.weight))
     for name, high in ranges.items():
         trunk.get_submodule(name).register_forward_pre_hook(_rounding(high))
 
@@ -156,12 +156,13 @@ def load_ranges(weights: Path, network: RegionClassifier) -> Ranges | None:
     facts = read_json(path, WHAT)
     if not isinstance(facts, dict) or not isinstance(facts.get("ranges"), dict):
         raise DataError(f"{WHAT} must be an object of network and ranges, got {shown(facts)} ({path})")
-    ranges = {name: _checked_range(name, high, path) for name, high in facts["ranges"].items()}
+    rounded = network.backbone.facts.rounded
+    ranges = {name: _checked_range(name, high, rounded, path) for name, high in facts["ranges"].items()}
     return ranges if facts.get("network") == state_hash(network.state_dict()) else None
 
 
-def _checked_range(name: str, high: object, path: Path) -> float:
-    if name not in ROUNDED:
+def _checked_range(name: str, high: object, rounded: Collection[str], path: Path) -> float:
+    if name not in rounded:
         raise DataError(f"{WHAT} must be of parts of the network, got {shown(name)} ({path})")
     if isinstance(high, bool) or not isinstance(high, int | float) or not 0 < high <= LARGEST:
         raise DataError(

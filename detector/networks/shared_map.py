@@ -1,12 +1,12 @@
-"""Regions that share the maps of their image: the network up to inception 4e runs once for all of them.
+"""Regions that share the maps of their image: the first part of the network runs once for all of them.
 
 SPPnet (He et al., arXiv 1406.4729) and Fast R-CNN (Girshick, arXiv 1504.08083): the image is scaled, a region's
 part of the map is pooled to the cells that its crop would have there, and what follows in the network is the same
 as for crops: the same parameters, so weights of either kind start the other.
 
-A pooled cell is taken from where a crop's cell looks: the centres of the receptive fields, `CELL` pixels apart
-from `FIRST` on, are mapped from the crop to the scaled image and back to its map. So a region that is the whole
-image, scaled to the crop's size, has the very map of its crop.
+A pooled cell is taken from where a crop's cell looks: the centres of the receptive fields, `SharedMap.cell`
+pixels apart from `first` on, are mapped from the crop to the scaled image and back to its map. So a region that is
+the whole image, scaled to the crop's size, has the very map of its crop.
 
 Differs from Fast R-CNN: RoIAlign, and context (`padding`) as crops have it.
 """
@@ -19,13 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from detector.config import RegionSettings
-from detector.networks.backbones.googlenet import REDUCTION, Variant, batch_norms
-from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
+from detector.networks.backbones.base import Backbone, SharedMap, batch_norms
+from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import MapTable, Windows, align, join_maps
-
-CELL = REDUCTION[SHARED_MAP]  # pixels from one cell of the map to the next
-FIRST = 14.5  # pixels: where the first cell looks; conv1's at 0.5, the pools shift it by 2, 4 and 8
-SMALLEST = 32  # pixels of a side
 
 
 class Placed(NamedTuple):
@@ -45,14 +41,9 @@ class ImageRegions(NamedTuple):
     windows: Windows
 
 
-def map_side(crop_size: int) -> int:
-    """The cells along a side of the shared map of a crop: conv1 halves and rounds up, three pools round down."""
-    return (crop_size + 1) // 2 // 8
-
-
-def place_regions(boxes: Tensor, height: int, width: int, region: RegionSettings) -> Placed:
+def place_regions(boxes: Tensor, height: int, width: int, region: RegionSettings, shared: SharedMap) -> Placed:
     """Where the regions at boxes (N, 4) of an image are pooled from; all on the CPU."""
-    sizes = scaled_sizes(height, width, region)
+    sizes = scaled_sizes(height, width, region, shared.smallest)
     factors = torch.tensor(sizes) / torch.tensor([height, width])  # (scales, 2), y first
     context = [region.crop_size / (region.crop_size - 2 * padding) for padding in region.paddings]
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -63,17 +54,17 @@ def place_regions(boxes: Tensor, height: int, width: int, region: RegionSettings
     centre = (boxes[:, :2] + sides / 2) * factor
     extent = torch.stack([sides * factor * each for each in context], 1)  # (N, K, 2)
     step = extent / region.crop_size  # of the crop's pixels
-    start = (centre[:, None] - extent / 2 + FIRST * step - FIRST) / CELL
+    start = (centre[:, None] - extent / 2 + shared.first * step - shared.first) / shared.cell
     windows = Windows(maps.repeat_interleave(len(context)), start.flatten(0, 1), step.flatten(0, 1))
     return Placed([sizes[scale] for scale in used.tolist()], windows)
 
 
-def scaled_sizes(height: int, width: int, region: RegionSettings) -> list[tuple[int, int]]:
-    """The sizes (height, width) of an image at each of `region.shared_side`."""
+def scaled_sizes(height: int, width: int, region: RegionSettings, smallest: int) -> list[tuple[int, int]]:
+    """The sizes (height, width) of an image at each of `region.shared_side`, no side under `smallest` pixels."""
     found = []
     for side in region.shared_side:
         factor = min(side / min(height, width), region.shared_longest / max(height, width))
-        found.append((max(round(height * factor), SMALLEST), max(round(width * factor), SMALLEST)))
+        found.append((max(round(height * factor), smallest), max(round(width * factor), smallest)))
     return found
 
 
@@ -92,10 +83,10 @@ def scale_image(prepared: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tens
     ]
 
 
-def pool_windows(table: MapTable, windows: Windows, region: RegionSettings) -> Tensor:
-    """Maps (N, 832 K, s, s) for the last part of the network, of the windows (N K) of N regions."""
+def pool_windows(table: MapTable, windows: Windows, region: RegionSettings, shared: SharedMap) -> Tensor:
+    """Maps (N, C K, s, s) for the last part of the network, of the windows (N K) of N regions."""
     crops = len(region.paddings)
-    pooled = align(table, windows, map_side(region.crop_size), region.fill)
+    pooled = align(table, windows, shared.map_side(region.crop_size), region.fill)
     return pooled if crops == 1 else pooled.unflatten(0, (-1, crops)).flatten(1, 2)
 
 
@@ -108,21 +99,22 @@ class SharedClassifier(RegionClassifier):
 
     def __init__(
         self,
-        variant: Variant,
+        backbone: Backbone,
         outputs: int,
         dropout: float,
         region: RegionSettings,
         keeps_statistics: bool = False,
     ) -> None:
-        super().__init__(variant, outputs, dropout, len(region.paddings))
+        super().__init__(backbone, outputs, dropout, len(region.paddings))
         self.region = region
         self.keeps_statistics = keeps_statistics
 
     def forward(self, images: Sequence[ImageRegions]) -> Tensor:  # type: ignore[override]
         """Logits (B, outputs) of the regions of all images, one image after another."""
         copies = [copy for image in images for copy in image.copies]
-        table = join_maps([self.backbone.maps(copy, (SHARED_MAP,))[SHARED_MAP] for copy in copies])
-        return self.classify(self.features(pool_windows(table, join_windows(images), self.region)))
+        table = join_maps([self.backbone.trunk(copy) for copy in copies])
+        pooled = pool_windows(table, join_windows(images), self.region, self.backbone.facts.shared)
+        return self.classify(self.features(pooled))
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm may keep its statistics."""

@@ -1,7 +1,7 @@
 """Stages `pairs` and `boxes`: regressors from a region's features to its object's box (R-CNN, appendix C).
 
-Differs from the paper: the features are the last map of GoogLeNet, averaged in a few cells (`boxes.grid`), where
-the paper's network has pool5, a map of 6 x 6 cells.
+Differs from the paper: the features are the network's last map, averaged in a few cells (`boxes.grid`), where the
+paper's network has pool5, a map of 6 x 6 cells.
 """
 
 from pathlib import Path
@@ -13,9 +13,9 @@ import torch
 from detector.config import FEATURE_NORM, BoxSettings, EngineSettings, RegionSettings
 from detector.files import file_hash
 from detector.inference.engine import make_engine
-from detector.networks.backbones.googlenet import FEATURES
+from detector.networks.backbones import backbone_facts
 from detector.networks.heads import BoxHead, Cells, save_head
-from detector.networks.weight_files.weights import load_model
+from detector.networks.weight_files.weights import load_model, weights_header
 from detector.records import FIRST_LABEL, Array, Bool, Float32
 from detector.runs.journal import Entry, Fields
 from detector.runs.part_result import Tensors, run_parts
@@ -44,7 +44,8 @@ def run_pairs(
     They are of the images in the mask `chosen` (n,).
     """
     dataset = regions.split.dataset
-    cells: Fields = {"cells": (HALF, (FEATURES * settings.grid**2,))}
+    channels = backbone_facts(weights_header(model).variant).channels
+    cells: Fields = {"cells": (HALF, (channels * settings.grid**2,))}
     fields: Fields = {**cells, "labels": (LABEL, ()), "regions": (FLOAT, (4,)), "objects": (FLOAT, (4,))}
 
     def paired(position: int) -> tuple[Float32, Array, Array]:
@@ -98,7 +99,8 @@ def run_boxes(
         return {"weight": weight.cpu() * scale, "bias": bias.cpu()}
 
     def finish(path: Path, parts: list[Tensors]) -> dict[str, Any]:
-        head = BoxHead(*(torch.stack([part[name] for part in parts]) for name in ("weight", "bias")))
+        weight, bias = (torch.stack([part[name] for part in parts]) for name in ("weight", "bias"))
+        head = BoxHead(weight, bias, settings.grid)
         save_head(path, head, classes=list(names), model=file_hash(model))
         return {"pairs": len(labels), "scale": scale}
 

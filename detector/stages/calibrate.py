@@ -57,7 +57,7 @@ def _measure(model: Path, split: Split, region: RegionSettings, engine: EngineSe
         raise DataError(
             f"{split.dataset.name} must hold an image that can be read for engine.precision=int8, got none"
         )
-    return ranges_of(torch.cat(found))
+    return ranges_of(network.backbone, torch.cat(found))
 
 
 def _draw(split: Split, seed: int) -> Iterator[tuple[Image, Float32]]:

@@ -13,12 +13,13 @@ import torch
 from detector.config import CascadeSettings, EngineSettings, RegionSettings
 from detector.errors import DataError
 from detector.inference.engine import CropEngine
-from detector.networks.backbones.googlenet import FEATURES
+from detector.networks.backbones import backbone_facts, check_crop
+from detector.networks.backbones.base import Variant
 from detector.networks.context_maps import LinearRescoring
 from detector.networks.heads import FeaturesAndMoves
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import load_model, save_model
+from detector.networks.weight_files.weights import load_model, save_model, weights_header
 from detector.records import BACKGROUND, Array, Float32, Int64
 from detector.runs.journal import Entry, Fields
 from detector.runs.part_result import Tensors, run_parts
@@ -37,11 +38,17 @@ OBJECT = "object"  # the only class
 NO_ROWS = np.empty(0, np.int64)
 
 
-def check_cascade(settings: CascadeSettings) -> None:
-    """Raise DataError where weights of the cascade's own cannot be read."""
-    weights = weights_file(settings.weights) if settings.is_used else None
+def check_cascade(settings: CascadeSettings, variant: Variant) -> None:
+    """Raise DataError for weights of the cascade's own that cannot be read, ConfigError for too small crops.
+
+    Without weights of its own the network is of `variant`.
+    """
+    if not settings.is_used:
+        return
+    weights = weights_file(settings.weights)
     if weights:
-        load_model(weights)
+        variant = load_model(weights)[0].backbone.variant
+    check_crop(variant, settings.crop_size, "cascade.crop_size")
 
 
 def small_region(region: RegionSettings, crop_size: int) -> RegionSettings:
@@ -61,7 +68,8 @@ def run_cascade_rows(
 ) -> Store:
     """Some regions of some images: what the network in the file `network` makes of them, and their labels."""
     chosen = choose_images(np.diff(labelled.labels.offsets) > 0, settings.images, seed)
-    features: Fields = {"features": (HALF, (FEATURES,))}
+    width = backbone_facts(weights_header(network).variant).width
+    features: Fields = {"features": (HALF, (width,))}
     fields: Fields = {**features, "labels": (LABEL, ())}
 
     def labels_of(position: int) -> Array:
@@ -134,9 +142,7 @@ def learn_objects(features: Float32, labels: Array, images: Int64, device: str =
 def _open_network(path: Path) -> tuple[RegionClassifier, Preprocessing]:
     """The trunk of a network under a classifier of one crop: background, or an object."""
     whole, preprocessing, _ = load_model(path)
-    network = RegionClassifier(whole.backbone.variant, outputs=2)
-    network.backbone = whole.backbone
-    return network.eval(), preprocessing
+    return RegionClassifier(whole.backbone, outputs=2).eval(), preprocessing
 
 
 def _place(head: Tensors, network: RegionClassifier) -> None:

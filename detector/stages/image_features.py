@@ -7,7 +7,7 @@ import numpy as np
 from detector.config import ContextSettings, EngineSettings, NetworkSettings
 from detector.errors import DataError
 from detector.inference.image_context import Seen, WholeImages
-from detector.networks.weight_files.weights import load_model, save_model
+from detector.networks.weight_files.weights import load_model, save_model, weights_header
 from detector.runs.journal import Entry, Fields
 from detector.runs.pretrained import weights_file
 from detector.runs.processes import Group
@@ -25,8 +25,8 @@ def run_image_features(
     stage: Stage, split: Split, proposals: Store, network: Path, engine: EngineSettings
 ) -> Store:
     """What the network makes of every image of a split; nothing of those without regions, unreadable or not."""
-    loaded = load_model(network)[0]
-    fields: Fields = {"features": (FLOAT, (loaded.width,)), "probs": (FLOAT, (loaded.classifier.out_features,))}
+    header = weights_header(network)
+    fields: Fields = {"features": (FLOAT, (header.width,)), "probs": (FLOAT, (header.outputs,))}
     boxes = ProposedRegions(proposals).boxes
 
     def open_engine() -> Engine[Seen]:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from detector.config import RegionSettings, RegionTraining
 from detector.data.augment import PhotometricAugment
+from detector.networks.backbones.base import SharedMap
 from detector.networks.warp import Preprocessing
 from detector.stages.label import LabelledRegions
 from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, RegionReader, warp_patches
@@ -30,6 +31,7 @@ class BatchMaker:
     settings: RegionTraining
     positives: int
     preprocessing: Preprocessing
+    shared: SharedMap
     device: torch.device
     workers: int
     seed: int
@@ -50,7 +52,7 @@ class BatchMaker:
         reader = RegionReader(partial(_draw_share, drawer, rank, world), split.read, boxes, distort, cache)
         if region.mode == "shared":
             images = self._load(ImageSource(reader), first, last)
-            return (place_images(each, self.preprocessing, region, self.device) for each in images)
+            return (place_images(each, self.preprocessing, region, self.shared, self.device) for each in images)
         patches = self._load(PatchSource(reader, region), first, last)
         return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)
 

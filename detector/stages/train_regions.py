@@ -19,11 +19,12 @@ from detector.config import (
     RegionSettings,
     RegionTraining,
 )
+from detector.networks.backbones import backbone_facts, check_crop, check_rounded, make_backbone
 from detector.networks.device import choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import SharedClassifier
 from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import load_pretrained, preprocessing_of, save_model
+from detector.networks.weight_files.weights import load_pretrained, save_model
 from detector.runs.best import Best
 from detector.runs.board import make_board
 from detector.runs.folder import RunFolder
@@ -185,7 +186,7 @@ def make_trainer(
         check_shares("region.shared_images", task.region.shared_images, group)
     torch.manual_seed(task.seed)
     network = _make_network(task, outputs)
-    preprocessing = preprocessing_of(task.network.variant)
+    preprocessing = network.backbone.facts.preprocessing
     if task.start is not None:
         preprocessing = load_pretrained(network, task.start)
     trainer = Trainer(
@@ -208,9 +209,13 @@ def make_trainer(
 def _make_network(task: NetworkTask, outputs: int) -> RegionClassifier:
     """The network as `region.mode` trains it."""
     variant, dropout, region = task.network.variant, task.network.dropout, task.region
+    check_crop(variant, region.crop_size)
+    if task.engine.precision == "int8":
+        check_rounded(variant)
+    backbone = make_backbone(variant)
     if region.mode == "shared":
-        return SharedClassifier(variant, outputs, dropout, region, task.start is not None)
-    return RegionClassifier(variant, outputs, dropout, len(region.paddings))
+        return SharedClassifier(backbone, outputs, dropout, region, task.start is not None)
+    return RegionClassifier(backbone, outputs, dropout, len(region.paddings))
 
 
 def _batch_maker(
@@ -222,7 +227,8 @@ def _batch_maker(
     seed: int,
 ) -> BatchMaker:
     workers = group.workers(task.engine.workers)
-    return BatchMaker(task.region, settings, positives, preprocessing, group.device, workers, seed)
+    shared = backbone_facts(task.network.variant).shared
+    return BatchMaker(task.region, settings, positives, preprocessing, shared, group.device, workers, seed)
 
 
 def _best(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from detector.config import RegionSettings
+from detector.networks.backbones.base import SharedMap
 from detector.networks.shared_map import ImageRegions, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import Preprocessing, prepare_image
 from detector.records import BACKGROUND, FIRST_LABEL, Array, Int64
@@ -111,13 +112,17 @@ class ImageSource(Dataset[DrawnImages]):
 
 
 def place_images(
-    drawn: DrawnImages, preprocessing: Preprocessing, region: RegionSettings, device: torch.device
+    drawn: DrawnImages,
+    preprocessing: Preprocessing,
+    region: RegionSettings,
+    shared: SharedMap,
+    device: torch.device,
 ) -> SharedBatch:
     """The images of a batch on `device`, as the network takes them."""
     found = []
     for image, boxes in zip(drawn.images, drawn.boxes, strict=True):
         height, width = image.shape[:2]
-        sizes, windows = place_regions(boxes, height, width, region)
+        sizes, windows = place_regions(boxes, height, width, region, shared)
         prepared = prepare_image(image.to(device, non_blocking=True), preprocessing)
         found.append(ImageRegions(scale_image(prepared, sizes), windows))
     return SharedBatch(drawn.step, found, drawn.labels.to(device))

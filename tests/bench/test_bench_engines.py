@@ -18,6 +18,7 @@ from detector.bench.rounds import Outcome, Spread
 from detector.bench.workload import bench_settings, open_workload
 from detector.config import EngineSettings, RegionSettings
 from detector.inference import backends
+from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
 
 REGION = RegionSettings(crop_size=64, padding=4)
@@ -54,7 +55,7 @@ def test_regions_of_a_shared_map_cost_the_layers_behind_it() -> None:
 
 
 def test_torch_s_own_counter_agrees_where_there_is_no_normalisation_besides() -> None:
-    network = RegionClassifier("paper_bn", 5).eval()
+    network = RegionClassifier(make_backbone("paper_bn"), 5).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 3, 64, 64))
     assert counter.get_total_flops() == region_flops("paper_bn", REGION, 5)

@@ -11,7 +11,7 @@ from detector import commands
 from detector.bench import result
 from detector.bench.rounds import Candidate, Outcome
 
-SMALL = ["region.crop_size=48", "region.padding=4", "network.variant=paper_bn", "proposals.width=100"]
+SMALL = ["region.crop_size=48", "region.padding=4", "network.variant=tiny", "proposals.width=100"]
 ENGINE = ["engine.device=cpu", "engine.backend=torch", "engine.precision=fp32", "engine.compile=false"]
 BRIEF = ["--count", "2", "--regions", "3", "--seconds", "0.05", "--rounds", "2"]
 
@@ -42,8 +42,9 @@ def positive(spread: dict[str, float]) -> bool:
     return 0 < spread["low"] <= spread["median"] <= spread["high"]
 
 
-def run_bench(out: Path, *words: str) -> dict[str, Any]:
-    assert commands.main(["bench", *BRIEF, "--out", str(out), *words, *SMALL, *ENGINE]) == 0
+def run_bench(out: Path, *words: str, variant: str = "tiny") -> dict[str, Any]:
+    settings = [*SMALL, *ENGINE, f"network.variant={variant}"]
+    assert commands.main(["bench", *BRIEF, "--out", str(out), *words, *settings]) == 0
     tree: dict[str, Any] = json.loads((out / "bench.json").read_text())
     return tree
 
@@ -61,7 +62,7 @@ def test_stages_and_engines_are_measured_on_the_user_s_images(
     assert all(positive(row["regions"]) and row["of_peak"] > 0 for row in engines["rows"])
     assert positive(engines["peaks"]["fp32"])
     assert tree["peers"] is None
-    assert tree["notes"]["Input"].startswith(f"2 images of {photos}, 90x60 on average, 3 regions each; paper_bn")
+    assert tree["notes"]["Input"].startswith(f"2 images of {photos}, 90x60 on average, 3 regions each; tiny")
     assert capsys.readouterr().out == (out / "table.md").read_text()
 
 
@@ -72,7 +73,18 @@ def test_peers_run_on_synthetic_scenes_too(
     tree = run_bench(tmp_path / "out", "--only", "peer", "--count", "1")
     assert tree["notes"]["Input"].startswith("1 synthetic scenes")
     assert (tree["stages"], tree["engines"]) == (None, None)
-    assert len(tree["peers"]) == 4
+    assert len(tree["peers"]) == 3
+    assert all(positive(row["images"]) for row in tree["peers"])
+
+
+def test_googlenet_runs_in_torchvision_s_detector_too(
+    in_this_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detector.bench.peers.SHORTER_SIDE", 64)
+    tree = run_bench(tmp_path / "out", "--only", "peer", "--count", "1", variant="paper_bn")
+    names = [row["name"] for row in tree["peers"]]
+    assert len(names) == 4
+    assert names[1].startswith("torchvision's Faster R-CNN")
     assert all(positive(row["images"]) for row in tree["peers"])
 
 
@@ -90,7 +102,7 @@ def test_a_run_is_measured_with_its_own_crops(in_this_process: None, photos: Pat
     assert commands.main(["bench", *BRIEF, *words, *ENGINE]) == 0
     tree = json.loads((tmp_path / "o" / "bench.json").read_text())
     assert tree["settings"]["region"]["crop_size"] == 32
-    assert tree["settings"]["network"]["variant"] == "paper_bn"
+    assert tree["settings"]["network"]["variant"] == "tiny"
     assert "region_classifier.safetensors, 3 outputs" in tree["notes"]["Input"]
 
 

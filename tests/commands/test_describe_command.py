@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from detector import commands
+from detector.choices import BACKBONES
 
 
 def test_the_table_is_printed_and_its_rows_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,5 +22,5 @@ def test_the_table_is_printed_and_its_rows_are_written(tmp_path: Path, capsys: p
 def test_an_unknown_variant_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["describe", "papr"]) == 2
     captured = capsys.readouterr()
-    assert captured.err == "describe: variant must be one of paper, paper_bn, torchvision, got papr\n"
+    assert captured.err == f"describe: variant must be one of {', '.join(BACKBONES)}, got 'papr'\n"
     assert captured.out == ""

@@ -18,7 +18,7 @@ SETTINGS = """
 data: {root: ROOT, train: train, test: val, classes: synsets.csv}
 proposals: {superpixel_scale: 8, width: 160, max_boxes: 20}
 region: {crop_size: 32, padding: 2}
-network: {variant: paper_bn}
+network: {variant: tiny}
 finetune: {steps: 2, batch_size: 8, positives: 2, checkpoint_every: 1, log_every: 1}
 svm: {enabled: true}
 boxes: {enabled: true}

@@ -15,7 +15,8 @@ from detector.config import EngineSettings
 from detector.errors import ConfigError
 from detector.inference import backends
 from detector.inference.backends import Forward, choose_backend, make_forward
-from detector.networks.backbones.googlenet import Variant
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
 from detector.networks.heads import BoxHead, FeaturesAndMoves, Probabilities
 from detector.networks.quantized import measure_ranges, quantise
 from detector.networks.region_classifier import RegionClassifier
@@ -29,7 +30,7 @@ def settings(**values: Any) -> EngineSettings:
 
 def make_network(variant: Variant) -> RegionClassifier:
     torch.manual_seed(0)
-    network = RegionClassifier(variant, 5)
+    network = RegionClassifier(make_backbone(variant), 5)
     randomise(network)
     return network.eval()
 
@@ -92,7 +93,7 @@ def test_onnxruntime_computes_in_fp32_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
 def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
-    boxes = BoxHead(torch.randn(2, 4, 1024 * 4) / 100, torch.randn(2, 4))
+    boxes = BoxHead(torch.randn(2, 4, 1024 * 4) / 100, torch.randn(2, 4), 2)
     module = FeaturesAndMoves(make_network("paper_bn"), boxes)
     crops = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
@@ -103,7 +104,7 @@ def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
 
 @pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
 def test_two_crops_of_a_region_go_through_the_backend_in_batches_of_any_size() -> None:
-    network = RegionClassifier("paper_bn", 5, crops=2)
+    network = RegionClassifier(make_backbone("paper_bn"), 5, crops=2)
     randomise(network)
     module = Probabilities(network.eval())
     crops = torch.randn(3, 6, 64, 64)
@@ -118,7 +119,7 @@ def test_two_crops_of_a_region_go_through_the_backend_in_batches_of_any_size() -
 def test_the_smallest_crops_have_maps_smaller_than_the_last_pool(precision: str, close: float) -> None:
     network = make_network("paper_bn")
     crops = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    maps = network.backbone.maps(crops, ("4e",))["4e"].detach()  # 2x2, of which the pool sees 3x3
+    maps = network.backbone.trunk(crops).detach()  # 2x2, of which the pool sees 3x3
     network.ranges = measure_ranges(network, maps)
     module = Probabilities(network)
     with torch.inference_mode():

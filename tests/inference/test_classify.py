@@ -9,6 +9,7 @@ from detector.data.images import read_image
 from detector.data.labelled_images import read_labelled_images
 from detector.inference.classify import ImageClassifier
 from detector.inference.multi_crop import cut_crops
+from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET
 from detector.networks.weight_files.weights import load_model
@@ -17,7 +18,7 @@ from detector.networks.weight_files.weights import load_model
 @pytest.mark.parametrize("batch_size", [3, 16])
 def test_probabilities_are_means_over_the_first_crops(batch_size: int) -> None:
     torch.manual_seed(0)
-    network = RegionClassifier("paper_bn", 4).eval()
+    network = RegionClassifier(make_backbone("paper_bn"), 4).eval()
     torch.nn.init.normal_(network.classifier.weight, std=0.3)
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, size, dtype=np.uint8) for size in ((40, 60, 3), (50, 41, 3))]

@@ -7,6 +7,7 @@ import torch
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError, DataError
 from detector.inference.engine import RegionEngine
+from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET, crop_regions, prepare_image
 from detector.networks.weight_files.weights import save_model
@@ -18,7 +19,7 @@ TWO_CROPS = RegionSettings(crop_size=32, padding=3, wide_padding=10, fill="image
 
 def make_network(crops: int = 1) -> RegionClassifier:
     torch.manual_seed(0)
-    network = RegionClassifier("paper_bn", 4, crops=crops)
+    network = RegionClassifier(make_backbone("paper_bn"), 4, crops=crops)
     torch.nn.init.normal_(network.classifier.weight, std=0.3)
     return network
 

@@ -8,6 +8,7 @@ from detector.errors import DataError
 from detector.inference.engine import RegionEngine
 from detector.inference.ensemble import Averages, EnsembleEngine, Model, average
 from detector.inference.score import refine
+from detector.networks.backbones import make_backbone
 from detector.networks.heads import BoxHead, SvmHead
 from detector.networks.member import Member
 from detector.networks.region_classifier import RegionClassifier
@@ -20,14 +21,14 @@ WIDE = RegionSettings(crop_size=32, padding=8)
 
 
 def network(seed: int) -> RegionClassifier:
-    made = RegionClassifier("paper_bn", 3)
+    made = RegionClassifier(make_backbone("paper_bn"), 3)
     randomise(made, seed)
     return made
 
 
 def box_head(seed: int) -> BoxHead:
     generator = torch.Generator().manual_seed(seed)
-    return BoxHead(torch.randn(2, 4, 1024, generator=generator) / 100, torch.randn(2, 4, generator=generator))
+    return BoxHead(torch.randn(2, 4, 1024, generator=generator) / 100, torch.randn(2, 4, generator=generator), 1)
 
 
 def images() -> list[tuple[Image, Float32]]:

@@ -20,6 +20,7 @@ from detector.inference.image_context import (
     log_odds,
     rescore,
 )
+from detector.networks.backbones import make_backbone
 from detector.networks.context_maps import LinearRescoring, save_context
 from detector.networks.heads import SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier
@@ -230,7 +231,7 @@ def images() -> list[tuple[Image, Float32]]:
 
 def test_images_are_seen_whole_and_told_apart(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = RegionClassifier("paper_bn", 5).eval()
+    network = RegionClassifier(make_backbone("paper_bn"), 5).eval()
     path = tmp_path / "network.safetensors"
     save_model(path, network, IMAGENET, region={"crop_size": 32, "padding": 3})
     whole = WholeImages(path, SETTINGS)

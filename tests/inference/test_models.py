@@ -12,15 +12,18 @@ from detector.errors import DataError
 from detector.files import file_hash
 from detector.inference.models import ModelFiles, load_models, trained_classes, trained_region
 from detector.inference.region_filter import RegionFilter
+from detector.networks.backbones.base import Backbone
 from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.preprocessing import IMAGENET
-from detector.networks.weight_files.weights import save_model
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.weight_files.weights import save_model, weights_header
 
+WIDTH = 48  # features of `tiny`
 ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32")
 
 
 def write_model(path: Path, classes: list[str], **facts: Any) -> Path:
-    save_model(path, random_network("paper_bn", len(classes) + 1), IMAGENET, classes=classes, **facts)
+    save_model(path, random_network("tiny", len(classes) + 1), IMAGENET, classes=classes, **facts)
     return path
 
 
@@ -36,10 +39,25 @@ def test_classes_and_regions_are_those_that_the_file_states(tmp_path: Path) -> N
     assert trained_region(path) == RegionSettings(crop_size=64, padding=5)
 
 
+def test_facts_of_a_file_are_read_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_model(tmp_path / "a.safetensors", ["cat", "dog"])
+
+    def fail(*arguments: object, **named: object) -> None:
+        raise AssertionError("a network was made")
+
+    for network in (RegionClassifier, Backbone):
+        monkeypatch.setattr(network, "__init__", fail)
+    assert trained_classes(path) == ["cat", "dog"]
+    assert trained_region(path) == RegionSettings()
+    header = weights_header(path)
+    assert (header.variant, header.outputs, header.width) == ("tiny", 3, 48)
+    assert header.metadata["classes"] == ["cat", "dog"]
+
+
 def test_a_file_that_names_other_classes_than_its_outputs_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     for facts in ({}, {"classes": ["cat"]}, {"classes": ["cat", "dog", "cow"]}):
-        save_model(path, random_network("paper_bn", 3), IMAGENET, **facts)
+        save_model(path, random_network("tiny", 3), IMAGENET, **facts)
         assert f"must name the classes of a region classifier of train_det, got others ({path})" in refused(
             [ModelFiles(path)]
         )
@@ -47,22 +65,25 @@ def test_a_file_that_names_other_classes_than_its_outputs_is_refused(tmp_path: P
 
 def test_heads_of_another_network_are_refused(tmp_path: Path) -> None:
     path, head = write_model(tmp_path / "a.safetensors", ["cat", "dog"]), tmp_path / "head.safetensors"
-    save_head(head, SvmHead(torch.ones(3, 1024), torch.ones(3)))
+    save_head(head, SvmHead(torch.ones(3, WIDTH), torch.ones(3)))
     assert refused([ModelFiles(path, svm=head)]) == f"head must be of 2 classes, got 3 ({head})"
-    save_head(head, SvmHead(torch.ones(2, 2048), torch.ones(2)))
-    assert refused([ModelFiles(path, svm=head)]) == f"head must be of 1024 features, got 2048 ({head})"
-    save_head(head, BoxHead(torch.ones(3, 4, 1024), torch.ones(3, 4)))
+    save_head(head, SvmHead(torch.ones(2, 2 * WIDTH), torch.ones(2)))
+    assert refused([ModelFiles(path, svm=head)]) == f"head must be of {WIDTH} features, got {2 * WIDTH} ({head})"
+    save_head(head, BoxHead(torch.ones(3, 4, WIDTH), torch.ones(3, 4), 1))
     assert refused([ModelFiles(path, boxes=head)]) == f"head must be of 2 classes, got 3 ({head})"
+    save_head(head, BoxHead(torch.ones(2, 4, 4096), torch.ones(2, 4), 2))
+    wanted = f"head must be of maps of {WIDTH} channels, got 1024 ({head})"
+    assert refused([ModelFiles(path, boxes=head)]) == wanted
 
 
 def test_heads_that_were_trained_on_another_file_are_refused(tmp_path: Path) -> None:
     path, head = write_model(tmp_path / "a.safetensors", ["cat", "dog"]), tmp_path / "head.safetensors"
-    save_head(head, SvmHead(torch.ones(2, 1024), torch.ones(2)), model=file_hash(path))
+    save_head(head, SvmHead(torch.ones(2, WIDTH), torch.ones(2)), model=file_hash(path))
     load_models([ModelFiles(path, svm=head)], EnsembleSettings())
-    save_head(head, BoxHead(torch.ones(2, 4, 1024), torch.ones(2, 4)), model="0" * 16)
+    save_head(head, BoxHead(torch.ones(2, 4, WIDTH), torch.ones(2, 4), 1), model="0" * 16)
     wanted = f"head must be trained on {path}, got that of another network ({head})"
     assert refused([ModelFiles(path, boxes=head)]) == wanted
-    save_head(head, SvmHead(torch.ones(2, 1024), torch.ones(2)), model=7)
+    save_head(head, SvmHead(torch.ones(2, WIDTH), torch.ones(2)), model=7)
     assert refused([ModelFiles(path, svm=head)]) == f"model must be the hash of a file, got 7 ({head})"
 
 

@@ -7,6 +7,7 @@ from detector.boxes import box_iou
 from detector.config import EngineSettings, MultiBoxInference
 from detector.errors import DataError
 from detector.inference.multibox_proposer import MultiBoxProposer, away_from_edges, window_boxes
+from detector.networks.backbones import make_backbone
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import IMAGENET
 from detector.records import Image
@@ -17,7 +18,7 @@ ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_s
 def make_network(spread: float = 0.001, slots: int = 20) -> MultiBox:
     torch.manual_seed(0)
     corner = torch.rand(slots, 2) * 0.6
-    network = MultiBox("paper_bn", "learned", torch.cat([corner, corner + 0.3], 1))
+    network = MultiBox(make_backbone("paper_bn"), "learned", torch.cat([corner, corner + 0.3], 1))
     torch.nn.init.normal_(network.head.slots.weight, std=spread)  # type: ignore[arg-type]
     settle(network, INPUT_SIZE["learned"])
     return network

@@ -11,8 +11,9 @@ from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
 from detector.inference.engine import RegionEngine, Regions
 from detector.inference.region_filter import CascadeScorer, RegionFilter, best_regions
+from detector.networks.backbones import backbone_facts, make_backbone
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.weight_files.weights import preprocessing_of, save_model
+from detector.networks.weight_files.weights import save_model
 from detector.records import ClassScores, Float32, Image
 
 ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_size=4)
@@ -21,11 +22,13 @@ REGION = RegionSettings(crop_size=32, padding=2)
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    network = RegionClassifier("paper_bn", 2)
+    network = RegionClassifier(make_backbone("paper_bn"), 2)
     randomise(network)
     settle(network, REGION.crop_size)
     path = tmp_path_factory.mktemp("cascade") / "cascade.safetensors"
-    save_model(path, network, preprocessing_of("paper_bn"), classes=["object"], region=REGION.model_dump())
+    save_model(
+        path, network, backbone_facts("paper_bn").preprocessing, classes=["object"], region=REGION.model_dump()
+    )
     return path
 
 
@@ -76,7 +79,7 @@ def test_whole_numbers_are_no_matter_of_the_cascade(path: Path) -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    network, other = RegionClassifier("paper_bn", 2), tmp_path / "other.safetensors"
-    save_model(other, network, preprocessing_of("paper_bn"))
+    network, other = RegionClassifier(make_backbone("paper_bn"), 2), tmp_path / "other.safetensors"
+    save_model(other, network, backbone_facts("paper_bn").preprocessing)
     with pytest.raises(DataError, match="weights must name the classes of a region classifier"):
         RegionFilter(other, 3, ENGINE)

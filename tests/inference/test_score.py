@@ -6,6 +6,7 @@ from random_networks import randomise
 
 from detector.boxes import encode_boxes
 from detector.inference.score import FeatureScorer, refine, unrefined
+from detector.networks.backbones import make_backbone
 from detector.networks.heads import SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET
@@ -15,7 +16,7 @@ FEATURES = np.random.default_rng(0).random((4, 1024), np.float32)
 
 
 def test_softmax_scores_are_the_classifier_s_without_background(tmp_path: Path) -> None:
-    network = RegionClassifier("paper_bn", 3)
+    network = RegionClassifier(make_backbone("paper_bn"), 3)
     randomise(network)
     save_model(tmp_path / "model.safetensors", network, IMAGENET)
     found = FeatureScorer.softmax(tmp_path / "model.safetensors").scores(FEATURES)

@@ -10,6 +10,8 @@ from detector.config import EngineSettings, RegionSettings
 from detector.inference.engine import RegionEngine, make_engine
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.shared_engine import SharedEngine
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.googlenet import SHARED
 from detector.networks.heads import BoxHead, SvmHead
 from detector.networks.member import Ensemble, Member
 from detector.networks.shared_map import ImageRegions, SharedClassifier, mirror_boxes, place_regions, scale_image
@@ -26,7 +28,7 @@ SETTINGS = EngineSettings(device="cpu", backend="torch", precision="fp32", batch
 
 
 def make_network(region: RegionSettings = REGION, seed: int = 0) -> SharedClassifier:
-    network = SharedClassifier("paper_bn", 4, 0.4, region)
+    network = SharedClassifier(make_backbone("paper_bn"), 4, 0.4, region)
     randomise(network, seed)
     return network.eval()
 
@@ -45,7 +47,7 @@ def in_training(network: SharedClassifier, image: Image, boxes: Float32) -> Floa
     if not len(boxes):
         return np.empty((0, 4), np.float32)
     prepared = prepare_image(torch.from_numpy(image), IMAGENET)
-    sizes, windows = place_regions(torch.from_numpy(boxes), 40, 60, network.region)
+    sizes, windows = place_regions(torch.from_numpy(boxes), 40, 60, network.region, SHARED)
     return network([ImageRegions(scale_image(prepared, sizes), windows)]).softmax(1).numpy()
 
 
@@ -106,7 +108,9 @@ def test_members_share_no_maps_but_their_own() -> None:
 
 def test_a_mirrored_member_sees_the_mirrored_image() -> None:
     network = make_network()
-    head = BoxHead(torch.randn(3, 4, 1024 * 4, generator=torch.Generator().manual_seed(0)) / 100, torch.ones(3, 4))
+    head = BoxHead(
+        torch.randn(3, 4, 1024 * 4, generator=torch.Generator().manual_seed(0)) / 100, torch.ones(3, 4), 2
+    )
     svm = SvmHead(torch.randn(3, 1024, generator=torch.Generator().manual_seed(1)), torch.zeros(3))
     image, boxes = make_image(0, 6)
     turned = mirror_boxes(torch.from_numpy(boxes), 60).numpy()

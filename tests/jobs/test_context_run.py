@@ -19,6 +19,7 @@ from detector.jobs.load_detector import load_detector
 from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
 from detector.jobs.trained_models import context_task, scored_by_all
+from detector.networks.backbones import backbone_facts
 from detector.records import ClassScores, DetectionTable
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
@@ -191,7 +192,8 @@ def test_two_crops_of_a_whole_image_are_seen(tiny_config_path: Path, words: list
     run = RunFolder(tmp_path / "run")
     outcome = run_training(run, load_config(Config, tiny_config_path, [*words, *wide]))
     assert methods_of(outcome) == ["softmax", "context"]
-    assert Store.open(run.path / "stages/seen/val/store").field("features").shape == (4, 2048)
+    width = 2 * backbone_facts("tiny").width
+    assert Store.open(run.path / "stages/seen/val/store").field("features").shape == (4, width)
 
 
 def test_an_image_without_regions_is_not_seen_and_stays_without(

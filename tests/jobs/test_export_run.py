@@ -13,6 +13,7 @@ from detector.jobs import export
 from detector.jobs.export import export_run
 from detector.jobs.model_card import model_card
 from detector.jobs.test_detector import Outcome
+from detector.networks.backbones import make_backbone
 from detector.networks.multibox import MultiBox
 from detector.networks.preprocessing import IMAGENET
 from detector.networks.weight_files.multibox_weights import save_multibox
@@ -37,7 +38,7 @@ def test_an_exported_folder_detects_as_the_run(tmp_path: Path) -> None:
 
 
 def test_multibox_weights_are_exported_with_what_needs_them(tmp_path: Path) -> None:
-    network = MultiBox("paper_bn", "learned", torch.rand(5, 4))
+    network = MultiBox(make_backbone("paper_bn"), "learned", torch.rand(5, 4))
     save_multibox(tmp_path / "multibox.safetensors", network, IMAGENET)
     content = (tmp_path / "multibox.safetensors").read_bytes()
     words = ["proposals.source=union", f"proposals.multibox.weights={tmp_path / 'multibox.safetensors'}"]

@@ -17,10 +17,11 @@ from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
 from detector.jobs.load_detector import run_config
 from detector.jobs.test_detector import Outcome, run_testing
+from detector.networks.backbones import backbone_facts, make_backbone
 from detector.networks.heads import SvmHead, save_head
 from detector.networks.multibox import MultiBox
 from detector.networks.weight_files.multibox_weights import save_multibox
-from detector.networks.weight_files.weights import load_model, preprocessing_of, save_model
+from detector.networks.weight_files.weights import load_model, save_model
 from detector.records import Detections, Image
 from detector.runs.folder import RunFolder
 from detector.runs.store import Store
@@ -106,10 +107,10 @@ def test_threads_change_nothing_and_read_no_more_than_a_little_ahead(made: RunFo
 
 def write_multibox(path: Path, *priors: list[float]) -> list[str]:
     """The settings of a MultiBox network that proposes its priors."""
-    network = MultiBox("paper_bn", "learned", torch.tensor(priors))
+    network = MultiBox(make_backbone("paper_bn"), "learned", torch.tensor(priors))
     for parameter in network.head.parameters():
         torch.nn.init.zeros_(parameter)
-    save_multibox(path, network, preprocessing_of("paper_bn"))
+    save_multibox(path, network, backbone_facts("paper_bn").preprocessing)
     return [f"proposals.multibox.weights={path}", "proposals.multibox.scales=[1]", "engine.batch_size=2"]
 
 

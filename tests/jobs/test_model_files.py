@@ -9,10 +9,13 @@ from made_runs import write_run
 from safetensors.torch import save_file
 
 from detector import load_detector
+from detector.choices import BACKBONES
 from detector.commands import run as run_command
 from detector.errors import ConfigError, DataError
 from detector.networks.weight_files.safetensors_files import METADATA, read_tensors
 from detector.runs.folder import RunFolder
+
+NAMES = ", ".join(BACKBONES)
 
 Facts = dict[str, Any]
 
@@ -57,7 +60,7 @@ def config_with(made: RunFolder, line: str) -> str:
         ({"region": "warp"}, "region must be `key: value` lines, got 'warp' (FILE)"),
         (
             {"variant": ["paper_bn"]},
-            "weights must be of a variant in paper, paper_bn, torchvision, got ['paper_bn']",
+            f"weights must be of a variant in {NAMES}, got ['paper_bn']",
         ),
         ({"classes": ["cat\ndog", "b"]}, "class name must be"),
         ({"config": "a: [1"}, "config of weights must be valid YAML, got FILE (line 1: "),

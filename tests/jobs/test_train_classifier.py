@@ -11,11 +11,13 @@ import pytest
 import torch
 from processes import kill_once_written
 
+from detector import choices
 from detector.config import ClassificationConfig, EngineSettings, load_config
 from detector.data.classes import read_classes
 from detector.errors import ConfigError, DataError
 from detector.jobs.test_classifier import ClassificationTest, open_images, run_classification_test
 from detector.jobs.train_classifier import make_classifier_trainer, run_classification
+from detector.networks.backbones import tiny
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.processes import Group
@@ -139,6 +141,25 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(config: Classificati
     images = open_images(config.data, "train")
     with pytest.raises(ConfigError, match=r"train.batch_size must be a multiple of the 3 processes, got 8"):
         make_classifier_trainer(config, images, Group(0, 3, torch.device("cpu")))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["network.variant=tiny"], r"^train\.auxiliary must be 0 for a network that is not GoogLeNet, got tiny$"),
+        (["network.variant=small"], r"^crop\.size must be at least 40 pixels for small, got 32$"),
+    ],
+)
+def test_what_a_network_cannot_do_is_told(
+    config_path: Path, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = replace(tiny.FACTS["tiny"], smallest=40)
+    monkeypatch.setitem(choices.BACKBONES, "small", choices.BACKBONES["tiny"])
+    monkeypatch.setitem(tiny.FACTS, "small", facts)
+    config = load_config(ClassificationConfig, config_path, words)
+    images = open_images(config.data, "train")
+    with pytest.raises(ConfigError, match=message):
+        make_classifier_trainer(config, images, Group(0, 1, torch.device("cpu")))
 
 
 def test_epochs_are_counted_in_steps(config: ClassificationConfig) -> None:

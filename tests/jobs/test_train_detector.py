@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import methods_of
 from processes import kill, metrics_without_times, start_until_written
 
-from detector.config import Config
+from detector.config import Config, load_config
 from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.inference.models import ModelFiles
 from detector.jobs.test_detector import Outcome, outcome_text, run_testing
 from detector.jobs.train_detector import run_training
+from detector.networks.heads import load_boxes
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.split import Split, open_split
@@ -68,6 +70,15 @@ def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished
     assert network.classifier.out_features == 3
     assert metadata["classes"] == list(outcome.dataset.classes.names)
     assert metadata["region"] == tiny_config.region.model_dump(mode="json")
+
+
+def test_googlenet_goes_the_same_way(tiny_config_path: Path, tmp_path: Path) -> None:
+    words = ["network.variant=paper_bn", "finetune.steps=2", "boxes.enabled=true", "boxes.grid=1"]
+    run = RunFolder(tmp_path / "run")
+    outcome = run_training(run, load_config(Config, tiny_config_path, words))
+    assert methods_of(outcome) == ["softmax", "softmax+boxes"]
+    assert "GoogLeNet paper_bn, 2 steps of fine-tuning" in (run.path / "report/report.md").read_text()
+    assert load_boxes(run.boxes_path).weight.shape == (2, 4, 1024)
 
 
 def test_every_step_is_in_the_metrics_once(finished_run: Finished) -> None:
@@ -125,9 +136,15 @@ def test_another_split_can_be_tested(finished_run: Finished, tiny_config: Config
     [
         ("engine", {"device": "nope"}, "engine.device must be auto, cpu or a device of this machine, got nope"),
         ("network", {"weights": Path("/nowhere.npz")}, "/nowhere.npz"),
+        ("region", {"crop_size": 20}, r"^region\.crop_size must be at least 32 pixels for tiny, got 20$"),
+        (
+            "cascade",
+            {"keep": 10, "crop_size": 20},
+            r"^cascade\.crop_size must be at least 32 pixels for tiny, got 20$",
+        ),
     ],
 )
-def test_a_wrong_device_or_missing_weights_are_told_before_any_work(
+def test_what_is_wrong_with_device_weights_or_crops_is_told_before_any_work(
     tiny_config: Config, tmp_path: Path, section: str, values: dict[str, object], message: str
 ) -> None:
     changed = getattr(tiny_config, section).model_copy(update=values)

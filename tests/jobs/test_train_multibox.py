@@ -20,7 +20,7 @@ from detector.stages.propose import run_propose
 ROOT = Path(__file__).parents[2]
 TINY = """
 data: {{root: {root}, train: train, test: val, classes: synsets.csv, blacklist: det_validation_blacklist.txt}}
-network: {{variant: paper_bn}}
+network: {{variant: tiny}}
 multibox: {{form: learned, priors: 8, photometric: 0.2, bootstrap_start: 0}}
 train: {{steps: 4, batch_size: 4, learning_rate: 0.001, warmup: 0, average: ema, checkpoint_every: 1}}
 propose: {{scales: [1]}}

@@ -12,10 +12,13 @@ from detector.data.images import read_image
 from detector.errors import ConfigError
 from detector.jobs.test_detector import Outcome, run_testing
 from detector.jobs.train_detector import run_training
+from detector.networks.backbones import backbone_facts
 from detector.networks.heads import load_boxes, load_svm
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.store import Store
+
+WIDTH = backbone_facts("tiny").width
 
 SETTINGS = [
     "region.wide_padding=8",
@@ -40,9 +43,9 @@ def test_every_way_to_score_stands_on_both_crops(finished: tuple[RunFolder, Outc
     run, outcome = finished
     assert methods_of(outcome) == METHODS
     assert load_model(run.model_path)[0].crops == 2
-    assert load_svm(run.svm_path).weight.shape == (2, 2048)
-    assert load_boxes(run.boxes_path).weight.shape == (2, 4, 1024)
-    assert Store.open(run.path / "stages/features/val/store").field("features").shape[1] == 2048
+    assert load_svm(run.svm_path).weight.shape == (2, 2 * WIDTH)
+    assert load_boxes(run.boxes_path).weight.shape == (2, 4, WIDTH)
+    assert Store.open(run.path / "stages/features/val/store").field("features").shape[1] == 2 * WIDTH
 
 
 def test_the_detector_finds_in_a_picture_what_the_run_found(finished: tuple[RunFolder, Outcome]) -> None:

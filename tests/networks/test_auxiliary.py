@@ -1,10 +1,13 @@
 import pytest
 import torch
-from random_networks import noise, randomise
+from random_networks import googlenet_of, noise, randomise
 from torch import Tensor
 
+from detector.errors import ConfigError
 from detector.networks.auxiliary import PLACES, AuxiliaryHead, WithAuxiliaryHeads
-from detector.networks.backbones.googlenet import DESIGNS, Variant
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS
 from detector.networks.region_classifier import RegionClassifier
 
 VARIANTS: list[Variant] = list(DESIGNS)
@@ -59,12 +62,12 @@ def test_a_head_by_hand(variant: Variant) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_are_the_classifier_s_then_those_of_the_heads(variant: Variant) -> None:
-    network = WithAuxiliaryHeads(RegionClassifier(variant, 3)).eval()
+    network = WithAuxiliaryHeads(RegionClassifier(make_backbone(variant), 3)).eval()
     randomise(network)
     images = noise(2, 3, 64, 64)
     with torch.inference_mode():
         found = network(images)
-        maps = network.network.backbone.maps(images, PLACES)
+        maps = googlenet_of(network.network).maps(images, PLACES)
         assert found.shape == (3, 2, 3)
         torch.testing.assert_close(found[0], network.network(images))
         for logits, place in zip(found[1:], PLACES, strict=True):
@@ -72,7 +75,7 @@ def test_logits_are_the_classifier_s_then_those_of_the_heads(variant: Variant) -
 
 
 def test_every_part_learns_from_the_three_losses() -> None:
-    network = WithAuxiliaryHeads(RegionClassifier("paper_bn", 3))
+    network = WithAuxiliaryHeads(RegionClassifier(make_backbone("paper_bn"), 3))
     network(noise(2, 3, 64, 64)).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
@@ -86,3 +89,9 @@ def test_dropout_of_70_percent_works_in_training_only() -> None:
     head.eval()
     assert torch.equal(head(maps), head(maps))
     assert head.dropout.p == 0.7
+
+
+def test_other_networks_than_googlenet_have_none() -> None:
+    wanted = r"^train\.auxiliary must be 0 for a network that is not GoogLeNet, got tiny$"
+    with pytest.raises(ConfigError, match=wanted):
+        WithAuxiliaryHeads(RegionClassifier(make_backbone("tiny"), 3))

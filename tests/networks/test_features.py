@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from bvlc_like import random_network, write_bvlc_like, write_our_own
-from random_networks import noise
+from random_networks import googlenet_of, noise
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from detector.errors import ConfigError, DataError
-from detector.networks.backbones.googlenet import Variant
+from detector.networks.backbones.base import Variant
 from detector.networks.features import LAST_MAPS, GoogLeNetFeatures, Renormalise, describe_maps
 from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing, prepare_image
 
@@ -55,7 +55,7 @@ def test_the_host_s_images_give_the_maps_of_the_direct_path(bvlc: Path, host: Pr
     features = GoogLeNetFeatures(weights=bvlc, host=host).eval()
     with torch.inference_mode():
         found = features(prepare_image(image, host))
-        wanted = random_network().backbone.maps(prepare_image(image, BVLC), LAST_MAPS)
+        wanted = googlenet_of(random_network()).maps(prepare_image(image, BVLC), LAST_MAPS)
     for map_, name in zip(found, LAST_MAPS, strict=True):
         assert_near(map_, wanted[name])
 
@@ -73,7 +73,7 @@ def test_without_a_host_images_come_as_the_weights_want_them(bvlc: Path) -> None
     images = prepare_image(photograph(40, 40), BVLC)
     features = GoogLeNetFeatures(weights=bvlc, out_indices=(1,), host=None).eval()
     with torch.inference_mode():
-        assert_near(features(images)[0], random_network().backbone.maps(images, ("conv2",))["conv2"])
+        assert_near(features(images)[0], googlenet_of(random_network()).maps(images, ("conv2",))["conv2"])
 
 
 def test_without_weights_the_host_s_images_are_taken_as_they_are() -> None:

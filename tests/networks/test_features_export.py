@@ -9,7 +9,7 @@ import pytest
 import torch
 from random_networks import noise, randomise
 
-from detector.networks.backbones.googlenet import Variant
+from detector.networks.backbones.base import Variant
 from detector.networks.features import GoogLeNetFeatures, Renormalise
 from detector.networks.preprocessing import BVLC, IMAGENET
 

@@ -3,10 +3,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from detector.choices import BACKBONES
 from detector.errors import ConfigError
-from detector.networks.backbones.googlenet import DESIGNS, Variant
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS
 from detector.networks.layer_table import LayerRow, describe, total
 from detector.networks.region_classifier import RegionClassifier
+
+NAMES = ", ".join(BACKBONES)
 
 # the layer and output columns of Table 1 of arXiv 1409.4842, then the auxiliary heads
 TABLE_1 = [
@@ -37,7 +42,7 @@ def flops_of_convolutions(variant: Variant, size: int, classes: int) -> int:
     """What torch counts, less the convolutions that compute local response normalisation."""
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), counter:
-        RegionClassifier(variant, classes).eval()(torch.empty(1, 3, size, size))
+        RegionClassifier(make_backbone(variant), classes).eval()(torch.empty(1, 3, size, size))
     counts = counter.get_flop_counts()
     norms = [f"RegionClassifier.backbone.{name}" for name in ("norm1", "norm2")]
     return counter.get_total_flops() - sum(sum(counts[name].values()) for name in norms if name in counts)
@@ -62,7 +67,7 @@ def test_multiply_adds_are_half_of_torch_s_flops(variant: Variant, size: int, cl
 )
 def test_the_total_has_the_parameters_of_the_whole_network(variant: Variant, parameters: int) -> None:
     assert total(describe(variant)).parameters == parameters
-    whole = RegionClassifier(variant, 1000)
+    whole = RegionClassifier(make_backbone(variant), 1000)
     assert parameters == sum(p.numel() for p in whole.parameters())
     weights = sum(m.weight.numel() for m in whole.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     assert total(describe(variant)).weights == weights
@@ -94,7 +99,7 @@ def test_sizes_at_odd_inputs(size: int) -> None:
 @pytest.mark.parametrize(
     ("variant", "size", "classes", "message"),
     [
-        ("papr", 224, 10, "variant must be one of paper, paper_bn, torchvision, got papr"),
+        ("papr", 224, 10, f"variant must be one of {NAMES}, got 'papr'"),
         ("paper", 30, 10, "size must be at least 31 pixels, got 30"),
         ("paper", 224, 0, "classes must be at least 1, got 0"),
     ],

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,8 @@ import pytest
 import torch
 from random_networks import settle
 
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
+from detector.networks.backbones import make_backbone
 from detector.networks.backbones.googlenet import GoogLeNet
 from detector.networks.multibox import FIRST_CONFIDENCE, INPUT_SIZE, Form, MultiBox
 from detector.networks.region_classifier import RegionClassifier
@@ -18,7 +20,7 @@ from detector.networks.weight_files.weights import load_model, load_trunk, save_
 def make(form: Form) -> MultiBox:
     torch.manual_seed(0)
     slots = 1420 if form == "grid" else 30
-    network = MultiBox("paper_bn", form, torch.rand(slots, 4))
+    network = MultiBox(make_backbone("paper_bn"), form, torch.rand(slots, 4))
     settle(network, INPUT_SIZE[form])
     return network
 
@@ -46,6 +48,22 @@ def test_a_slot_of_the_finest_grid_sees_its_own_cell() -> None:
 
 
 @pytest.mark.parametrize("form", ["grid", "learned"])
+def test_any_network_with_the_cells_of_the_form_will_do(form: Form) -> None:
+    network = MultiBox(make_backbone("tiny"), form, torch.rand(1420, 4)).eval()
+    with torch.inference_mode():
+        boxes, _ = network(torch.rand(1, 3, INPUT_SIZE[form], INPUT_SIZE[form]))
+    assert boxes.shape == (1, 1420, 4)
+
+
+def test_a_network_with_other_cells_is_refused() -> None:
+    backbone = make_backbone("tiny")
+    backbone.facts = replace(backbone.facts, behind=())
+    wanted = "^network.variant must make maps of 8 x 8 cells for multibox.form=grid, got 16 x 16 of tiny$"
+    with pytest.raises(ConfigError, match=wanted):
+        MultiBox(backbone, "grid", torch.rand(1420, 4))
+
+
+@pytest.mark.parametrize("form", ["grid", "learned"])
 def test_a_saved_network_comes_back_with_its_priors(tmp_path: Path, form: Form) -> None:
     network = make(form)
     save_multibox(tmp_path / "m.safetensors", network, IMAGENET)
@@ -56,7 +74,7 @@ def test_a_saved_network_comes_back_with_its_priors(tmp_path: Path, form: Form) 
 
 
 def test_the_weights_of_other_networks_are_refused_either_way(tmp_path: Path) -> None:
-    save_model(tmp_path / "c.safetensors", RegionClassifier("paper_bn", 3), IMAGENET)
+    save_model(tmp_path / "c.safetensors", RegionClassifier(make_backbone("paper_bn"), 3), IMAGENET)
     with pytest.raises(DataError, match=r"must be those of train_multibox, .*c\.safetensors"):
         load_multibox(tmp_path / "c.safetensors")
     save_multibox(tmp_path / "m.safetensors", make("learned"), IMAGENET)
@@ -65,7 +83,7 @@ def test_the_weights_of_other_networks_are_refused_either_way(tmp_path: Path) ->
 
 
 def test_training_may_start_from_a_classifier_s_trunk(tmp_path: Path) -> None:
-    classifier = RegionClassifier("paper_bn", 3)
+    classifier = RegionClassifier(make_backbone("paper_bn"), 3)
     save_model(tmp_path / "c.safetensors", classifier, IMAGENET)
     network = make("learned")
     assert load_trunk(network.backbone, tmp_path / "c.safetensors") == IMAGENET

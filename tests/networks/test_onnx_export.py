@@ -14,13 +14,13 @@ from random_networks import noise, randomise
 from torch import Tensor, nn
 
 from detector.errors import ConfigError
-from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, Variant
+from detector.networks.backbones import backbone_facts, make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS, SHARED
 from detector.networks.onnx_export import export_onnx, fit_pools
-from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
-from detector.networks.shared_map import map_side
+from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.safetensors_files import state_hash
-from detector.networks.weight_files.weights import preprocessing_of
 
 CLASSES = ["cat", "chat botté", "犬"]
 CASES: list[tuple[Variant, int, int]] = [("paper", 64, 1), ("paper_bn", 32, 2), ("torchvision", 224, 1)]
@@ -43,14 +43,16 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     variant, crop_size, crops = request.param
-    network = RegionClassifier(variant, len(CLASSES) + 1, crops=crops).to(memory_format=torch.channels_last)
+    network = RegionClassifier(make_backbone(variant), len(CLASSES) + 1, crops=crops).to(
+        memory_format=torch.channels_last
+    )
     randomise(network)
     before = state_hash(network.state_dict())
     path = tmp_path_factory.mktemp("onnx") / "new folder" / "network.onnx"
     screen = io.StringIO()
     with redirect_stdout(screen), redirect_stderr(screen), warnings.catch_warnings():
         warnings.simplefilter("error")
-        export_onnx(path, network, preprocessing_of(variant), crop_size, CLASSES)
+        export_onnx(path, network, backbone_facts(variant).preprocessing, crop_size, CLASSES)
     stayed = network.training and state_hash(network.state_dict()) == before
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return Exported(network.eval(), crop_size, path, session, screen.getvalue(), stayed)
@@ -78,7 +80,7 @@ def test_the_metadata_come_back(exported: Exported) -> None:
     variant = exported.network.backbone.variant
     assert (facts["variant"], facts["outputs"], facts["crop_size"]) == (variant, 4, exported.crop_size)
     assert (facts["crops"], facts["classes"]) == (exported.network.crops, CLASSES)
-    assert Preprocessing.from_dict(facts["preprocessing"]) == preprocessing_of(variant)
+    assert Preprocessing.from_dict(facts["preprocessing"]) == backbone_facts(variant).preprocessing
 
 
 def test_the_file_stands_alone_and_names_no_file_of_this_machine(exported: Exported) -> None:
@@ -104,7 +106,12 @@ def test_a_missing_package_is_one_line_with_the_repair(
     monkeypatch.setitem(sys.modules, package, None)
     message = r"^ONNX export must have the packages onnx and onnxscript, got .*; repair: pip install .*\[onnx\]'$"
     with pytest.raises(ConfigError, match=message) as caught:
-        export_onnx(tmp_path / "a.onnx", RegionClassifier("paper", 2), preprocessing_of("paper"), 64)
+        export_onnx(
+            tmp_path / "a.onnx",
+            RegionClassifier(make_backbone("paper"), 2),
+            backbone_facts("paper").preprocessing,
+            64,
+        )
     assert package in str(caught.value).split("got")[1]
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -112,21 +119,21 @@ def test_a_missing_package_is_one_line_with_the_repair(
 
 @pytest.mark.parametrize("variant", DESIGNS)
 def test_pools_that_fit_their_maps_give_the_same(variant: Variant) -> None:
-    network, fitting = (RegionClassifier(variant, 3).eval() for _ in range(2))
+    network, fitting = (RegionClassifier(make_backbone(variant), 3).eval() for _ in range(2))
     fitting.load_state_dict(network.state_dict())
     fit_pools(fitting)
-    sides = sorted({map_side(size) for size in range(32, 81)})
+    sides = sorted({SHARED.map_side(size) for size in range(32, 81)})
     assert sides == [2, 3, 4, 5]
     with torch.inference_mode():
         for side in sides:
-            maps = noise(2, CHANNELS[SHARED_MAP], side, side)
+            maps = noise(2, SHARED.channels, side, side)
             assert torch.equal(fitting.features(maps), network.features(maps))
 
 
 @pytest.mark.parametrize("size", [32, 46, 47, 80])
 def test_no_fitted_pool_is_larger_than_its_map(size: int) -> None:
     with torch.device("meta"):
-        network = RegionClassifier("paper_bn", 3).eval()
+        network = RegionClassifier(make_backbone("paper_bn"), 3).eval()
     fit_pools(network)
     kinds = []
 

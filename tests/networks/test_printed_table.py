@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from detector.networks.backbones.googlenet import TABLE_1, Variant
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import TABLE_1
 from detector.networks.layer_table import describe
 from detector.networks.printed_table import DIFFERENCES, PRINTED, describe_text, differs
 

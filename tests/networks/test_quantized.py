@@ -1,17 +1,18 @@
 """8-bit weights and maps."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from random_networks import noise, randomise
+from random_networks import googlenet_of, noise, randomise
 from torch import Tensor, nn
 
-from detector.errors import DataError
-from detector.networks.backbones.googlenet import Variant
+from detector.errors import ConfigError, DataError
+from detector.networks.backbones import make_backbone, tiny
+from detector.networks.backbones.base import Variant
 from detector.networks.quantized import (
-    ROUNDED,
     MapPeaks,
     RoundedWeight,
     load_ranges,
@@ -23,11 +24,11 @@ from detector.networks.quantized import (
 )
 from detector.networks.region_classifier import RegionClassifier
 
-VARIANTS: tuple[Variant, ...] = ("paper", "paper_bn", "torchvision")
+VARIANTS: tuple[Variant, ...] = ("paper", "paper_bn", "torchvision", "tiny")
 
 
 def make_network(variant: Variant, crops: int = 1) -> RegionClassifier:
-    network = RegionClassifier(variant, 5, crops=crops)
+    network = RegionClassifier(make_backbone(variant), 5, crops=crops)
     randomise(network)
     return network.eval().requires_grad_(False)
 
@@ -46,13 +47,22 @@ def test_each_channel_of_weights_has_a_step_of_its_own() -> None:
 def test_a_range_is_the_largest_input_of_its_part() -> None:
     network, crops = make_network("paper"), noise(3, 3, 64, 64)
     ranges = measure_ranges(network, crops)
-    trunk = network.backbone
+    trunk = googlenet_of(network)
     first = trunk.norm1(trunk.pool(trunk.conv1(crops)))
-    assert tuple(ranges) == ROUNDED
+    assert tuple(ranges) == network.backbone.facts.rounded
     assert ranges["conv2_reduce"] == pytest.approx(first.max().item())
     maps = trunk.maps(crops, ("3a", "4e"))
     assert ranges["inception.3b"] == pytest.approx(maps["3a"].max().item())
     assert ranges["inception.5a"] == pytest.approx(trunk.last_pool(maps["4e"]).max().item())
+
+
+def test_a_network_that_states_no_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tiny.FACTS, "tiny", replace(tiny.FACTS["tiny"], rounded=()))
+    network = make_network("tiny")
+    wanted = "^engine.precision must be auto, fp32, bf16 or fp16 for tiny, got int8$"
+    for use in (MapPeaks, lambda network: quantise(network, {})):
+        with pytest.raises(ConfigError, match=wanted):
+            use(network)
 
 
 def test_of_two_crops_of_a_region_the_larger_peak_counts() -> None:
@@ -66,9 +76,9 @@ def test_of_two_crops_of_a_region_the_larger_peak_counts() -> None:
 
 def test_of_what_begins_at_a_map_the_parts_behind_it_have_ranges() -> None:
     network, crops = make_network("paper"), noise(2, 3, 64, 64)
-    maps = network.backbone.maps(crops, ("4e",))["4e"]
+    maps = network.backbone.trunk(crops)
     whole, ranges = measure_ranges(network, crops), measure_ranges(network, maps)
-    assert list(ranges) == [name for name in ROUNDED if name.startswith("inception.5")]
+    assert list(ranges) == [name for name in network.backbone.facts.rounded if name.startswith("inception.5")]
     assert all(ranges[name] == pytest.approx(whole[name]) for name in ranges)
     wanted = network.features(maps)
     quantise(network, ranges)

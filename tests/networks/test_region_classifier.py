@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from random_networks import noise, randomise
+from random_networks import googlenet_of, noise, randomise
 
+from detector.networks.backbones import make_backbone
 from detector.networks.backbones.googlenet import FEATURES
 from detector.networks.heads import BoxHead, Cells, FeaturesAndMoves, SvmHead, pool_cells
 from detector.networks.member import Member
@@ -13,7 +14,7 @@ from detector.networks.weight_files.weights import load_model, load_pretrained, 
 
 
 def make_network(crops: int, outputs: int = 3) -> RegionClassifier:
-    network = RegionClassifier("paper_bn", outputs, crops=crops)
+    network = RegionClassifier(make_backbone("paper_bn"), outputs, crops=crops)
     randomise(network)
     return network.eval()
 
@@ -34,13 +35,13 @@ def test_two_crops_give_the_features_of_each_joined() -> None:
 def test_boxes_are_moved_by_the_tight_crop_alone_and_svms_see_both() -> None:
     network, crops = make_network(2), noise(3, 6, 64, 64)
     other = torch.cat([crops[:, :3], noise(3, 3, 64, 64, seed=1)], 1)
-    head = BoxHead(noise(2, 4, 4 * FEATURES) / 100, noise(2, 4))
+    head = BoxHead(noise(2, 4, 4 * FEATURES) / 100, noise(2, 4), 2)
     svm = SvmHead(noise(2, 2 * FEATURES), noise(2))
     found, changed = (FeaturesAndMoves(network, head)(each) for each in (crops, other))
     torch.testing.assert_close(found["moves"], changed["moves"])
     assert (found["features"] - changed["features"]).abs().max() > 0.1
     cells = Cells(network, 2)(crops)["cells"]
-    torch.testing.assert_close(cells, pool_cells(network.backbone(crops[:, :3]), 2))
+    torch.testing.assert_close(cells, pool_cells(network.backbone(crops[:, :3]), FEATURES, 2))
     answers = Member(network, svm, head)(crops)
     torch.testing.assert_close(answers["scores"], svm(found["features"]))
     torch.testing.assert_close(answers["moves"], found["moves"])
@@ -70,4 +71,6 @@ def test_weights_of_one_crop_start_a_network_of_two(tmp_path: Path, outputs: int
     before = network.classifier.weight.clone()
     load_pretrained(network, tmp_path / "m.safetensors")
     torch.testing.assert_close(network.classifier.weight, before)
-    torch.testing.assert_close(network.backbone.conv1.conv.weight, make_network(1).backbone.conv1.conv.weight)
+    torch.testing.assert_close(
+        googlenet_of(network).conv1.conv.weight, googlenet_of(make_network(1)).conv1.conv.weight
+    )

@@ -2,20 +2,19 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from random_networks import noise, randomise
+from random_networks import googlenet_of, noise, randomise
 from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.config import RegionSettings
-from detector.networks.backbones.googlenet import GoogLeNet, Variant
-from detector.networks.region_classifier import SHARED_MAP, RegionClassifier
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import SHARED, GoogLeNet
+from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import join_maps
 from detector.networks.shared_map import (
-    CELL,
-    FIRST,
     ImageRegions,
     SharedClassifier,
-    map_side,
     place_regions,
     pool_windows,
     scale_image,
@@ -26,21 +25,21 @@ REGION = RegionSettings(mode="shared", crop_size=64, padding=0, shared_side=64)
 
 
 def make_network(region: RegionSettings, variant: Variant = "paper") -> SharedClassifier:
-    network = SharedClassifier(variant, 3, 0.4, region)
+    network = SharedClassifier(make_backbone(variant), 3, 0.4, region)
     randomise(network)
     return network.eval()
 
 
 def regions_of(image: Tensor, boxes: Tensor, region: RegionSettings) -> ImageRegions:
-    placed = place_regions(boxes, image.shape[2], image.shape[3], region)
+    placed = place_regions(boxes, image.shape[2], image.shape[3], region, SHARED)
     return ImageRegions(scale_image(image, placed.sizes), placed.windows)
 
 
 @pytest.mark.parametrize("size", [32, 64, 75, 97, 112, 224, 227])
 def test_the_side_of_a_crop_s_map_is_the_network_s(size: int) -> None:
     with torch.device("meta"):
-        shape = GoogLeNet("paper").maps(torch.empty(1, 3, size, size), (SHARED_MAP,))[SHARED_MAP].shape
-    assert map_side(size) == shape[2]
+        shape = GoogLeNet("paper").trunk(torch.empty(1, 3, size, size)).shape
+    assert SHARED.map_side(size) == shape[2]
 
 
 @torch.inference_mode()
@@ -54,14 +53,14 @@ def test_a_region_that_is_the_image_at_the_crop_s_size_is_its_crop(variant: Vari
 
 def test_a_cell_is_taken_from_where_the_same_cell_of_a_crop_looks() -> None:
     region = RegionSettings(mode="shared", padding=16, shared_side=448, shared_longest=2000)
-    placed = place_regions(torch.tensor([[16.0, 32.0, 208.0, 128.0]]), 300, 224, region)
+    placed = place_regions(torch.tensor([[16.0, 32.0, 208.0, 128.0]]), 300, 224, region, SHARED)
     factor = placed.sizes[0][1] / 224
     corner = torch.tensor([16.0 - 16, 32.0 - 8]) * factor  # with 16 of 224 pixels around it
     for cell in (0, 6, 13):
-        share = torch.tensor([16 * cell + FIRST] * 2) / 224
+        share = torch.tensor([16 * cell + SHARED.first] * 2) / 224
         pixel = corner + share * torch.tensor([224.0, 112.0]) * factor
         place = placed.windows.start[0] + cell * placed.windows.step[0]
-        torch.testing.assert_close(16 * place + FIRST, pixel, rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(16 * place + SHARED.first, pixel, rtol=1e-4, atol=1e-2)
 
 
 def test_the_first_cell_looks_at_the_mean_place_of_what_goes_into_it() -> None:
@@ -69,7 +68,7 @@ def test_the_first_cell_looks_at_the_mean_place_of_what_goes_into_it() -> None:
     places = places[:, ::2, ::2]  # where the kernels of conv1 are centred
     for _ in range(3):
         places = functional.avg_pool2d(places, 3, 2, ceil_mode=True)
-    assert places[0, 0, :20].tolist() == [CELL * cell + FIRST for cell in range(20)]
+    assert places[0, 0, :20].tolist() == [SHARED.cell * cell + SHARED.first for cell in range(20)]
 
 
 @torch.inference_mode()
@@ -92,11 +91,12 @@ def test_a_wide_crop_is_pooled_behind_the_tight_one() -> None:
     region = RegionSettings(mode="shared", crop_size=64, padding=4, wide_padding=16, shared_side=96)
     image, boxes = noise(1, 3, 80, 90), torch.tensor([[20.0, 20.0, 50.0, 60.0], [1.0, 2.0, 40.0, 30.0]])
     maps = join_maps([noise(1, 832, 6, 6)])
-    pooled = pool_windows(maps, place_regions(boxes, 80, 90, region).windows, region)
+    pooled = pool_windows(maps, place_regions(boxes, 80, 90, region, SHARED).windows, region, SHARED)
     assert pooled.shape == (2, 2 * 832, 4, 4)
     for part, padding in ((pooled[:, :832], 4), (pooled[:, 832:], 16)):
         single = region.model_copy(update={"padding": padding, "wide_padding": 0})
-        torch.testing.assert_close(part, pool_windows(maps, place_regions(boxes, 80, 90, single).windows, single))
+        windows = place_regions(boxes, 80, 90, single, SHARED).windows
+        torch.testing.assert_close(part, pool_windows(maps, windows, single, SHARED))
     network = make_network(region)
     assert network([regions_of(image, boxes, region)]).shape == (2, 3)
 
@@ -104,16 +104,16 @@ def test_a_wide_crop_is_pooled_behind_the_tight_one() -> None:
 def test_each_region_is_seen_at_the_scale_that_brings_it_nearest_to_the_crop_s_size() -> None:
     region = RegionSettings(mode="shared", padding=0, shared_side=(300, 600, 1200), shared_longest=5000)
     boxes = torch.tensor([[0.0, 0.0, 224.0, 224.0], [0.0, 0.0, 112.0, 112.0], [0.0, 0.0, 290.0, 290.0]])
-    placed = place_regions(boxes, 300, 400, region)
+    placed = place_regions(boxes, 300, 400, region, SHARED)
     assert placed.sizes == [(300, 400), (600, 800)]
     assert placed.windows.maps.tolist() == [0, 1, 0]
 
 
 def test_images_are_scaled_by_their_shorter_side_up_to_the_longest() -> None:
     region = RegionSettings(mode="shared", shared_side=(480, 600))
-    assert scaled_sizes(375, 500, region) == [(480, 640), (600, 800)]
-    assert scaled_sizes(200, 1000, region) == [(200, 1000)] * 2
-    assert scaled_sizes(4, 1000, region) == [(32, 1000)] * 2
+    assert scaled_sizes(375, 500, region, 32) == [(480, 640), (600, 800)]
+    assert scaled_sizes(200, 1000, region, 32) == [(200, 1000)] * 2
+    assert scaled_sizes(4, 1000, region, 32) == [(32, 1000)] * 2
 
 
 @pytest.mark.parametrize("convert", [nn.Identity(), nn.SyncBatchNorm.convert_sync_batchnorm])
@@ -121,11 +121,11 @@ def test_images_are_scaled_by_their_shorter_side_up_to_the_longest() -> None:
 def test_gradients_reach_the_trunk_and_batch_norm_may_keep_its_statistics(
     keeps: bool, convert: Callable[[nn.Module], SharedClassifier]
 ) -> None:
-    network = convert(SharedClassifier("paper_bn", 3, 0.4, REGION, keeps)).train()
+    network = convert(SharedClassifier(make_backbone("paper_bn"), 3, 0.4, REGION, keeps)).train()
     before = network.state_dict()["backbone.conv1.norm.running_mean"].clone()
     image = noise(1, 3, 80, 90)
     network([regions_of(image, torch.tensor([[20.0, 20.0, 50.0, 60.0]]), REGION)]).sum().backward()
-    gradient = network.backbone.conv1.conv.weight.grad
+    gradient = googlenet_of(network).conv1.conv.weight.grad
     assert gradient is not None
     assert gradient.abs().max() > 0
     assert torch.equal(network.state_dict()["backbone.conv1.norm.running_mean"], before) == keeps

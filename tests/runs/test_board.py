@@ -104,7 +104,7 @@ def test_a_classifier_s_training_is_shown(tmp_path: Path) -> None:
     make_crops(tmp_path / "crops", 8, 2, 0, val=2)
     path = tmp_path / "config.yaml"
     path.write_text(
-        f"data: {{root: {tmp_path / 'crops'}}}\ncrop: {{size: 32}}\nnetwork: {{variant: paper_bn}}\n"
+        f"data: {{root: {tmp_path / 'crops'}}}\ncrop: {{size: 32}}\nnetwork: {{variant: tiny}}\n"
         "train: {epochs: 1, batch_size: 4, auxiliary: 0, log_every: 1}\nlog: {tensorboard: true}\n"
         "engine: {device: cpu, backend: torch, precision: fp32, workers: 0}\n"
     )
@@ -116,7 +116,7 @@ def test_multibox_s_training_is_shown(tiny_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     path = tmp_path / "config.yaml"
     path.write_text(
-        f"data: {{root: {tiny_data}, classes: synsets.csv}}\nnetwork: {{variant: paper_bn}}\n"
+        f"data: {{root: {tiny_data}, classes: synsets.csv}}\nnetwork: {{variant: tiny}}\n"
         "multibox: {form: learned, priors: 8}\ntrain: {steps: 2, batch_size: 2, log_every: 1, warmup: 0}\n"
         "propose: {scales: [1]}\nlog: {tensorboard: true}\n"
         "engine: {device: cpu, backend: torch, precision: fp32, workers: 0}\n"

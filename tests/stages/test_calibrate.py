@@ -14,7 +14,8 @@ from detector.data.classes import read_classes
 from detector.errors import ConfigError
 from detector.jobs.test_detector import run_testing
 from detector.jobs.trained_models import calibrate_models
-from detector.networks.quantized import ROUNDED, ranges_path
+from detector.networks.backbones import backbone_facts
+from detector.networks.quantized import ranges_path
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
@@ -56,7 +57,7 @@ def test_ranges_do_not_depend_on_what_is_tested(run: RunFolder) -> None:
     calibrate_models(Job(run, run.read_config(Config, INT8), alone()))
     assert ranges_path(run.model_path).read_bytes() == first
     assert load_model(run.model_path)[0].ranges == json.loads(first)["ranges"]
-    assert tuple(json.loads(first)["ranges"]) == ROUNDED
+    assert tuple(json.loads(first)["ranges"]) == backbone_facts("tiny").rounded
 
 
 def test_nothing_is_measured_for_floats(run: RunFolder) -> None:

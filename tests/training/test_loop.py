@@ -6,9 +6,11 @@ from typing import Any, Literal
 import pytest
 import torch
 from full_disk import FULL, no_file_above
+from random_networks import googlenet_of
 
 from detector.config import FinetuneSettings
 from detector.errors import DataError
+from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
@@ -41,7 +43,7 @@ def batches(first: int, last: int) -> Iterator[RegionBatch]:
 
 def make_trainer(settings: FinetuneSettings = SETTINGS) -> Trainer[RegionClassifier, RegionBatch]:
     torch.manual_seed(0)
-    network = RegionClassifier("paper_bn", 3)
+    network = RegionClassifier(make_backbone("paper_bn"), 3)
     schedule = Schedule(settings.schedule, settings.steps, settings.step_size, 0.1)
     groups = parameter_groups(
         [(network.backbone, 1.0), (network.classifier, 2.0)], settings.learning_rate, settings.weight_decay
@@ -119,8 +121,8 @@ def test_polyak_s_average_is_the_plain_mean_of_the_last_steps() -> None:
 
 
 def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
-    network = RegionClassifier("paper", 3)
-    network.backbone.freeze(5)
+    network = RegionClassifier(make_backbone("paper"), 3)
+    googlenet_of(network).freeze(5)
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 1)], 0.1, 5e-4)
     assert sum(len(g["params"]) for g in groups) == 2
 
@@ -155,7 +157,7 @@ def test_averages_that_are_not_finite_are_told_too() -> None:
 
 
 def test_the_new_classifier_learns_faster_and_biases_do_not_decay() -> None:
-    network = RegionClassifier("paper", 3)
+    network = RegionClassifier(make_backbone("paper"), 3)
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4)
     assert [(g["base_rate"], g["weight_decay"]) for g in groups] == [(0.1, 5e-4), (0.1, 0), (1, 5e-4), (1, 0)]
     assert sum(len(g["params"]) for g in groups) == 116

@@ -4,6 +4,8 @@ import torch
 from drawn_pictures import boxes_of, darken, picture
 
 from detector.config import FinetuneSettings, RegionSettings
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.googlenet import SHARED
 from detector.networks.shared_map import SharedClassifier, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import IMAGENET, prepare_image
 from detector.records import Array
@@ -77,12 +79,12 @@ def test_a_batch_holds_the_drawn_regions_with_their_images_mirrored_where_drawn_
     drawn = [(step, source.reader.draw(step)) for step in range(4)]
     assert any(draw.mirror.any() for _, draw in drawn)
     for step, draw in drawn:
-        batch = place_images(source[step], IMAGENET, REGION, torch.device("cpu"))
+        batch = place_images(source[step], IMAGENET, REGION, SHARED, torch.device("cpu"))
         wanted = set()
         for image, region, label, mirror, seed in zip(*draw, strict=True):
             box = torch.from_numpy(boxes_of(int(image))[region][None])
             box = mirror_boxes(box, 70) if mirror else box
-            placed = place_regions(box, 50 + int(image), 70, REGION)
+            placed = place_regions(box, 50 + int(image), 70, REGION, SHARED)
             size = placed.sizes[0]
             pixels = darken(picture(int(image)), int(seed))
             pixels = np.ascontiguousarray(pixels[:, ::-1]) if mirror else pixels
@@ -112,8 +114,8 @@ def test_batches_are_the_same_for_any_number_of_workers(workers: int) -> None:
 
 def test_the_loss_of_a_batch_of_images_is_that_of_its_regions() -> None:
     torch.manual_seed(0)
-    network = SharedClassifier("paper_bn", 4, 0.0, REGION)
-    batch = place_images(make_source()[0], IMAGENET, REGION, torch.device("cpu"))
+    network = SharedClassifier(make_backbone("paper_bn"), 4, 0.0, REGION)
+    batch = place_images(make_source()[0], IMAGENET, REGION, SHARED, torch.device("cpu"))
     loss, metrics = RegionObjective()(network, batch)
     wanted = torch.nn.functional.cross_entropy(network(batch.crops), batch.labels)
     torch.testing.assert_close(loss, wanted)

@@ -13,7 +13,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from detector.networks.backbones.googlenet import STAGES, Variant
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import STAGES
 from detector.networks.features import GoogLeNetFeatures, read_index
 from detector.networks.preprocessing import IMAGENET, Preprocessing, read_mean, read_scale
 

@@ -18,11 +18,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from detector.errors import ConfigError, DataError
-from detector.networks.backbones.googlenet import FEATURES, STAGES, TABLE_1, GoogLeNet, Variant, initialise
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import FACTS, FEATURES, STAGES, TABLE_1, GoogLeNet, initialise
 from detector.networks.features import LAST_MAPS, describe_maps, end_after
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.weight_files.sources import SOURCES, find_weights
-from detector.networks.weight_files.weights import FIRST_CONVOLUTION, load_state, preprocessing_of, read_weights
+from detector.networks.weight_files.weights import FIRST_CONVOLUTION, load_state, read_weights
 from detector.text import shown
 
 try:
@@ -199,7 +200,7 @@ def _settings(variant: Variant, **published: str) -> dict[str, Any]:
         "first_conv": FIRST_CONVOLUTION.removesuffix(".weight"),
         "classifier": "classifier",
         "paper_ids": "arXiv:1409.4842",
-        **_normalisation(preprocessing_of(variant)),
+        **_normalisation(FACTS[variant].preprocessing),
         **published,
     }
 

@@ -13,7 +13,8 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
 from detector.errors import ConfigError
-from detector.networks.backbones.googlenet import STAGES, Variant
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import STAGES
 from detector.networks.features import GoogLeNetFeatures, read_index
 from detector.networks.preprocessing import IMAGENET, Preprocessing
 from detector.text import shown

@@ -18,13 +18,21 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
 from detector.errors import ConfigError
+from detector.networks.backbones.base import (
+    Backbone,
+    BackboneFacts,
+    Family,
+    Kernel,
+    SharedMap,
+    Variant,
+    batch_norms,
+)
+from detector.networks.backbones.googlenet_layers import caffe_layers, torchvision_layers
+from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
 from detector.text import shown
-
-Variant = str  # a key of DESIGNS
 
 FEATURES = 1024  # channels of inception 5b
 STRIDE = 32  # pixels of the input for one cell of the last feature map
@@ -35,15 +43,16 @@ class Design:
     """What makes a variant: `kernel5` is the 5x5 branch's kernel, `last_pool` that of the pool before 5a."""
 
     batch_norm: bool
+    preprocessing: Preprocessing
     epsilon: float = 1e-5
     kernel5: int = 5
     last_pool: int = 3
 
 
 DESIGNS: dict[Variant, Design] = {
-    "paper": Design(batch_norm=False),
-    "paper_bn": Design(batch_norm=True),
-    "torchvision": Design(batch_norm=True, epsilon=1e-3, kernel5=3, last_pool=2),
+    "paper": Design(False, BVLC),
+    "paper_bn": Design(True, IMAGENET),
+    "torchvision": Design(True, TORCHVISION, epsilon=1e-3, kernel5=3, last_pool=2),
 }
 
 
@@ -82,6 +91,35 @@ MODULES = {
     "conv2": "norm2",
     **{name: f"inception.{name}" for name in TABLE_1},
 }  # that make a map
+POOL = Kernel(3, 2, ceil=True)
+# behind it a crop has 7 x 7 cells; conv1 halves and rounds up, three pools round down
+SHARED = SharedMap("4e", CHANNELS["4e"], (Kernel(7, 2, 3), POOL, POOL, POOL))
+# parts whose input is rounded: all convolutions but the first, in an Inception module three at once
+ROUNDED = (
+    "conv2_reduce",
+    "conv2",
+    *(f"inception.{block}{part}" for block in TABLE_1 for part in ("", ".conv3", ".conv5")),
+)
+FOREIGN: dict[Variant, dict[Family, dict[str, str]]] = {
+    "paper": {"Caffe": caffe_layers(TABLE_1)},
+    "paper_bn": {},
+    "torchvision": {"torchvision": torchvision_layers(TABLE_1)},
+}
+FACTS = {
+    variant: BackboneFacts(
+        title=f"GoogLeNet {variant}",
+        channels=FEATURES,
+        width=FEATURES,
+        preprocessing=design.preprocessing,
+        shared=SHARED,
+        behind=(Kernel(design.last_pool, 2, ceil=True),),
+        layers=(*MODULES.items(), ("max pool", "pool"), ("max pool", "last_pool")),
+        smallest=31,
+        rounded=ROUNDED,
+        foreign=FOREIGN[variant],
+    )
+    for variant, design in DESIGNS.items()
+}
 
 
 @fx.wrap  # one step of a traced graph, which torch.ao's quantisation leaves in floats
@@ -161,8 +199,8 @@ class Inception(nn.Module):
         return torch.cat(branches, 1)
 
 
-class GoogLeNet(nn.Module):
-    """The trunk: images (B, 3, H, W), preprocessed, to the feature map of inception 5b (B, 1024, h, w).
+class GoogLeNet(Backbone):
+    """Images (B, 3, H, W), preprocessed, to the feature map of inception 5b (B, 1024, h, w).
 
     Any input of at least 31x31. The first convolution halves and rounds up; the four pools, 3x3 with stride 2 in
     ceil mode and without a border, halve and round down: 224 -> 112, 56, 28, 14, 7; 600 -> 300, 150, 75, 37, 18.
@@ -173,10 +211,9 @@ class GoogLeNet(nn.Module):
     """
 
     def __init__(self, variant: Variant = "paper") -> None:
-        super().__init__()
         if not isinstance(variant, str) or variant not in DESIGNS:
             raise ConfigError(f"variant must be one of {', '.join(DESIGNS)}, got {shown(variant)}")
-        self.variant = variant
+        super().__init__(variant, FACTS[variant])
         self.frozen_stages = 0
         self.checkpointing = False
         self.steps = list(CHANNELS)
@@ -198,6 +235,14 @@ class GoogLeNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The feature map (B, 1024, h, w) of images (B, 3, H, W)."""
         return self.map_list(x, ["5b"])[0]
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The map of 4e (B, 832, h, w)."""
+        return self.map_list(x, ["4e"])[0]
+
+    def tail(self, x: Tensor) -> Tensor:
+        """The map of 5b (B, 1024, h, w) from that of 4e."""
+        return self.resume(x, "4e")
 
     def maps(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """The maps called `names` (keys of CHANNELS) of images (B, 3, H, W), computed no further than the last.
@@ -293,11 +338,6 @@ class GoogLeNet(nn.Module):
         return [module for stage in parts[: self.frozen_stages] for module in stage]
 
 
-def batch_norms(network: nn.Module) -> list[_NormBase]:
-    """The modules of `network` that keep batch statistics, whatever their class: SyncBatchNorm, too."""
-    return [module for module in network.modules() if isinstance(module, _NormBase)]
-
-
 def initialise(module: nn.Module) -> None:
     """He's initialisation in a convolution followed by batch norm, Xavier's with zero bias elsewhere."""
     if not isinstance(module, nn.Conv2d):
@@ -307,3 +347,8 @@ def initialise(module: nn.Module) -> None:
     else:
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+def make(variant: Variant) -> GoogLeNet:
+    """The network of a variant, with random weights."""
+    return GoogLeNet(variant)

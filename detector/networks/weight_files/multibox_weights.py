@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from detector.errors import DataError
+from detector.networks.backbones import make_backbone
 from detector.networks.multibox import GRID_SLOTS, INPUT_SIZE, MultiBox
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.weight_files.weights import load_state, read_weights, save_network
@@ -33,7 +34,7 @@ def load_multibox(path: Path) -> tuple[MultiBox, Preprocessing]:
     if not is_right or (form == "grid" and len(priors) != GRID_SLOTS):
         wanted = GRID_SLOTS if form == "grid" else "K"
         raise DataError(f"priors must have shape ({wanted}, 4), got {tuple(priors.shape)} ({path})")
-    network = MultiBox(weights.variant, form, torch.zeros_like(priors))
+    network = MultiBox(make_backbone(weights.variant), form, torch.zeros_like(priors))
     load_state(network, weights.state, path)
     network.file = str(path)
     return network.eval(), weights.preprocessing

@@ -7,9 +7,9 @@ import ctypes
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from detector.files import parse_json, require_file, write_bytes
 from detector.networks.weight_files.states import not_finite
 from detector.text import one_line, shown
 
+Value = TypeVar("Value")
 METADATA = "detector"  # one key: safetensors keeps no order among several, and equal models are equal files
 
 
@@ -37,22 +38,33 @@ def write_tensors(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, A
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the facts of `path`; DataError where it is unreadable or its hash is not its values'."""
+    state, facts = _read(path, lambda file, key: file.get_tensor(key))
+    found = state_hash(state)
+    if facts.get("hash", found) != found:
+        stated = one_line(str(facts["hash"]), len(found))
+        raise DataError(f"weights must have the hash {stated} of their metadata, got {found} ({path})")
+    return state, facts
+
+
+def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """The tensors' shapes and the facts of `path`, without the tensors; DataError where it is unreadable."""
+    return _read(path, lambda file, key: tuple(file.get_slice(key).get_shape()))
+
+
+def _read(path: Path, get: Callable[[Any, str], Value]) -> tuple[dict[str, Value], dict[str, Any]]:
+    """What `get` takes of each tensor of a file, and the file's facts."""
     require_file(path, "weights")
     package = _package("safetensors")
     try:
         with package.safe_open(path, "pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            found = {key: get(file, key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             text = (file.metadata() or {}).get(METADATA, "{}")
     except Exception as error:  # a damaged header can bring types and sizes that torch has errors of its own for
         raise DataError(f"weights must be a readable safetensors file, got {path} ({error})") from None
     facts = parse_json(text, "metadata of weights", str(path))
     if not isinstance(facts, dict):
         raise DataError(f"metadata of weights must be an object, got {shown(facts)} ({path})")
-    found = state_hash(state)
-    if facts.get("hash", found) != found:
-        stated = one_line(str(facts["hash"]), len(found))
-        raise DataError(f"weights must have the hash {stated} of their metadata, got {found} ({path})")
-    return state, facts
+    return found, facts
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:

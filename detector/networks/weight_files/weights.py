@@ -8,22 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detector.choices import BACKBONES
 from detector.errors import ConfigError, DataError
 from detector.networks.auxiliary import WithAuxiliaryHeads
-from detector.networks.backbones.googlenet import DESIGNS, FEATURES, GoogLeNet, Variant
-from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
+from detector.networks.backbones import backbone_facts, make_backbone, recognise
+from detector.networks.backbones.base import Backbone, Family, Variant
+from detector.networks.preprocessing import Preprocessing
 from detector.networks.quantized import load_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.weight_files.caffemodel import read_caffemodel
-from detector.networks.weight_files.layer_names import BVLC_LAYERS, TORCHVISION_LAYERS
 from detector.networks.weight_files.npz_files import read_npz
-from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
+from detector.networks.weight_files.safetensors_files import read_header, read_tensors, write_tensors
 from detector.networks.weight_files.states import BATCHES, checked_state
 from detector.networks.weight_files.torch_files import load_torch
 from detector.text import shown
 
 TRUNK = "backbone."  # what its layers are called in a whole network
 HEADS = "heads."
+CLASSIFIER = "classifier.weight"
 FIRST_CONVOLUTION = "backbone.conv1.conv.weight"
 
 
@@ -40,12 +42,12 @@ class Weights:
     @property
     def outputs(self) -> int:
         """The number of classes of the classifier; DataError where there is none, or of other features."""
-        return len(self._classifier())
+        return len(self.classifier())
 
     @property
     def crops(self) -> int:
         """Of how many crops of a region the classifier joins the features; DataError as for `outputs`."""
-        return self._classifier().shape[1] // FEATURES
+        return self.classifier().shape[1] // backbone_facts(self.variant).width
 
     def network(self) -> dict[str, Tensor]:
         """The state without the auxiliary heads."""
@@ -63,10 +65,11 @@ class Weights:
         turned = Preprocessing("RGB", self.preprocessing.mean[::-1], self.preprocessing.scale[::-1])
         return Weights(state, self.variant, turned, self.path, self.metadata)
 
-    def _classifier(self) -> Tensor:
-        weight = self._tensor("classifier.weight")
-        if weight.ndim != 2 or not weight.numel() or weight.shape[1] % FEATURES:
-            wanted, got = f"(outputs, {FEATURES} a crop)", tuple(weight.shape)
+    def classifier(self) -> Tensor:
+        """The classifier's weights (outputs, features); DataError as for `outputs`."""
+        weight, width = self._tensor(CLASSIFIER), backbone_facts(self.variant).width
+        if weight.ndim != 2 or not weight.numel() or weight.shape[1] % width:
+            wanted, got = f"(outputs, {width} a crop)", tuple(weight.shape)
             raise DataError(f"weights of classifier.weight must have shape {wanted}, got {got} ({self.path})")
         return weight
 
@@ -76,27 +79,43 @@ class Weights:
         return self.state[key]
 
 
-def preprocessing_of(variant: Variant) -> Preprocessing:
-    """The input that `variant` is trained with from scratch; pretrained weights bring their own."""
-    return {"paper": BVLC, "paper_bn": IMAGENET, "torchvision": TORCHVISION}[variant]
+@dataclass(frozen=True)
+class Header:
+    """What a weight file states of its network: `outputs` and `width`, features, are its classifier's, or 0."""
+
+    variant: Variant
+    outputs: int
+    width: int
+    metadata: dict[str, Any]
 
 
 def read_weights(path: Path) -> Weights:
     """The weights of `path`: BVLC's .caffemodel or .npz, torchvision's .pth, or our .safetensors.
 
-    DataError where the file cannot be read or holds layers that are not GoogLeNet's.
+    DataError where the file cannot be read or holds layers of no network that is known.
     """
     match path.suffix:
         case ".caffemodel":
-            return Weights(_renamed(read_caffemodel(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
+            return _renamed(read_caffemodel(path), "Caffe", path)
         case ".npz":
-            return Weights(_renamed(read_npz(path), BVLC_LAYERS, "Caffe", path), "paper", BVLC, path)
+            return _renamed(read_npz(path), "Caffe", path)
         case ".pth" | ".pt":
-            state = _renamed(load_torch(path, "weights"), TORCHVISION_LAYERS, "torchvision", path)
-            return Weights(state, "torchvision", TORCHVISION, path)
+            return _renamed(load_torch(path, "weights"), "torchvision", path)
         case ".safetensors":
             return _read_safetensors(path)
     raise DataError(f"weights must be a .caffemodel, .npz, .pth or .safetensors file, got {path}")
+
+
+def weights_header(path: Path) -> Header:
+    """The facts of a weight file; of our own without its tensors, so without telling whether they are damaged."""
+    if path.suffix == ".safetensors":
+        shapes, metadata = read_header(path)
+        variant, shape = _stated_variant(metadata, path), shapes.get(CLASSIFIER, ())
+    else:
+        weights = read_weights(path)
+        variant, shape, metadata = weights.variant, tuple(weights.classifier().shape), {}
+    outputs, width = shape if len(shape) == 2 else (0, 0)
+    return Header(variant, outputs, width, metadata)
 
 
 def load_pretrained(network: RegionClassifier, path: Path) -> Preprocessing:
@@ -115,7 +134,7 @@ def load_pretrained(network: RegionClassifier, path: Path) -> Preprocessing:
     return weights.preprocessing
 
 
-def load_trunk(network: GoogLeNet, path: Path) -> Preprocessing:
+def load_trunk(network: Backbone, path: Path) -> Preprocessing:
     """Load the trunk of the weights of `path` into `network`, without classifiers; return their preprocessing.
 
     DataError names the layer that is missing or of another shape.
@@ -147,7 +166,7 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
     outputs, stated = weights.outputs, weights.metadata.get("outputs", weights.outputs)
     if stated != outputs or isinstance(stated, bool):
         raise DataError(f"outputs must be those of the classifier, {outputs}, got {shown(stated)} ({path})")
-    network = RegionClassifier(weights.variant, outputs, crops=weights.crops)
+    network = RegionClassifier(make_backbone(weights.variant), outputs, crops=weights.crops)
     load_state(network, weights.network(), path)
     network.ranges, network.file = load_ranges(path, network), str(path)
     return network.eval(), weights.preprocessing, weights.metadata
@@ -196,15 +215,26 @@ def _check_variant(weights: Weights, variant: Variant) -> None:
         )
 
 
-def _renamed(given: object, layers: Mapping[str, str], family: str, path: Path) -> dict[str, Tensor]:
-    """The state that a file brought with its layers called by our names; `layers` maps theirs to ours."""
+def _renamed(given: object, family: Family, path: Path) -> Weights:
+    """What a file brought, its layers called by our names: those of the network that `family` has them for."""
+    checked = checked_state(given, path)
+    variant = recognise(family, {key.rpartition(".")[0] for key in checked})
+    facts = backbone_facts(variant)
+    names = facts.foreign[family]
     state = {}
-    for key, value in checked_state(given, path).items():
+    for key, value in checked.items():
         layer, _, kind = key.rpartition(".")
-        if layer not in layers:
-            raise DataError(f"weights must hold GoogLeNet's {family} layers, got {key} ({path})")
-        state[f"{layers[layer]}.{kind}"] = value
-    return state
+        if layer not in names:
+            raise DataError(f"weights must hold the {family} layers of {facts.title}, got {key} ({path})")
+        state[f"{names[layer]}.{kind}"] = value
+    return Weights(state, variant, facts.preprocessing, path)
+
+
+def _stated_variant(metadata: Mapping[str, Any], path: Path) -> Variant:
+    variant = metadata.get("variant")
+    if not isinstance(variant, str) or variant not in BACKBONES:
+        raise DataError(f"weights must be of a variant in {', '.join(BACKBONES)}, got {shown(variant)} ({path})")
+    return variant
 
 
 def _read_safetensors(path: Path) -> Weights:
@@ -212,9 +242,7 @@ def _read_safetensors(path: Path) -> Weights:
     missing = {"variant", "preprocessing"} - metadata.keys()
     if missing:
         raise DataError(f"weights must state {min(missing)} in their metadata, got none ({path})")
-    variant = metadata["variant"]
-    if not isinstance(variant, str) or variant not in DESIGNS:
-        raise DataError(f"weights must be of a variant in {', '.join(DESIGNS)}, got {shown(variant)} ({path})")
+    variant = _stated_variant(metadata, path)
     try:
         preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
     except ConfigError as error:

@@ -8,12 +8,15 @@ from unittest.mock import patch
 import pytest
 import torch
 from bvlc_like import random_network, write_bvlc_like, write_our_own
+from random_networks import googlenet_of
 from scripting import script
 from torch import Tensor
 
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
-from detector.networks.backbones.googlenet import DESIGNS, Variant
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS
 from detector.networks.features import LAST_MAPS
 from detector.networks.preprocessing import BVLC, IMAGENET, prepare_image
 from detector.networks.region_classifier import RegionClassifier
@@ -77,7 +80,7 @@ def test_the_features_are_our_maps(variant: Variant) -> None:
     assert model.feature_info.reduction() == [2, 4, 8, 16, 32]
     images = torch.randn(1, 3, 64, 80)
     with torch.inference_mode():
-        wanted = ours.backbone.maps(images, LAST_MAPS)
+        wanted = googlenet_of(ours).maps(images, LAST_MAPS)
         for found, name in zip(model(images), LAST_MAPS, strict=True):
             torch.testing.assert_close(found, wanted[name])
 
@@ -143,7 +146,7 @@ def test_features_of_bvlc_weights_see_it_too(bvlc: Path) -> None:
     model = create("googlenet_paper", bvlc, features_only=True, out_indices=(3,))
     image = photograph()
     with torch.inference_mode():
-        wanted = random_network().backbone.maps(prepare_image(image, BVLC), ("4e",))["4e"]
+        wanted = googlenet_of(random_network()).maps(prepare_image(image, BVLC), ("4e",))["4e"]
         (found,) = model(as_timm_prepares(model, image))
         assert float((found - wanted).abs().max()) <= 1e-4 * float(wanted.abs().max())
 
@@ -159,7 +162,7 @@ def test_a_file_brings_its_own_normalisation(tmp_path: Path) -> None:
 def test_another_number_of_classes_keeps_a_new_classifier(bvlc: Path) -> None:
     model = create("googlenet_paper", bvlc, num_classes=5)
     assert model.get_classifier().weight.shape == (5, 1024)
-    wanted = random_network().backbone.conv2.conv.weight
+    wanted = googlenet_of(random_network()).conv2.conv.weight
     torch.testing.assert_close(model.backbone.conv2.conv.weight, wanted)
 
 
@@ -264,7 +267,7 @@ def test_photographs_prepared_by_timm_are_classified_as_ours(shared: Path) -> No
     import PIL.Image
 
     path = shared / "weights" / "bvlc_googlenet.npz"
-    ours = RegionClassifier("paper", 1000).eval()
+    ours = RegionClassifier(make_backbone("paper"), 1000).eval()
     preprocessing = load_pretrained(ours, path)
     model = create("googlenet_paper", path)
     settings = timm.data.resolve_model_data_config(model)

@@ -7,7 +7,8 @@ import torch
 from random_networks import noise, randomise
 from torch import Tensor, nn
 
-from detector.networks.backbones.googlenet import DESIGNS, GoogLeNet, Variant
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS, GoogLeNet
 
 VARIANTS: list[Variant] = list(DESIGNS)
 # what each stage adds to what is frozen

@@ -6,6 +6,7 @@ from random_networks import noise
 from torch import Tensor
 from torch.nn import functional
 
+from detector.networks.backbones import make_backbone
 from detector.networks.backbones.googlenet import FEATURES, TABLE_1, GoogLeNet, LocalResponseNorm
 from detector.networks.region_classifier import RegionClassifier
 
@@ -18,7 +19,7 @@ def test_each_module_has_the_width_of_table_1() -> None:
 
 
 def test_the_paper_network_has_6998552_parameters() -> None:
-    network = RegionClassifier("paper", 1000)
+    network = RegionClassifier(make_backbone("paper"), 1000)
     assert sum(p.numel() for p in network.parameters()) == 6_998_552
 
 

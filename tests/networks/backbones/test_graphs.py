@@ -14,7 +14,8 @@ from torch import Tensor, fx
 from torch.ao.quantization import get_default_qconfig_mapping
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-from detector.networks.backbones.googlenet import DESIGNS, Variant, batch_norms, local_response_norm
+from detector.networks.backbones.base import Variant, batch_norms
+from detector.networks.backbones.googlenet import DESIGNS, local_response_norm
 from detector.networks.features import GoogLeNetFeatures, Renormalise, renormalise
 from detector.networks.preprocessing import BVLC, IMAGENET
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from random_networks import noise, randomise
 
-from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, MODULES, REDUCTION, GoogLeNet, Variant
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import CHANNELS, DESIGNS, MODULES, REDUCTION, GoogLeNet
 from detector.networks.region_classifier import RegionClassifier
 
 VARIANTS: list[Variant] = list(DESIGNS)
@@ -74,7 +76,7 @@ def test_an_input_of_less_than_31_pixels_leaves_no_cell(variant: Variant) -> Non
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_channels_last_computes_the_same(variant: Variant) -> None:
-    network = RegionClassifier(variant, 5).eval()
+    network = RegionClassifier(make_backbone(variant), 5).eval()
     randomise(network)
     crops = noise(3, 3, 65, 97)
     turned = copy.deepcopy(network).to(memory_format=torch.channels_last)
@@ -86,7 +88,7 @@ def test_channels_last_computes_the_same(variant: Variant) -> None:
 
 
 def test_torch_compile_traces_the_whole_classifier() -> None:
-    network = RegionClassifier("paper", 5).eval()
+    network = RegionClassifier(make_backbone("paper"), 5).eval()
     randomise(network)
     crops = noise(2, 3, 64, 64)
     traced = torch.compile(network, backend="aot_eager", fullgraph=True)

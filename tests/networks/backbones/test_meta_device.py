@@ -22,7 +22,9 @@ from torch.utils._pytree import tree_leaves
 import detector.networks
 from detector.config import RegionSettings
 from detector.networks.auxiliary import WithAuxiliaryHeads
-from detector.networks.backbones.googlenet import DESIGNS, GoogLeNet, Variant
+from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Variant
+from detector.networks.backbones.googlenet import DESIGNS, SHARED, GoogLeNet
 from detector.networks.context_maps import LinearRescoring
 from detector.networks.features import GoogLeNetFeatures, Renormalise
 from detector.networks.heads import BoxHead, Cells, FeaturesAndMoves, Probabilities, SvmHead
@@ -63,7 +65,7 @@ def of_library(name: str, adapter: str, variant: Variant) -> nn.Module:
 
 def regions() -> list[ImageRegions]:
     image, boxes = noise(1, 3, 80, 90), torch.tensor([[20.0, 20.0, 50.0, 60.0]])
-    placed = place_regions(boxes, 80, 90, REGION)
+    placed = place_regions(boxes, 80, 90, REGION, SHARED)
     return [ImageRegions(scale_image(image, placed.sizes), placed.windows)]
 
 
@@ -71,8 +73,8 @@ def of_variant(variant: Variant) -> dict[str, Case]:
     images, v = (noise(2, 3, SIDE, SIDE),), variant
     return {
         "GoogLeNet": Case(lambda: GoogLeNet(v), images),
-        "RegionClassifier": Case(lambda: RegionClassifier(v, 3), images),
-        "WithAuxiliaryHeads": Case(lambda: WithAuxiliaryHeads(RegionClassifier(v, 3)), images),
+        "RegionClassifier": Case(lambda: RegionClassifier(make_backbone(v), 3), images),
+        "WithAuxiliaryHeads": Case(lambda: WithAuxiliaryHeads(RegionClassifier(make_backbone(v), 3)), images),
         "GoogLeNetFeatures": Case(lambda: GoogLeNetFeatures(v, out_indices=(0, 3)), images),
         "timm": Case(lambda: timm_model(v), images),
         "torchvision, pyramid": Case(lambda: torchvision_backbone("fpn_backbone", v), images),
@@ -83,17 +85,19 @@ def of_the_paper() -> dict[str, Case]:
     images = (noise(2, 3, SIDE, SIDE),)
 
     def classifier(crops: int = 1) -> RegionClassifier:
-        return RegionClassifier("paper", 3, crops=crops)
+        return RegionClassifier(make_backbone("paper"), 3, crops=crops)
 
     def boxes() -> BoxHead:
-        return BoxHead(torch.zeros(2, 4, 4096), torch.zeros(2, 4))
+        return BoxHead(torch.zeros(2, 4, 4096), torch.zeros(2, 4), 2)
 
     def member(mirrored: bool = False) -> Member:
         return Member(classifier(), SvmHead(torch.zeros(2, 1024), torch.zeros(2)), boxes(), mirrored)
 
     return {
         "two crops": Case(lambda: classifier(2), (noise(2, 6, SIDE, SIDE),)),
-        "SharedClassifier": Case(lambda: SharedClassifier("paper", 3, 0.4, REGION, True), (regions(),)),
+        "SharedClassifier": Case(
+            lambda: SharedClassifier(make_backbone("paper"), 3, 0.4, REGION, True), (regions(),)
+        ),
         "MapPeaks": Case(lambda: MapPeaks(classifier()), images),
         "Probabilities": Case(lambda: Probabilities(classifier()), images),
         "FeaturesAndMoves": Case(lambda: FeaturesAndMoves(classifier(), boxes()), images),
@@ -107,7 +111,7 @@ def of_the_paper() -> dict[str, Case]:
 
 def multibox(form: Form) -> Case:
     size, slots = INPUT_SIZE[form], 1420 if form == "grid" else 7
-    return Case(lambda: MultiBox("paper", form, torch.zeros(slots, 4)), (noise(1, 3, size, size),))
+    return Case(lambda: MultiBox(make_backbone("paper"), form, torch.zeros(slots, 4)), (noise(1, 3, size, size),))
 
 
 CASES = {f"{name}, {variant}": case for variant in DESIGNS for name, case in of_variant(variant).items()}
@@ -204,7 +208,7 @@ def test_every_class_of_networks_is_part_of_a_case() -> None:
 def test_a_file_of_weights_is_loaded_into_a_network_on_the_meta_device(tmp_path: Path) -> None:
     path = write_bvlc_like(tmp_path / "bvlc.npz")
     with torch.device("meta"):
-        network = RegionClassifier("paper", 1000).eval()
+        network = RegionClassifier(make_backbone("paper"), 1000).eval()
     load_pretrained(network, path)
     images = noise(1, 3, SIDE, SIDE)
     with torch.inference_mode():

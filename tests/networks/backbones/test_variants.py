@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import GoogLeNet as TorchvisionGoogLeNet
 
 from detector.networks.auxiliary import WithAuxiliaryHeads
+from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import IMAGENET, TORCHVISION, normalise
 from detector.networks.weight_files.weights import load_heads, load_model, load_pretrained
@@ -66,7 +67,7 @@ def test_our_preprocessing_is_torchvision_s_transform_of_its_input(
 def test_pretrained_weights_fill_a_network_but_for_a_classifier_of_other_classes(
     theirs: TorchvisionGoogLeNet, path: Path
 ) -> None:
-    ours = RegionClassifier("torchvision", CLASSES + 1).eval()
+    ours = RegionClassifier(make_backbone("torchvision"), CLASSES + 1).eval()
     before = ours.classifier.weight.clone()
     assert load_pretrained(ours, path) == TORCHVISION
     torch.testing.assert_close(ours.classifier.weight, before, rtol=0, atol=0)
@@ -106,7 +107,7 @@ def test_auxiliary_logits_are_torchvision_s(
 
 
 def test_heads_for_other_classes_are_not_loaded(path: Path) -> None:
-    ours = WithAuxiliaryHeads(RegionClassifier("torchvision", CLASSES + 1))
+    ours = WithAuxiliaryHeads(RegionClassifier(make_backbone("torchvision"), CLASSES + 1))
     before = {key: value.clone() for key, value in ours.heads.state_dict().items()}
     assert not load_heads(ours, path)
     for key, value in ours.heads.state_dict().items():

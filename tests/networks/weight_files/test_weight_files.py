@@ -15,11 +15,14 @@ from full_disk import FULL, no_file_above
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
+from detector.choices import BACKBONES
 from detector.errors import DataError
 from detector.networks.preprocessing import BVLC
 from detector.networks.weight_files.safetensors_files import read_tensors, state_hash, write_tensors
 from detector.networks.weight_files.states import FLOATS
 from detector.networks.weight_files.weights import load_model, read_weights
+
+NAMES = ", ".join(BACKBONES)
 
 SUFFIXES = (".caffemodel", ".npz", ".pth", ".pt", ".safetensors")
 LAYER, CAFFE, TORCH = "backbone.conv1.conv.bias", "conv1/7x7_s2.bias", "conv1.conv.weight"
@@ -122,7 +125,10 @@ def test_values_that_are_no_weights_are_named(tmp_path: Path, tensor: Tensor, me
         ({TORCH: None}, f"weights must be a state dict of tensors, got None as {TORCH} (FILE)"),
         (torch.ones(1), "weights must be a state dict of tensors, got tensor([1.]) (FILE)"),
         (7, "weights must be a state dict of tensors, got 7 (FILE)"),
-        ({"a\nb": torch.ones(1)}, r"weights must hold GoogLeNet's torchvision layers, got a\nb (FILE)"),
+        (
+            {"a\nb": torch.ones(1)},
+            r"weights must hold the torchvision layers of GoogLeNet torchvision, got a\nb (FILE)",
+        ),
     ],
 )
 def test_a_pth_that_is_no_state_is_named(tmp_path: Path, content: object, message: str) -> None:
@@ -279,10 +285,10 @@ NO_INPUT = "preprocessing of weights: it must state channel_order, mean, scale a
     [
         (
             {"variant": ["paper"]},
-            "weights must be of a variant in paper, paper_bn, torchvision, got ['paper'] (FILE)",
+            f"weights must be of a variant in {NAMES}, got ['paper'] (FILE)",
         ),
-        ({"variant": {}}, "weights must be of a variant in paper, paper_bn, torchvision, got {} (FILE)"),
-        ({"variant": None}, "weights must be of a variant in paper, paper_bn, torchvision, got None (FILE)"),
+        ({"variant": {}}, f"weights must be of a variant in {NAMES}, got {{}} (FILE)"),
+        ({"variant": None}, f"weights must be of a variant in {NAMES}, got None (FILE)"),
         ({"preprocessing": None}, f"{NO_INPUT}None (FILE)"),
         ({"preprocessing": [1, 2, 3]}, f"{NO_INPUT}[1, 2, 3] (FILE)"),
         ({"preprocessing": {"mean": 1}}, f"{NO_INPUT}{{'mean': 1}} (FILE)"),

@@ -10,21 +10,23 @@ from random_networks import noise, photograph, randomise
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from detector.choices import BACKBONES
 from detector.errors import DataError
 from detector.networks.auxiliary import WithAuxiliaryHeads
+from detector.networks.backbones import backbone_facts, make_backbone
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import BVLC, IMAGENET, normalise
-from detector.networks.weight_files.layer_names import BVLC_LAYERS
 from detector.networks.weight_files.safetensors_files import state_hash
 from detector.networks.weight_files.weights import (
     load_heads,
     load_model,
     load_pretrained,
     load_state,
-    preprocessing_of,
     read_weights,
     save_model,
 )
+
+NAMES = ", ".join(BACKBONES)
 
 Arrays = dict[str, np.ndarray]
 CLASSES = 10
@@ -38,7 +40,7 @@ def write_npz(path: Path, arrays: Arrays) -> Path:
 @pytest.fixture(scope="module")
 def trained() -> WithAuxiliaryHeads:
     """The paper's network and its heads, with random numbers everywhere."""
-    network = WithAuxiliaryHeads(RegionClassifier("paper", CLASSES))
+    network = WithAuxiliaryHeads(RegionClassifier(make_backbone("paper"), CLASSES))
     randomise(network)
     return network.eval()
 
@@ -49,7 +51,7 @@ def all_arrays(trained: WithAuxiliaryHeads) -> Arrays:
     state = {**trained.network.state_dict(), **{f"heads.{k}": v for k, v in trained.heads.state_dict().items()}}
     return {
         f"{theirs}.{kind}": state[f"{ours}.{kind}"].numpy()
-        for theirs, ours in BVLC_LAYERS.items()
+        for theirs, ours in backbone_facts("paper").foreign["Caffe"].items()
         for kind in ("weight", "bias")
     }
 
@@ -62,7 +64,7 @@ def bvlc_arrays(all_arrays: Arrays) -> Arrays:
 
 def test_a_caffe_layer_goes_to_its_place(tmp_path: Path, bvlc_arrays: Arrays) -> None:
     path = write_npz(tmp_path / "w.npz", bvlc_arrays)
-    network = RegionClassifier("paper", CLASSES)
+    network = RegionClassifier(make_backbone("paper"), CLASSES)
     assert load_pretrained(network, path) == BVLC
     state = network.state_dict()
     assert len(bvlc_arrays) == len(state) == 116
@@ -76,7 +78,7 @@ def test_a_caffe_file_with_auxiliary_heads_loads_without_them(
 ) -> None:
     path = write_npz(tmp_path / "w.npz", all_arrays)
     assert len(all_arrays) == 116 + 12
-    network = RegionClassifier("paper", CLASSES).eval()
+    network = RegionClassifier(make_backbone("paper"), CLASSES).eval()
     load_pretrained(network, path)
     images = noise(1, 3, 64, 64)
     with torch.inference_mode():
@@ -101,15 +103,16 @@ def test_a_file_without_heads_or_with_those_of_other_classes_loads_none(
     tmp_path: Path, bvlc_arrays: Arrays, all_arrays: Arrays
 ) -> None:
     assert not load_heads(
-        WithAuxiliaryHeads(RegionClassifier("paper", CLASSES)), write_npz(tmp_path / "a.npz", bvlc_arrays)
+        WithAuxiliaryHeads(RegionClassifier(make_backbone("paper"), CLASSES)),
+        write_npz(tmp_path / "a.npz", bvlc_arrays),
     )
     assert not load_heads(
-        WithAuxiliaryHeads(RegionClassifier("paper", 4)), write_npz(tmp_path / "b.npz", all_arrays)
+        WithAuxiliaryHeads(RegionClassifier(make_backbone("paper"), 4)), write_npz(tmp_path / "b.npz", all_arrays)
     )
 
 
 def test_fine_tuning_keeps_its_own_classifier(tmp_path: Path, bvlc_arrays: Arrays) -> None:
-    network = RegionClassifier("paper", 4)
+    network = RegionClassifier(make_backbone("paper"), 4)
     before = network.classifier.weight.clone()
     load_pretrained(network, write_npz(tmp_path / "w.npz", bvlc_arrays))
     torch.testing.assert_close(network.classifier.weight, before)
@@ -124,7 +127,7 @@ def test_fine_tuning_keeps_its_own_classifier(tmp_path: Path, bvlc_arrays: Array
             {"conv2/3x3.weight": np.zeros((192, 64, 5, 5), np.float32)},
             r"conv2\.conv\.weight must have shape \(192, 64, 3, 3\), got \(192, 64, 5, 5\)",
         ),
-        ({"conv9.weight": np.zeros(1, np.float32)}, "Caffe layers, got conv9.weight"),
+        ({"conv9.weight": np.zeros(1, np.float32)}, "Caffe layers of GoogLeNet paper, got conv9.weight"),
         ({"conv1/7x7_s2.scale": np.zeros(1, np.float32)}, r"layers only, got backbone\.conv1\.conv\.scale"),
         ({"inception_5b/1x1.bias": None}, r"must hold backbone\.inception\.5b\.conv1\.conv\.bias"),
         ({"loss3/classifier.weight": None}, r"must hold classifier\.weight"),
@@ -135,7 +138,7 @@ def test_wrong_arrays_are_named(
 ) -> None:
     arrays = {key: value for key, value in (bvlc_arrays | change).items() if value is not None}
     with pytest.raises(DataError, match=message + r".*\(.*w\.npz\)$"):
-        load_pretrained(RegionClassifier("paper", 4), write_npz(tmp_path / "w.npz", arrays))
+        load_pretrained(RegionClassifier(make_backbone("paper"), 4), write_npz(tmp_path / "w.npz", arrays))
 
 
 def test_weights_of_another_variant_are_named(tmp_path: Path, bvlc_arrays: Arrays) -> None:
@@ -144,12 +147,12 @@ def test_weights_of_another_variant_are_named(tmp_path: Path, bvlc_arrays: Array
         r"must be of the variant paper_bn, got those of paper \(.*w\.npz\); network\.variant=paper takes them$"
     )
     with pytest.raises(DataError, match=message):
-        load_pretrained(RegionClassifier("paper_bn", 4), path)
+        load_pretrained(RegionClassifier(make_backbone("paper_bn"), 4), path)
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.pth", "a.safetensors", "a.caffemodel"])
 def test_a_missing_or_broken_file_is_named(tmp_path: Path, name: str) -> None:
-    network = RegionClassifier("paper_bn", 4)
+    network = RegionClassifier(make_backbone("paper_bn"), 4)
     with pytest.raises(DataError, match=name):
         load_pretrained(network, tmp_path / name)
     (tmp_path / name).write_bytes(b"no weights at all")
@@ -182,7 +185,7 @@ def _note(word: str) -> None:
         (Dangerous(), "must be a readable state dict"),
         (
             {"layer4.0.conv1.weight": torch.zeros(1)},
-            r"GoogLeNet's torchvision layers, got layer4\.0\.conv1\.weight",
+            r"torchvision layers of GoogLeNet torchvision, got layer4\.0\.conv1\.weight",
         ),
     ],
 )
@@ -216,7 +219,7 @@ def test_bgr_weights_are_turned_to_rgb(tmp_path: Path, bvlc_arrays: Arrays) -> N
     images = photograph(2, 64, 65, 3)
     logits = []
     for each in (weights, turned):
-        network = RegionClassifier("paper", CLASSES).eval()
+        network = RegionClassifier(make_backbone("paper"), CLASSES).eval()
         load_state(network, each.network(), each.path)
         with torch.inference_mode():
             logits.append(network(normalise(images, each.preprocessing)))
@@ -226,13 +229,13 @@ def test_bgr_weights_are_turned_to_rgb(tmp_path: Path, bvlc_arrays: Arrays) -> N
 
 def test_rgb_weights_stay_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    save_model(path, RegionClassifier("paper_bn", 4), IMAGENET)
+    save_model(path, RegionClassifier(make_backbone("paper_bn"), 4), IMAGENET)
     weights = read_weights(path)
     assert weights.in_rgb() is weights
 
 
 def test_a_saved_model_comes_back_with_all_it_needs(tmp_path: Path) -> None:
-    network = RegionClassifier("paper_bn", 4)
+    network = RegionClassifier(make_backbone("paper_bn"), 4)
     path = tmp_path / "m.safetensors"
     save_model(path, network, IMAGENET, classes=["a", "b", "c"])
     again, preprocessing, metadata = load_model(path)
@@ -243,7 +246,7 @@ def test_a_saved_model_comes_back_with_all_it_needs(tmp_path: Path) -> None:
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    network = RegionClassifier("paper_bn", 4)
+    network = RegionClassifier(make_backbone("paper_bn"), 4)
     for name in ("a", "b"):
         save_model(tmp_path / name, network, IMAGENET, classes=["a", "b", "c"])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -252,7 +255,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [-1, -12_345_678])
 def test_a_changed_byte_of_the_weights_is_found(tmp_path: Path, place: int) -> None:
     path = tmp_path / "m.safetensors"
-    save_model(path, RegionClassifier("paper_bn", 4), IMAGENET)
+    save_model(path, RegionClassifier(make_backbone("paper_bn"), 4), IMAGENET)
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
@@ -278,7 +281,7 @@ def test_the_hash_is_that_of_names_types_shapes_and_values() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"variant": "alexnet"}, "variant in paper, paper_bn, torchvision, got 'alexnet'"),
+        ({"variant": "alexnet"}, f"variant in {NAMES}, got 'alexnet'"),
         ({"variant": None}, "must state variant in their metadata"),
         ({"preprocessing": None}, "must state preprocessing in their metadata"),
     ],
@@ -303,13 +306,13 @@ def test_a_safetensors_file_of_another_program_is_named(tmp_path: Path) -> None:
 
 def test_weights_without_a_hash_are_read(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    save_model(path, RegionClassifier("paper", 2), BVLC)
+    save_model(path, RegionClassifier(make_backbone("paper"), 2), BVLC)
     facts = {"variant": "paper", "outputs": 2, "preprocessing": BVLC.to_dict()}
     save_file(load_file(path), path, {"detector": json.dumps(facts)})
     assert load_model(path)[2] == facts
 
 
 def test_each_variant_has_its_input() -> None:
-    assert preprocessing_of("paper").channel_order == "BGR"
-    assert preprocessing_of("paper_bn") == IMAGENET
-    assert preprocessing_of("torchvision").scale == (127.5, 127.5, 127.5)
+    assert backbone_facts("paper").preprocessing.channel_order == "BGR"
+    assert backbone_facts("paper_bn").preprocessing == IMAGENET
+    assert backbone_facts("torchvision").preprocessing.scale == (127.5, 127.5, 127.5)
