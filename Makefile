@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test lint clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast-test lint format clean
+
+help: ## says what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 # Reinstalled only when the list of dependencies changes.
 $(VENV)/installed: setup.cfg pyproject.toml
@@ -15,17 +19,24 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed ## a synthetic set, a detector trained on it, its report in runs/demo
 	$(BIN)/python tools/make_synthetic.py datasets/demo --images 800 --val 80 --classes 5 --seed 0
 	$(BIN)/python tools/train_det.py configs/demo.yaml --run $(DEMO)
 
-test: $(VENV)/installed
+test: $(VENV)/installed ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-lint: $(VENV)/installed
+fast-test: $(VENV)/installed ## the tests but those that start processes or train a whole run
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean:
+format: $(VENV)/installed ## what ruff can put right by itself
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## removes what make demo made
 	rm -rf $(DEMO) datasets/demo

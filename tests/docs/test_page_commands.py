@@ -14,7 +14,8 @@ from detector.commands import COMMANDS
 from detector.config import ClassificationConfig, Config, MultiBoxConfig, Section, load_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "datasets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "datasets" / "README.md"]
+PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [*sorted((ROOT / "benchmarks").glob("*.md")), *sorted((ROOT / "configs").glob("*.yaml"))]
 COMMAND = re.compile(r"(?:python|torchrun[^\n`]* --) tools/(\w+)\.py([^\n`]*)")
 YAML_FILE = re.compile(r"^```yaml\n# (configs/\w+\.yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
