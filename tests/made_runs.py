@@ -7,7 +7,7 @@ import torch
 from random_networks import randomise, settle
 
 from detector.config import Config, dump_config, load_config
-from detector.jobs.test_detector import Outcome
+from detector.jobs.outcome import Outcome
 from detector.networks.backbones import make_backbone
 from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.region_classifier import RegionClassifier

@@ -158,3 +158,11 @@ def test_a_stage_takes_the_sections_that_it_names_and_not_all_settings(path: Pat
 def test_a_file_s_name_is_used_once() -> None:  # but a command's is what the user types
     names = Counter(path.name for path in MODULES if room_of(path) != "commands")
     assert [name for name, count in names.items() if count > 1] == ["__init__.py"]
+
+
+MOST_IMPORTS = 15  # modules of the project that one imports
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_needs_no_more_than_one_can_hold_in_mind(path: Path) -> None:
+    assert len({name for name in imported(path) if name.startswith("detector.")}) <= MOST_IMPORTS

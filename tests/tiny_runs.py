@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detector.config import Config, load_config
-from detector.jobs.test_detector import Outcome
+from detector.jobs.outcome import Outcome
 from detector.jobs.train_detector import run_training
 from detector.runs.folder import RunFolder
 from detector.synthetic.detection_set import make_dataset

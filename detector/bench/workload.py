@@ -1,32 +1,26 @@
 """What is measured: image files with regions, a network and settings; the same in every process."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from detector.config import Config, EngineSettings, parse_config
-from detector.config.loading import apply_override
+from detector.config import Config, EngineSettings
 from detector.data.folders import require_folder
 from detector.data.frames import Stills, find_sources
 from detector.data.images import read_image
-from detector.inference.backends import choose_backend
 from detector.inference.ensemble import EnsembleEngine, Model
-from detector.inference.proposer import open_proposer, opening_of
-from detector.networks.backbones import check_crop, check_rounded, make_backbone
+from detector.inference.proposer import open_proposer
+from detector.networks.backbones import make_backbone
 from detector.networks.member import Member
 from detector.networks.quantized import measure_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
-from detector.networks.weight_files.sources import find_weights
 from detector.networks.weight_files.weights import load_model, weights_header
 from detector.records import Float32
-from detector.runs.folder import RunFolder
 from detector.synthetic.detection_set import render_image
 from detector.synthetic.set_files import write_jpeg
 
@@ -96,23 +90,6 @@ class Workload:
         return crop_regions(prepare_image(image, preprocessing), boxes, self.config.region)
 
 
-def bench_settings(weights: Path | None, overrides: Sequence[str], download: bool = False) -> Config:
-    """The published settings under `overrides`; those of the network and its regions are as the weights state.
-
-    `weights` may be a run folder, a file or a name. ConfigError for wrong settings, DataError for wrong weights.
-    """
-    given = {} if weights is None else {"weights": str(weights)}
-    named = _parse({"network": given}, overrides).network.weights
-    if named is None:
-        return _parse({}, overrides)
-    path = RunFolder(named).model_path if named.is_dir() else find_weights(named, download)
-    found = weights_header(path)
-    region = dict(found.metadata.get("region", {}))
-    config = _parse({"region": region, "network": {"variant": found.variant}}, overrides)
-    network = config.network.model_copy(update={"weights": path, "variant": found.variant})
-    return config.model_copy(update={"network": network})
-
-
 def open_workload(config: Config, folder: Path | None, count: int, regions: int, scratch: Path) -> Workload:
     """The first `count` images below `folder`, or synthetic scenes written to `scratch`, with their proposals.
 
@@ -129,19 +106,6 @@ def open_workload(config: Config, folder: Path | None, count: int, regions: int,
         sizes.append((image.shape[0], image.shape[1]))
         boxes.append(_exactly(found.boxes, regions or len(found.boxes)))
     return Workload(config, origin, paths, tuple(sizes), tuple(boxes))
-
-
-def _parse(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
-    tree = {"name": "bench", **tree}
-    for word in overrides:
-        apply_override(tree, word)
-    config = parse_config(Config, tree, "command line")
-    opening_of(config.proposals.source)
-    choose_backend(config.engine)
-    check_crop(config.network.variant, config.region.crop_size)
-    if config.engine.precision == "int8":
-        check_rounded(config.network.variant)
-    return config
 
 
 def _make_scenes(count: int, seed: int, scratch: Path) -> tuple[Path, ...]:

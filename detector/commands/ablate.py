@@ -8,7 +8,8 @@ from pathlib import Path
 from detector.commands import a_path, run_parser, whole_number
 from detector.config import Config
 from detector.config.limits import REGIONS
-from detector.jobs.ablate import TIMED_REGIONS, ablation_folder, check_alike, join_ablations, run_ablation
+from detector.jobs.ablate import TIMED_REGIONS, run_ablation
+from detector.jobs.ablated_runs import ablation_folder, check_alike, join_ablations
 from detector.reports.ablation_report import ablation_text, write_ablation
 from detector.runs.folder import RunFolder
 from detector.runs.lock import FolderLock

@@ -9,7 +9,8 @@ from detector.choices import PROTOCOLS
 from detector.commands import Parser, a_name, a_path, whole_number
 from detector.config.limits import REGIONS
 from detector.evaluation.bootstrap import RESAMPLES
-from detector.jobs.compare import compare_runs, open_runs
+from detector.jobs.compare import compare_runs
+from detector.jobs.tested_runs import open_runs
 from detector.reports.comparison_report import comparison_text, write_comparison
 from detector.runs.lock import owned
 

@@ -3,8 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -12,18 +10,13 @@ from tqdm import tqdm
 
 from detector.choices import PROTOCOLS
 from detector.commands import Parser, a_path
-from detector.data.classes import class_list, ilsvrc_det_classes, read_classes
-from detector.data.exchange.submission import read_coco_results, read_submission
 from detector.data.folders import is_file, require_folder
-from detector.data.formats.coco_tree import read_coco_json, sorted_categories
-from detector.data.formats.ilsvrc import annotated_names, read_blacklist, read_ground_truth, read_image_list
 from detector.data.images import read_image
 from detector.errors import DataError
 from detector.evaluation.metrics import summary_text
 from detector.evaluation.outcomes import protocol_of
-from detector.evaluation.protocols.coco_rule import category_ids, coco_tables
-from detector.records import Report
-from detector.reports.detection.analysis import Analysis, Case, analyse
+from detector.jobs.detections_in_files import Files, read_coco_files, read_ilsvrc_files
+from detector.reports.detection.analysis import Analysis, analyse
 from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
 from detector.reports.detection.report import DetectionReport
 from detector.reports.detection.write import write_report
@@ -34,15 +27,6 @@ PICTURES = 12
 SEED = 0  # of the resamples and of the images drawn at random
 
 
-@dataclass(frozen=True, eq=False)
-class Files:
-    """What was read: the case, the numbers of its classes in the files and the names of its images."""
-
-    case: Case
-    class_ids: tuple[int, ...]
-    image_names: list[str]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write metrics.json, report.md and report.html; print the mAP table and the report's path."""
     options = _parse(arguments)
@@ -51,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    files, report = _evaluate_coco_files(options) if options.format == "coco" else _evaluate_ilsvrc_files(options)
+    files = _read(options)
+    report = files.evaluate(options.protocol)
     found = _find_images(files, options.images) if options.images else {}
     analysis = analyse(files.case, report, np.random.default_rng(SEED))
     content = DetectionReport(
@@ -65,6 +50,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     page = write_report(options.out, content, "report.html")
     sys.stdout.write(f"{summary_text(report, files.case.classes)}\nreport: {page}\n")
     return 0
+
+
+def _read(options: argparse.Namespace) -> Files:
+    if options.format == "coco":
+        return read_coco_files(options.annotations, options.detections)
+    return read_ilsvrc_files(
+        options.annotations, options.list, options.detections, options.classes, options.blacklist
+    )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -90,40 +83,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.format == "coco" and (options.list or options.classes or options.blacklist):
         parser.error("--list, --classes and --blacklist go with --format ilsvrc")
     return options
-
-
-def _evaluate_ilsvrc_files(options: argparse.Namespace) -> tuple[Files, Report]:
-    classes = read_classes(options.classes) if options.classes else ilsvrc_det_classes()
-    require_folder(options.annotations, "--annotations")
-    names, indices = read_image_list(options.list, annotated_names(options.annotations))
-    _require_images(names, options.list)
-    blacklist = np.empty((0, 2), np.int64)
-    if options.blacklist:
-        blacklist = read_blacklist(options.blacklist, indices, classes)
-    objects = read_ground_truth(options.annotations, names, classes)
-    detections = read_submission(options.detections, indices, len(classes))
-    case = Case(classes, len(names), objects, detections, blacklist)
-    return Files(case, tuple(range(1, len(classes) + 1)), names), case.evaluate(options.protocol)
-
-
-def _evaluate_coco_files(options: argparse.Namespace) -> tuple[Files, Report]:
-    annotations = read_coco_json(options.annotations)
-    annotations["images"].sort(key=itemgetter("id"))  # COCO's order, in which equal scores rank
-    results = read_coco_results(options.detections, annotations)
-    ids = category_ids(annotations)
-    names = [image["file_name"] for image in annotations["images"]]
-    _require_images(names, options.annotations)
-    objects, detections = coco_tables(annotations, results)
-    classes = class_list(sorted_categories(annotations).values(), (), str(options.annotations))
-    case = Case(classes, len(names), objects, detections, np.empty((0, 2), np.int64))
-    of_files = protocol_of(options.protocol).of_coco_files
-    report = of_files(annotations, results) if of_files else case.evaluate(options.protocol)
-    return Files(case, ids, names), report
-
-
-def _require_images(names: Sequence[str], path: Path) -> None:
-    if not names:
-        raise DataError(f"images must be at least one to be evaluated, got none ({path})")
 
 
 def _origin(options: argparse.Namespace, files: Files) -> dict[str, str]:

@@ -12,7 +12,7 @@ from detector.data.dataset import Dataset
 from detector.data.exchange.found_detections import read_detections
 from detector.errors import ConfigError, DataError
 from detector.jobs.fuse import System, fuse_systems, report_fusion, write_fusion
-from detector.jobs.test_detector import Outcome, outcome_text
+from detector.jobs.outcome import Outcome, outcome_text
 from detector.runs.lock import owned
 from detector.runs.split import open_split
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from detector.commands import run_parser
 from detector.config import Config
-from detector.jobs.test_detector import outcome_text, run_testing
+from detector.jobs.outcome import outcome_text
+from detector.jobs.test_detector import run_testing
 from detector.runs.folder import RunFolder
 from detector.runs.processes import process_group
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detector.commands import training_parser
 from detector.config import Config, dump_config, load_config
-from detector.jobs.test_detector import outcome_text
+from detector.jobs.outcome import outcome_text
 from detector.jobs.train_detector import run_training
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import fetch_weights

@@ -15,12 +15,12 @@ from detector.data.exchange.submission import write_submission
 from detector.errors import DataError
 from detector.inference.fusion import fuse
 from detector.records import Detections, DetectionTable, table_of_detections, take
-from detector.reports.detection.analysis import analyse
-from detector.reports.detection.report import DetectionReport
+from detector.reports.detection.analysis import Case, analyse
+from detector.reports.detection.drawn_images import draw_pictures
+from detector.reports.detection.report import DetectionReport, Reports
 from detector.reports.detection.write import write_report
 from detector.runs.environment import environment_notes
 from detector.runs.split import Split
-from detector.stages.evaluate import Reports, detection_case, draw_pictures
 
 FUSED = "fused"
 
@@ -66,7 +66,7 @@ def report_fusion(
     if not len(dataset.objects.labels):
         return None
     tables = {**{name: system.table for name, system in systems.items()}, FUSED: fused}
-    cases = {name: detection_case(dataset, table) for name, table in tables.items()}
+    cases = {name: Case.of(dataset, table) for name, table in tables.items()}
     reports = Reports({name: case.evaluate(config.evaluate.protocol) for name, case in cases.items()}, FUSED)
     random = np.random.default_rng(config.seed)
     analysis = analyse(cases[FUSED], reports.report, random, config.evaluate.resamples)
@@ -76,7 +76,7 @@ def report_fusion(
         ids=range(1, len(dataset.classes) + 1),
         analysis=analysis,
         methods=reports.all,
-        pictures=draw_pictures(split, config.evaluate.pictures, config.seed, analysis),
+        pictures=draw_pictures(dataset, split.read, config.evaluate.pictures, config.seed, analysis),
         notes=_origin(dataset, systems),
         settings=dump_config(config),
     )

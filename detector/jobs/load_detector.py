@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.config import Config, parse_config
-from detector.config.loading import apply_override
-from detector.config.yaml_text import read_yaml_text
+from detector.config import Config
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.engine import ImageScorer
@@ -13,6 +11,7 @@ from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, open_scorer, trained_classes
 from detector.inference.proposer import Proposer, open_proposer
 from detector.inference.region_filter import CascadeScorer, RegionFilter
+from detector.jobs.run_settings import config_of_file, run_config
 from detector.jobs.trained_models import (
     image_network,
     trained_cascade,
@@ -20,8 +19,6 @@ from detector.jobs.trained_models import (
     trained_ensemble,
     trained_models,
 )
-from detector.networks.weight_files.model_facts import ModelFacts
-from detector.networks.weight_files.safetensors_files import read_tensors
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import alone
@@ -35,17 +32,6 @@ def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
     of one model alone. DataError where `path` is neither, ConfigError for other regions than it was trained on.
     """
     return _of_run(RunFolder(path), overrides) if path.is_dir() else _of_file(path, overrides)
-
-
-def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
-    """The settings of a run with `overrides`; the run's own MultiBox weights stand in for ones that are gone."""
-    config = run.read_config(Config, list(overrides))
-    weights = config.proposals.multibox.weights
-    if weights is None or weights.is_file() or not run.multibox_path.is_file():
-        return config
-    multibox = config.proposals.multibox.model_copy(update={"weights": run.multibox_path})
-    proposals = config.proposals.model_copy(update={"multibox": multibox})
-    return config.model_copy(update={"proposals": proposals})
 
 
 def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
@@ -67,7 +53,7 @@ def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
 
 
 def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
-    config = _config_of_file(path, overrides)
+    config = config_of_file(path, overrides)
     if "softmax" not in [method.name for method in config.methods]:
         raise DataError(
             f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
@@ -92,17 +78,3 @@ def _detector(
         workers=config.engine.workers,
         config=config,
     )
-
-
-def _config_of_file(path: Path, overrides: Sequence[str]) -> Config:
-    """The settings that the metadata of a network's file hold."""
-    if path.suffix != ".safetensors" or not path.is_file():
-        raise DataError(f"detector must be a run folder or a region_classifier.safetensors, got {path}")
-    text = ModelFacts.of(read_tensors(path)[1], path).config
-    tree = read_yaml_text(text, "config of weights", str(path))
-    if not isinstance(tree, dict):
-        raise DataError(f"weights must state the config of train_det in their metadata, got none ({path})")
-    parse_config(Config, tree, str(path))  # so that what is wrong in the file is not blamed on an override
-    for word in overrides:
-        apply_override(tree, word)
-    return parse_config(Config, tree, str(path))

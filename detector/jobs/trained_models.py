@@ -11,9 +11,10 @@ from detector.runs.job import Job
 from detector.runs.split import Split, open_split
 from detector.runs.store import Store
 from detector.stages.calibrate import calibrate
-from detector.stages.context import ContextTask, check_context
+from detector.stages.context import check_context
+from detector.stages.context_examples import ContextTask, SeenImages
 from detector.stages.ensemble_weights import fitted_ensemble
-from detector.stages.image_features import image_weights
+from detector.stages.image_features import image_weights, run_image_features
 from detector.stages.propose import run_propose
 from detector.stages.region_cut import run_cut
 from detector.stages.score_sources import NetworkScores
@@ -114,6 +115,13 @@ def regions_of(job: Job[Config], split: Split) -> Store:
     if cascade is None:
         return proposals
     return run_cut(job.stage("filter", split.name), split, proposals, cascade, config.cascade.keep, config.engine)
+
+
+def seen_images(job: Job[Config], split: Split, regions: Store) -> SeenImages:
+    """What the network that sees whole images makes of those of a split."""
+    stage = job.stage("seen", split.name)
+    seen = run_image_features(stage, split, regions, image_network(job), job.config.engine)
+    return SeenImages(split.dataset, seen)
 
 
 def scored_by_all(job: Job[Config], models: Sequence[ModelFiles] | None = None) -> NetworkScores:

@@ -20,6 +20,7 @@ Net = TypeVar("Net", bound=nn.Module)
 Batch = TypeVar("Batch", bound=StepBatch)
 
 CHECKPOINT = "last.pt"
+UNTRAINED = {"checkpoint_every", "log_every"}  # settings that do not change what is trained
 
 
 def check_shares(key: str, number: int, group: Group) -> None:

@@ -1,7 +1,6 @@
 """Stage `evaluate`: the mAP of a split's detections by the run's protocol, and the report."""
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,13 @@ from tqdm import tqdm
 
 from detector.config import EvaluateSettings
 from detector.data.dataset import Dataset
-from detector.data.images import Exif, read_image
-from detector.errors import DataError
 from detector.evaluation.metrics import finite
-from detector.evaluation.outcomes import MatchedDetections
 from detector.evaluation.recall import CURVE_BUDGETS, Coverage, counted_objects, measure_coverage
-from detector.evaluation.thresholds import ScoreThresholds
 from detector.files import share_file, write_text
-from detector.records import DetectionTable, Report
-from detector.reports.detection.analysis import Analysis, Case, analyse
-from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
-from detector.reports.detection.report import DetectionReport, TrainingLog
+from detector.records import DetectionTable
+from detector.reports.detection.analysis import Case, analyse
+from detector.reports.detection.drawn_images import draw_pictures
+from detector.reports.detection.report import DetectionReport, Reports, TrainingLog
 from detector.reports.detection.to_json import PROPOSAL_BUDGETS
 from detector.reports.detection.write import write_report
 from detector.runs.keys import array_hash
@@ -31,19 +26,6 @@ from detector.runs.store import Store, read_proposals
 
 VERSION = 1
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
-
-
-@dataclass(frozen=True)
-class Reports:
-    """The reports of several ways to detect, by name, and the name of the one that it is all about."""
-
-    all: Mapping[str, Report]
-    chosen: str
-
-    @property
-    def report(self) -> Report:
-        """That of the chosen one."""
-        return self.all[self.chosen]
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,7 @@ def run_evaluate(
         if stage.group.is_first:
             stage.log("no objects to evaluate against", data=dataset.name)
         return None
-    cases = {name: detection_case(dataset, table) for name, table in tables.items()}
+    cases = {name: Case.of(dataset, table) for name, table in tables.items()}
     reports = Reports({name: case.evaluate(settings.protocol) for name, case in cases.items()}, chosen)
     if stage.group.is_first:
         hashes = {name: table_key(table) for name, table in tables.items()}
@@ -122,7 +104,7 @@ def _write(
         methods=reports.all,
         proposals=_coverage(split.dataset, regions),
         training=facts.trainings,
-        pictures=draw_pictures(split, settings.pictures, seed, analysis),
+        pictures=draw_pictures(split.dataset, split.read, settings.pictures, seed, analysis),
         seconds=facts.seconds,
         notes=facts.notes,
         settings=facts.settings,
@@ -135,44 +117,6 @@ def _write(
 def table_key(table: DetectionTable) -> str:
     """A hash of detections."""
     return array_hash(table.image, table.boxes, table.labels, table.scores)
-
-
-def detection_case(dataset: Dataset, table: DetectionTable) -> Case:
-    """The detections `table` of `dataset`, to be evaluated."""
-    return Case(dataset.classes, len(dataset), dataset.objects, table, dataset.blacklist)
-
-
-def draw_pictures(split: Split, count: int, seed: int, analysis: Analysis) -> dict[str, list[Picture]]:
-    """The best, the worst and some other images, `count` in all, drawn; those that cannot be read are left out."""
-    dataset = split.dataset
-    counts = count_images(analysis.matched, analysis.thresholds)
-    random = np.random.default_rng(seed)
-    chosen = choose_images(counts, range(len(dataset)), count, random)
-    with tqdm(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
-
-        def draw(position: int) -> Picture | None:
-            progress.update()
-            found = draw_position(dataset, split.exif, analysis.matched, analysis.thresholds, position)
-            return found and Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", found.image)
-
-        drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
-        return {heading: pictures for heading, pictures in drawn.items() if pictures}
-
-
-def draw_position(
-    dataset: Dataset, exif: Exif, matched: MatchedDetections, thresholds: ScoreThresholds, position: int
-) -> Picture | None:
-    """The image at `position` with its objects and the detections that reach the thresholds, called by its id.
-
-    None where it cannot be read any more, which is noted: the numbers of a report stand without its pictures.
-    """
-    try:
-        image = read_image(dataset.record(position).path, exif)
-    except DataError as error:
-        tqdm.write(f"not drawn: {error}", file=sys.stderr)
-        return None
-    drawn = draw_image(image, matched, thresholds, position, dataset.classes.names)
-    return Picture(str(dataset.image_ids[position]), drawn)
 
 
 def _coverage(dataset: Dataset, regions: Store) -> Coverage:

@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from detector.bench import engines
+from detector.bench.bench_settings import bench_settings
 from detector.bench.engines import (
     EngineChoice,
     engine_choices,
@@ -15,7 +16,7 @@ from detector.bench.engines import (
     region_flops,
 )
 from detector.bench.rounds import Outcome, Spread
-from detector.bench.workload import bench_settings, open_workload
+from detector.bench.workload import open_workload
 from detector.config import EngineSettings, RegionSettings
 from detector.inference import backends
 from detector.networks.backbones import make_backbone

@@ -17,7 +17,7 @@ from detector.inference.engine import RegionEngine
 from detector.inference.region_filter import RegionFilter, best_regions
 from detector.jobs.export import export_run
 from detector.jobs.load_detector import load_detector
-from detector.jobs.test_detector import Outcome, outcome_text
+from detector.jobs.outcome import Outcome, outcome_text
 from detector.jobs.train_detector import run_training
 from detector.jobs.trained_models import regions_of
 from detector.networks.weight_files.weights import load_model
@@ -27,7 +27,8 @@ from detector.runs.job import Job
 from detector.runs.processes import alone
 from detector.runs.split import Split, open_split, split_slug
 from detector.runs.store import Store, read_proposals
-from detector.stages.cascade import learn_objects, small_region
+from detector.stages.cascade import learn_objects
+from detector.stages.cascade_network import small_region
 from detector.stages.region_cut import compare_regions, run_cut
 from detector.stages.region_sets import ProposedRegions
 

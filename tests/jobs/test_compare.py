@@ -12,8 +12,8 @@ from html_pages import Page
 from detector.commands import main
 from detector.config import Config
 from detector.errors import DataError
-from detector.jobs.compare import open_runs
-from detector.jobs.test_detector import Outcome
+from detector.jobs.outcome import Outcome
+from detector.jobs.tested_runs import open_runs
 from detector.runs.folder import RunFolder
 from detector.runs.journal import Entry
 from detector.runs.split import split_slug

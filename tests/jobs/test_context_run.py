@@ -26,15 +26,8 @@ from detector.runs.job import Job
 from detector.runs.processes import alone
 from detector.runs.split import Split, open_split
 from detector.runs.store import PROPOSAL_FIELDS, Store, StoreWriter
-from detector.stages.context import (
-    Examples,
-    SeenImages,
-    best_scores,
-    check_apart,
-    context_rows,
-    hits,
-    learn_rescoring,
-)
+from detector.stages.context import check_apart
+from detector.stages.context_examples import Examples, SeenImages, best_scores, context_rows, hits, learn_rescoring
 from detector.stages.image_features import run_image_features
 from detector.stages.score_sources import StoredScores, apply_context
 

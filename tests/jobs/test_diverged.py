@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from detector.config import Config, load_config
-from detector.jobs.train_detector import pretrained
+from detector.jobs.train_model import pretrained
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import alone
 from detector.runs.split import open_split
-from detector.stages.train_regions import NetworkTask
+from detector.stages.region_trainer import NetworkTask
 from detector.training.loop import DivergedError
 
 # batch norm hides weights of any size from the loss

@@ -13,7 +13,8 @@ from detector.config import Config, load_config
 from detector.errors import DataError
 from detector.inference.models import View
 from detector.jobs import ablate
-from detector.jobs.ablate import ablation_folder, check_alike, join_ablations, run_ablation
+from detector.jobs.ablate import run_ablation
+from detector.jobs.ablated_runs import ablation_folder, check_alike, join_ablations
 from detector.jobs.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.jobs.load_detector import load_detector
 from detector.jobs.test_detector import run_testing

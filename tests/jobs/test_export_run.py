@@ -12,7 +12,7 @@ from detector.errors import ConfigError, DataError
 from detector.jobs import export
 from detector.jobs.export import export_run
 from detector.jobs.model_card import model_card
-from detector.jobs.test_detector import Outcome
+from detector.jobs.outcome import Outcome
 from detector.networks.backbones import make_backbone
 from detector.networks.multibox import MultiBox
 from detector.networks.preprocessing import IMAGENET

@@ -15,8 +15,9 @@ from detector.config import Config
 from detector.data.classes import read_classes
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
-from detector.jobs.load_detector import run_config
-from detector.jobs.test_detector import Outcome, run_testing
+from detector.jobs.outcome import Outcome
+from detector.jobs.run_settings import run_config
+from detector.jobs.test_detector import run_testing
 from detector.networks.backbones import backbone_facts, make_backbone
 from detector.networks.heads import SvmHead, save_head
 from detector.networks.multibox import MultiBox

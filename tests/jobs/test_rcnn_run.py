@@ -18,7 +18,8 @@ from detector.data.images import read_image
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError
 from detector.inference.engine import RegionEngine
-from detector.jobs.test_detector import Outcome, outcome_text, run_testing
+from detector.jobs.outcome import Outcome, outcome_text
+from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
 from detector.networks.heads import load_boxes, load_svm
 from detector.networks.weight_files.safetensors_files import read_tensors

@@ -16,7 +16,8 @@ from detector.config import Config, load_config
 from detector.data.images import read_image
 from detector.errors import ConfigError
 from detector.jobs.export import export_run
-from detector.jobs.test_detector import Outcome, run_testing
+from detector.jobs.outcome import Outcome
+from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder

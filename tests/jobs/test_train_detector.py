@@ -19,7 +19,8 @@ from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.inference.models import ModelFiles
-from detector.jobs.test_detector import Outcome, outcome_text, run_testing
+from detector.jobs.outcome import Outcome, outcome_text
+from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
 from detector.networks.heads import load_boxes
 from detector.networks.weight_files.weights import load_model

@@ -10,11 +10,12 @@ from processes import kill_once_written
 from detector.boxes import box_iou
 from detector.config import Config, MultiBoxConfig, ProposalSettings, load_config
 from detector.data.readers import open_dataset
-from detector.jobs.train_multibox import fit_priors, run_multibox
+from detector.jobs.train_multibox import run_multibox
 from detector.networks.weight_files.multibox_weights import load_multibox
 from detector.runs.folder import RunFolder
 from detector.runs.split import open_split
 from detector.runs.store import Store, read_proposals
+from detector.stages.multibox_trainer import fit_priors
 from detector.stages.propose import run_propose
 
 ROOT = Path(__file__).parents[2]

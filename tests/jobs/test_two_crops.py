@@ -10,7 +10,8 @@ from detector import load_detector
 from detector.config import Config, load_config
 from detector.data.images import read_image
 from detector.errors import ConfigError
-from detector.jobs.test_detector import Outcome, run_testing
+from detector.jobs.outcome import Outcome
+from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
 from detector.networks.backbones import backbone_facts
 from detector.networks.heads import load_boxes, load_svm

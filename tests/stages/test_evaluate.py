@@ -8,22 +8,23 @@ import pytest
 
 from detector.config import Config
 from detector.data.readers import open_dataset
-from detector.jobs.test_detector import Outcome
+from detector.jobs.outcome import Outcome
 from detector.records import DetectionTable, take
-from detector.reports.detection.analysis import analyse
+from detector.reports.detection.analysis import Case, analyse
+from detector.reports.detection.drawn_images import draw_pictures
 from detector.runs.folder import RunFolder
 from detector.runs.split import Split
 from detector.runs.store import PROPOSAL_FIELDS, StoreWriter
-from detector.stages.evaluate import RunFacts, detection_case, draw_pictures, run_evaluate
+from detector.stages.evaluate import RunFacts, run_evaluate
 
 NONE = DetectionTable(np.empty(0, np.int64), np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
 
 
 def test_pictures_show_images_with_objects_only(tiny_config: Config) -> None:
     dataset = open_dataset(tiny_config.data, tiny_config.data.train)
-    case = detection_case(dataset, NONE)
+    case = Case.of(dataset, NONE)
     analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
-    groups = draw_pictures(Split(dataset, "train"), tiny_config.evaluate.pictures, 0, analysis)
+    groups = draw_pictures(dataset, Split(dataset, "train").read, tiny_config.evaluate.pictures, 0, analysis)
     assert list(groups) == ["Best", "Worst"]
     with_objects = {str(dataset.image_ids[i]) for i in np.unique(dataset.objects.image)}
     captions = [picture.caption for pictures in groups.values() for picture in pictures]
@@ -36,14 +37,14 @@ def test_an_image_that_cannot_be_read_any_more_costs_a_report_its_picture_alone(
     tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = open_dataset(tiny_config.data, tiny_config.data.train)
-    case = detection_case(dataset, NONE)
+    case = Case.of(dataset, NONE)
     analysis = analyse(case, case.evaluate("ilsvrc"), np.random.default_rng(0), resamples=2)
     pictures = tiny_config.evaluate.pictures
-    whole = sum(map(len, draw_pictures(Split(dataset, "train"), pictures, 0, analysis).values()))
+    whole = sum(map(len, draw_pictures(dataset, Split(dataset, "train").read, pictures, 0, analysis).values()))
     gone = replace(
         dataset, paths=np.array([dataset.paths[0], *[str(tmp_path / "gone.JPEG")] * (len(dataset) - 1)])
     )
-    left = sum(map(len, draw_pictures(Split(gone, "train"), pictures, 0, analysis).values()))
+    left = sum(map(len, draw_pictures(gone, Split(gone, "train").read, pictures, 0, analysis).values()))
     assert left < whole
     notes = capsys.readouterr().err.splitlines()
     assert sum(note.startswith("not drawn: ") and "gone.JPEG" in note for note in notes) == whole - left

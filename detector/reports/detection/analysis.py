@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from detector.choices import PROTOCOLS
+from detector.data.dataset import Dataset
 from detector.evaluation.bootstrap import RESAMPLES, Bootstrap, bootstrap
 from detector.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from detector.evaluation.diagnosis import ErrorTypes, find_errors
@@ -31,6 +32,11 @@ class Case:
     objects: ObjectTable
     detections: DetectionTable
     blacklist: Int64
+
+    @staticmethod
+    def of(dataset: Dataset, detections: DetectionTable) -> "Case":
+        """The detections of a data set's images."""
+        return Case(dataset.classes, len(dataset), dataset.objects, detections, dataset.blacklist)
 
     def evaluate(self, protocol: str) -> Report:
         """The Report by `protocol`."""

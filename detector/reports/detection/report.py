@@ -20,6 +20,19 @@ class TrainingLog:
     judged: Mapping[str, Float64]
 
 
+@dataclass(frozen=True)
+class Reports:
+    """The reports of several ways to detect, by name, and the name of the one that it is all about."""
+
+    all: Mapping[str, Report]
+    chosen: str
+
+    @property
+    def report(self) -> Report:
+        """That of the chosen one."""
+        return self.all[self.chosen]
+
+
 @dataclass(frozen=True, eq=False)
 class DetectionReport:
     """Everything that the forms of one report show; what there is none of is left out of them.

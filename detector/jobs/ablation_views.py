@@ -1,0 +1,56 @@
+"""What an ablation is made of: the views of all models on the tested and on the held-out images."""
+
+from collections.abc import Sequence
+
+from detector.config import Config
+from detector.inference.models import ModelFiles
+from detector.jobs.ablation_judge import Rescored
+from detector.jobs.trained_models import (
+    context_task,
+    proposals_of,
+    regions_of,
+    seen_images,
+)
+from detector.runs.job import Job
+from detector.runs.split import Split, open_split
+from detector.stages.context import check_apart
+from detector.stages.context_examples import learned_features
+from detector.stages.image_features import check_image_network, image_weights, keep_image_network
+from detector.stages.views import StoredViews, run_views
+
+
+def open_context(config: Config) -> tuple[Split, Split] | None:
+    """The training data and those held out, on which context is learned; None without it."""
+    if not config.context.is_used:
+        return None
+    training, held_out = (open_split(config.data, names) for names in (config.data.train, config.context.splits))
+    check_apart("context.splits", training.dataset, held_out.dataset)
+    check_image_network(config.context, config.network)
+    return training, held_out
+
+
+def score_views(job: Job[Config], split: Split, models: Sequence[ModelFiles]) -> StoredViews:
+    """What all views of the models say of a split's regions."""
+    regions = regions_of(job, split)
+    return run_views(
+        job.stage("views", split.name), split, regions, models, job.config.ensemble, job.config.engine
+    )
+
+
+def rescored_views(
+    job: Job[Config], training: Split, held_out: Split, tested: StoredViews, models: Sequence[ModelFiles]
+) -> Rescored:
+    """What learns rescorings of averages of views on the run's held-out data."""
+    context, device = job.config.context, str(job.group.device)
+    keep_image_network(image_weights(context, job.config.network), job.run.image_network_path, job.group)
+    views = score_views(job, held_out, models)
+    trained_on = seen_images(job, training, proposals_of(job, training)) if "classes" in context.image else None
+    task = context_task(job.config)
+    return Rescored(
+        task,
+        learned_features(task, trained_on, device),
+        views,
+        seen_images(job, held_out, views.proposals),
+        seen_images(job, tested.split, tested.proposals).seen,
+        device,
+    )

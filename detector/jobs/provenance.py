@@ -1,0 +1,39 @@
+"""What the report of a run tells of how it came to be."""
+
+from detector.config import Config, dump_config
+from detector.data.dataset import Dataset
+from detector.networks.backbones import backbone_facts
+from detector.runs.environment import environment_notes
+from detector.runs.history import stage_seconds, training_logs
+from detector.runs.job import Job
+from detector.stages.evaluate import RunFacts
+
+
+def run_facts(job: Job[Config], dataset: Dataset) -> RunFacts:
+    """What the report tells of the run."""
+    return RunFacts(
+        job.config.name,
+        training_logs(job.run),
+        stage_seconds(job.run),
+        _provenance(job, dataset),
+        dump_config(job.config),
+    )
+
+
+def _provenance(job: Job[Config], dataset: Dataset) -> dict[str, str]:
+    """Where the report's numbers come from."""
+    config, finetune = job.config, job.stage("finetune").facts()
+    network = backbone_facts(config.network.variant)
+    return {
+        "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
+        "Notes on the data": "; ".join(dataset.notes) or "none",
+        "Network": f"{network.title}, {finetune.get('steps', '?')} steps of fine-tuning",
+        "Regions": f"{_regions_text(config)}, crops of {config.region.crop_size} pixels",
+        **environment_notes(),
+    }
+
+
+def _regions_text(config: Config) -> str:
+    """Where the regions come from."""
+    source, cascade = config.proposals.source, config.cascade
+    return f"{source}, the best {cascade.keep} of an image by the cascade" if cascade.is_used else source

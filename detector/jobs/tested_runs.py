@@ -1,0 +1,78 @@
+"""Finished runs that were tested on the same images, objects and classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from detector.config import Config
+from detector.data.dataset import Dataset
+from detector.data.readers import open_dataset
+from detector.errors import DataError
+from detector.records import DetectionTable
+from detector.runs.folder import RunFolder
+from detector.runs.split import split_slug, truth_key
+from detector.runs.stage import STAGES
+from detector.stages.detect import open_detections
+
+
+@dataclass(frozen=True, eq=False)
+class TestedRun:
+    """The detections `table` of a run for `dataset`, by `method`."""
+
+    name: str
+    config: Config
+    dataset: Dataset
+    method: str
+    table: DetectionTable
+
+
+def open_runs(words: Sequence[str], splits: Sequence[str], overrides: Sequence[str]) -> list[TestedRun]:
+    """The runs of RUN or RUN:METHOD words, tested on `splits`, or on the splits of their settings.
+
+    DataError unless all were tested on the same images, objects and classes.
+    """
+    runs = [_open_run(word, splits, overrides) for word in words]
+    first = runs[0].dataset
+    for run in runs[1:]:
+        if not _same_images(first, run.dataset):
+            raise DataError(
+                "runs must be tested on the same images, objects and classes, got "
+                f"{first.name}, {len(first)} images, for {runs[0].name} and {run.dataset.name}, "
+                f"{len(run.dataset)} images, for {run.name}"
+            )
+    names = _different([run.name for run in runs], words)
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
+
+
+def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> TestedRun:
+    path, _, method = word.rpartition(":")
+    if Path(word).exists() or not path:
+        path, method = word, ""
+    run = RunFolder(Path(path))
+    config = run.read_config(Config, list(overrides))
+    splits = splits or config.data.test
+    found = run.path / STAGES / "detect" / split_slug(splits)
+    methods = sorted(store.parents[1].name for store in found.glob("*/store/manifest.json"))
+    name = f"{run.path.resolve().name}:{method}" if method else run.path.resolve().name
+    method = method or config.reported
+    if method not in methods:
+        got = ", ".join(methods) or "none"
+        raise DataError(f"run must hold detections of {'+'.join(splits)} by {method}, got {got} ({found})")
+    dataset = open_dataset(config.data, splits)
+    table = open_detections(found / method, dataset, config.detect.max_per_class)
+    return TestedRun(name, config, dataset, method, table)
+
+
+def _different(names: Sequence[str], words: Sequence[str]) -> Sequence[str]:
+    """The `names`, or the `words` they come from where two are equal, numbered where those are equal too."""
+    if len(set(names)) == len(names):
+        return names
+    if len(set(words)) == len(words):
+        return words
+    return [f"{name} ({number})" for number, name in enumerate(names, 1)]
+
+
+def _same_images(one: Dataset, other: Dataset) -> bool:
+    return np.array_equal(one.image_ids, other.image_ids) and truth_key(one) == truth_key(other)

@@ -1,0 +1,58 @@
+"""Training one model of a run: the network, then the SVMs and box regressors on its features."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from detector.config import Config, dump_config
+from detector.jobs.trained_models import proposals_of
+from detector.runs.job import Job
+from detector.runs.split import Split
+from detector.stages.box_regression import run_boxes, run_pairs
+from detector.stages.calibrate import calibrate
+from detector.stages.label import LabelledRegions, run_labels
+from detector.stages.region_features import run_training_features
+from detector.stages.region_sets import MinedRegions, ObjectRegions, TrainingRegions, choose_images
+from detector.stages.region_trainer import NetworkTask
+from detector.stages.svm import run_svm
+from detector.stages.train_regions import run_finetune, run_pretrain
+
+Labelled = LabelledRegions[TrainingRegions]
+
+
+def train_model(
+    job: Job[Config], task: NetworkTask, labelled: Labelled, validation: Labelled | None, number: int
+) -> None:
+    """Fine-tune one model of the ensemble, and train the SVMs and box regressors that are asked for."""
+    config, regions = job.config, labelled.regions
+    text = dump_config(config)
+    model = run_finetune(job.stage("finetune"), job.run, config.finetune, task, labelled, validation, number, text)
+    calibrate(job.stage("finetune"), model, lambda: regions.split, config.region, config.engine, config.seed)
+    if config.svm.enabled:
+        mined = choose_images(np.any(regions.split.dataset.complete, axis=1), config.svm.images, config.seed)
+        chosen = MinedRegions(regions, mined)
+        stage = job.stage("features", regions.split.name)
+        features = run_training_features(stage, chosen, model, config.region, config.engine)
+        run_svm(job.stage("svm"), config.svm, chosen, features, model, job.run.svm_path)
+    if config.boxes.enabled:
+        with_proposals = np.diff(labelled.labels.offsets) > 0
+        used = choose_images(with_proposals, config.boxes.images, config.seed)
+        pairs = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
+        names = regions.split.dataset.classes.names
+        run_boxes(job.stage("boxes"), config.boxes, pairs, names, model, job.run.boxes_path)
+
+
+def label(job: Job[Config], split: Split) -> Labelled:
+    """The proposals of a split with its objects, and their labels."""
+    settings = job.config.finetune
+    regions = TrainingRegions(split, proposals_of(job, split), settings.positive_iou)
+    return run_labels(job.stage("labels", split.name), regions, positive_iou=settings.positive_iou)
+
+
+def pretrained(job: Job[Config], task: NetworkTask, training: Split) -> NetworkTask:
+    """`task` with what fine-tuning starts from: the weights of the settings, or those that are pretrained now."""
+    if not job.config.pretrain.steps:
+        return task
+    labelled = run_labels(job.stage("labels", "objects"), ObjectRegions(training))
+    start = run_pretrain(job.stage("pretrain"), job.run, job.config.pretrain, task, labelled)
+    return replace(task, start=start)

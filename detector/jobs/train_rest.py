@@ -1,0 +1,49 @@
+"""What a run learns once its models are trained: a cascade, the models' weights, and rescoring by context."""
+
+from detector.config import Config
+from detector.jobs.train_model import Labelled
+from detector.jobs.trained_models import context_task, regions_of, scored_by_all, seen_images, trained_models
+from detector.runs.job import Job
+from detector.runs.pretrained import weights_file
+from detector.runs.split import Split
+from detector.stages.cascade import run_cascade
+from detector.stages.cascade_network import small_region
+from detector.stages.cascade_rows import run_cascade_rows
+from detector.stages.context import SplitScores, run_context, run_context_rows
+from detector.stages.ensemble_weights import run_weight_rows, run_weights
+from detector.stages.image_features import image_weights, keep_image_network
+from detector.stages.region_sets import TrainingRegions
+
+
+def train_cascade(job: Job[Config], labelled: Labelled) -> None:
+    """Learn the cheap classifier that drops regions of other splits, on some of the training regions."""
+    config = job.config
+    network = weights_file(config.cascade.weights or config.network.weights) or job.run.model_path
+    region = small_region(config.region, config.cascade.crop_size)
+    rows = run_cascade_rows(
+        job.stage("cascade_rows"), config.cascade, labelled, network, region, config.engine, config.seed
+    )
+    run_cascade(job.stage("cascade"), rows, network, region, job.run.cascade_path)
+
+
+def weigh_models(job: Job[Config], held_out: Labelled) -> None:
+    """Learn how much each model of the ensemble counts, on images that no model was trained on."""
+    config = job.config
+    models = [model.by(config.method) for model in trained_models(job)]
+    stage = job.stage("weight_rows", held_out.regions.split.name)
+    rows = run_weight_rows(stage, models, config.ensemble, held_out, config.engine)
+    run_weights(job.stage("weights"), rows, len(models), job.run.weights_path)
+
+
+def learn_context(job: Job[Config], trained: TrainingRegions, split: Split) -> None:
+    """Learn to rescore what the run would report without context, on images that no model was trained on."""
+    config, run = job.config, job.run
+    keep_image_network(image_weights(config.context, config.network), run.image_network_path, job.group)
+
+    regions = regions_of(job, split)
+    held_out = seen_images(job, split, regions)
+    training = seen_images(job, trained.split, trained.proposals) if "classes" in config.context.image else None
+    task = context_task(config)
+    scores = SplitScores(split, regions, scored_by_all(job))
+    rows = run_context_rows(job.stage("context_rows", split.name), task, scores, config.engine)
+    run_context(job.stage("context"), task, held_out, rows, training, run.context_path)

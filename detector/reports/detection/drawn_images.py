@@ -1,0 +1,51 @@
+"""Test images drawn with what was found in them, for the pages of reports."""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from detector.data.dataset import Dataset
+from detector.errors import DataError
+from detector.evaluation.outcomes import MatchedDetections
+from detector.evaluation.thresholds import ScoreThresholds
+from detector.records import Image
+from detector.reports.detection.analysis import Analysis
+from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
+
+Read = Callable[[int], Image]  # the pixels of the image at a position; DataError where it cannot be read
+
+
+def draw_pictures(
+    dataset: Dataset, read: Read, count: int, seed: int, analysis: Analysis
+) -> dict[str, list[Picture]]:
+    """The best, the worst and some other images, `count` in all, drawn; those that cannot be read are left out."""
+    counts = count_images(analysis.matched, analysis.thresholds)
+    random = np.random.default_rng(seed)
+    chosen = choose_images(counts, range(len(dataset)), count, random)
+    with tqdm(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
+
+        def draw(position: int) -> Picture | None:
+            progress.update()
+            found = draw_position(dataset, read, analysis.matched, analysis.thresholds, position)
+            return found and Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", found.image)
+
+        drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
+        return {heading: pictures for heading, pictures in drawn.items() if pictures}
+
+
+def draw_position(
+    dataset: Dataset, read: Read, matched: MatchedDetections, thresholds: ScoreThresholds, position: int
+) -> Picture | None:
+    """The image at `position` with its objects and the detections that reach the thresholds, called by its id.
+
+    None where it cannot be read any more, which is noted: the numbers of a report stand without its pictures.
+    """
+    try:
+        image = read(position)
+    except DataError as error:
+        tqdm.write(f"not drawn: {error}", file=sys.stderr)
+        return None
+    drawn = draw_image(image, matched, thresholds, position, dataset.classes.names)
+    return Picture(str(dataset.image_ids[position]), drawn)

@@ -1,0 +1,71 @@
+"""Stage `train` of classification: the network, from random crops of the training images."""
+
+from functools import partial
+from pathlib import Path
+
+from detector.config import ClassificationConfig, dump_config
+from detector.data.labelled_images import LabelledImages
+from detector.networks.auxiliary import WithAuxiliaryHeads
+from detector.networks.warp import Preprocessing
+from detector.networks.weight_files.weights import save_model
+from detector.runs.pretrained import weights_file
+from detector.runs.split import labelled_key
+from detector.runs.stage import Stage
+from detector.runs.train_loop import MetricsLog
+from detector.runs.training_result import UNTRAINED, run_training
+from detector.stages.classifier_trainer import ClassifierTrainer, Network
+from detector.stages.crop_batches import crop_batches
+from detector.stages.region_rows import precision_name
+
+VERSION = 1
+METRICS = ("main_loss", "top1")
+
+
+def train_images(
+    stage: Stage,
+    config: ClassificationConfig,
+    training: LabelledImages,
+    trainer: ClassifierTrainer,
+    preprocessing: Preprocessing,
+    output: Path,
+) -> Path:
+    """Train to the end; `output`, with the weights to test. Resumes from the last checkpoint."""
+    result = stage.result(
+        VERSION,
+        images=labelled_key(training),
+        exif=config.data.exif,
+        crop=config.crop,
+        network=config.network.model_dump(exclude={"weights"}),
+        start=weights_file(config.network.weights),
+        settings=config.train.model_dump(exclude=UNTRAINED),
+        precision=precision_name(config.engine),
+        processes=stage.group.world,
+        seed=config.seed,
+    )
+    return run_training(
+        result,
+        trainer,
+        partial(crop_batches, config, training, preprocessing, stage.group),
+        MetricsLog.of_images(stage.root, config.train, METRICS, config.log),
+        output,
+        partial(_save, config, training, preprocessing),
+    )
+
+
+def _save(
+    config: ClassificationConfig,
+    training: LabelledImages,
+    preprocessing: Preprocessing,
+    path: Path,
+    trained: Network,
+) -> None:
+    """Write the trained weights, without auxiliary heads, with all that they need to be used."""
+    save_model(
+        path,
+        trained.network if isinstance(trained, WithAuxiliaryHeads) else trained,
+        preprocessing,
+        classes=list(training.classes.names),
+        wnids=list(training.classes.wnids),
+        crop_size=config.crop.size,
+        config=dump_config(config),
+    )
