@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 
 def worker_count(workers: int) -> int:
@@ -19,7 +19,7 @@ def worker_count(workers: int) -> int:
     return os.cpu_count() or 1
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def ordered_map(function: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
     """`function` of every item, in order, on `workers` threads that run a little ahead; 0: on the caller's.
 
     An exception comes out at its item's turn, and the work not yet begun is dropped.
@@ -28,7 +28,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
         yield from map(function, items)
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
+        waiting: deque[Future[Made]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detector.proposals.segments import Regions, describe_regions, pixel_bins
+from detector.proposals.segments import Segments, describe_regions, pixel_bins
 from detector.records import Array, Image
 
 
@@ -17,5 +17,5 @@ def random_image(random: np.random.Generator, height: int, width: int, channels:
     return random.integers(0, 256, (height, width, channels)).astype(np.uint8)
 
 
-def describe(image: Image, labels: Array) -> Regions:
+def describe(image: Image, labels: Array) -> Segments:
     return describe_regions(labels.astype(np.int32), pixel_bins(image))

@@ -166,3 +166,11 @@ MOST_IMPORTS = 15  # modules of the project that one imports
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_needs_no_more_than_one_can_hold_in_mind(path: Path) -> None:
     assert len({name for name in imported(path) if name.startswith("detector.")}) <= MOST_IMPORTS
+
+
+def test_a_type_s_name_is_used_once() -> None:  # but what other libraries know a backbone by
+    names: Counter[str] = Counter()
+    for path in MODULES:
+        body = ast.parse(path.read_text(encoding="utf-8")).body if path.parent.name != "adapters" else []
+        names.update(node.name for node in body if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from detector.bench.machine import seconds_each
-from detector.bench.rounds import Candidate, Measure, Numbers, Outcome, Spread, median_ratio
+from detector.bench.rounds import Candidate, Measure, Numbers, RoundOutcome, Spread, median_ratio
 from detector.bench.workload import Workload
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
@@ -119,7 +119,9 @@ def engine_candidates(workload: Workload, choices: Sequence[EngineChoice]) -> li
     ]
 
 
-def engine_table(workload: Workload, choices: Sequence[EngineChoice], outcomes: Sequence[Outcome]) -> EngineTable:
+def engine_table(
+    workload: Workload, choices: Sequence[EngineChoice], outcomes: Sequence[RoundOutcome]
+) -> EngineTable:
     """What `engine_candidates` gave."""
     config = workload.config
     flops = region_flops(config.network.variant, config.region, workload.outputs)
@@ -246,7 +248,9 @@ def _is_installed(backend: str) -> bool:
     return importlib.util.find_spec(PACKAGES[backend]) is not None
 
 
-def _row(outcome: Outcome, one: Outcome, precision: str, flops: int, peaks: dict[str, Spread]) -> EngineRow:
+def _row(
+    outcome: RoundOutcome, one: RoundOutcome, precision: str, flops: int, peaks: dict[str, Spread]
+) -> EngineRow:
     if not outcome.rounds:
         return EngineRow(outcome.name, 0, None, None, None, outcome.memory, outcome.failure)
     rates = outcome.rates("region")

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
 from detector.bench.machine import seconds_each
-from detector.bench.rounds import Candidate, Measure, Numbers, Outcome, Spread, median_ratio
+from detector.bench.rounds import Candidate, Measure, Numbers, RoundOutcome, Spread, median_ratio
 from detector.bench.stage_costs import engine_name, open_whole
 from detector.bench.workload import Workload
 from detector.files import read_bytes
@@ -60,7 +60,7 @@ def peer_candidates(workload: Workload) -> list[Candidate]:
     ]
 
 
-def peer_rows(outcomes: Sequence[Outcome]) -> tuple[PeerRow, ...]:
+def peer_rows(outcomes: Sequence[RoundOutcome]) -> tuple[PeerRow, ...]:
     """What `peer_candidates` gave."""
     return tuple(_row(outcome, outcomes[0]) for outcome in outcomes)
 
@@ -137,7 +137,7 @@ def _read(path: Path) -> Image:
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
 
 
-def _row(outcome: Outcome, loop: Outcome) -> PeerRow:
+def _row(outcome: RoundOutcome, loop: RoundOutcome) -> PeerRow:
     if not outcome.rounds:
         return PeerRow(outcome.name, None, None, outcome.memory, outcome.failure)
     rates = outcome.rates("image")

@@ -43,7 +43,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RoundOutcome:
     """What a candidate gave in each round, and the MiB it held at most; `failure` is one line where it failed."""
 
     name: str
@@ -56,7 +56,7 @@ class Outcome:
         return [units / each[key] for each in self.rounds]
 
 
-def run_rounds(candidates: Sequence[Candidate], seconds: float, rounds: int, label: str) -> list[Outcome]:
+def run_rounds(candidates: Sequence[Candidate], seconds: float, rounds: int, label: str) -> list[RoundOutcome]:
     """Give every candidate its turn of about `seconds` in each round, every second round in reverse.
 
     A candidate that fails is left out of further rounds; the others go on.
@@ -110,9 +110,9 @@ class _Worker:
         self.memory = max(self.memory, answer.memory)
         return answer.numbers
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RoundOutcome:
         """All rounds."""
-        return Outcome(self.name, tuple(self.rounds), self.memory, self.failure)
+        return RoundOutcome(self.name, tuple(self.rounds), self.memory, self.failure)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from detector.bench.machine import seconds_each, synchronise
-from detector.bench.rounds import Candidate, Measure, Numbers, Outcome, Spread, median_ratio
+from detector.bench.rounds import Candidate, Measure, Numbers, RoundOutcome, Spread, median_ratio
 from detector.bench.workload import Workload
 from detector.config import EngineSettings
 from detector.data.images import read_image
@@ -52,7 +52,7 @@ def stage_candidate(workload: Workload) -> Candidate:
     return Candidate("stages", partial(open_stages, workload))
 
 
-def stage_table(workload: Workload, outcome: Outcome) -> StageTable:
+def stage_table(workload: Workload, outcome: RoundOutcome) -> StageTable:
     """What `stage_candidate` gave in one round at least."""
     settings, batch = workload.config.engine, int(outcome.rounds[0]["batch"])
     count = sum(map(len, workload.boxes))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from detector.commands import Parser, a_name, a_path, number_between
 from detector.errors import DataError
 from detector.runs.folder import RunFolder
-from detector.runs.results import Found, find_results, remove_results
+from detector.runs.results import FoundResult, find_results, remove_results
 
 LONGEST_AGE = 36_500  # days
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def choose(found: Sequence[Found], unused: bool, older: float | None, keys: Sequence[str]) -> list[Found]:
+def choose(
+    found: Sequence[FoundResult], unused: bool, older: float | None, keys: Sequence[str]
+) -> list[FoundResult]:
     """The results with one of the `keys`, or that the present settings do not use; if asked those `older` (days).
 
     DataError for a key that none has.
@@ -46,7 +48,7 @@ def choose(found: Sequence[Found], unused: bool, older: float | None, keys: Sequ
     return [each for each in found if older is None or each.days > older]
 
 
-def results_text(found: Sequence[Found]) -> str:
+def results_text(found: Sequence[FoundResult]) -> str:
     """A line for each result."""
     header = f"{'stage':32} {'key':16} {'used':5}{'whole':6}{'days':>8}{'size':>10}\n"
     lines = (

@@ -19,7 +19,7 @@ from detector.data.exchange.detection_files import (
     numbering_of,
     open_detection_files,
 )
-from detector.data.frames import Frame, Source, Stills, count_frames, find_sources, is_live
+from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.inference.detector import Found, ObjectDetector
@@ -32,7 +32,7 @@ LONGEST_SIDE = 65_500  # pixels of a JPEG
 LONGEST_NAME = 255  # bytes of a file's name
 SOME_LEFT_OUT, NOTHING_READ = 1, 2
 
-Item = tuple[Frame, int]  # and its position among all
+FrameItem = tuple[Frame, int]  # and its position among all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return task.status()
 
 
-def _numbering(annotations: Path | None, detector: ObjectDetector, sources: Sequence[Source]) -> Numbering:
+def _numbering(annotations: Path | None, detector: ObjectDetector, sources: Sequence[FrameSource]) -> Numbering:
     """The ids to write, those of `annotations` where given; DataError where an input is no image of these."""
     if annotations is None:
         return count_from_one(detector.classes)
@@ -82,7 +82,7 @@ class _Task:
         self.images = self.detections = 0
         self.left_out: list[str] = []
 
-    def run(self, sources: Sequence[Source], writer: DetectionWriter) -> None:
+    def run(self, sources: Sequence[FrameSource], writer: DetectionWriter) -> None:
         """Detect in all images of `sources`, one after another."""
         found = self._detect(sources)
         for each in tqdm(found, desc="detect", unit="image", total=count_frames(sources)):
@@ -106,7 +106,7 @@ class _Task:
             return 0
         return SOME_LEFT_OUT if self.images else NOTHING_READ
 
-    def _detect(self, sources: Sequence[Source]) -> Iterator[Found[Item]]:
+    def _detect(self, sources: Sequence[FrameSource]) -> Iterator[Found[FrameItem]]:
         """What is found in each image; what a camera shows is answered at once, the rest is read ahead."""
         positions = count()
         for live, group in groupby(sources, is_live):
@@ -117,11 +117,11 @@ class _Task:
             else:
                 yield from self.detector.stream(items, self._read, self._leave_out)
 
-    def _read(self, item: Item) -> Image:
+    def _read(self, item: FrameItem) -> Image:
         """The pixels; may run on any thread."""
         return item[0].read(self.detector.config.data.exif)
 
-    def _leave_out(self, item: Item, error: Exception) -> None:
+    def _leave_out(self, item: FrameItem, error: Exception) -> None:
         """Say why an image, or its picture, is not among what is written."""
         reason = " ".join(str(error).split()) or type(error).__name__
         where = "" if item[0].file in reason else f" ({item[0].file})"
@@ -129,7 +129,7 @@ class _Task:
         tqdm.write(line, file=sys.stderr)
         self.left_out.append(line)
 
-    def _draw(self, found: Found[Item], frame: Frame, image_id: int) -> None:
+    def _draw(self, found: Found[FrameItem], frame: Frame, image_id: int) -> None:
         path = self.options.out / "pictures" / picture_name(frame, image_id)
         try:
             content = _jpeg(self.detector.draw(found.image, found.detections, self.options.min_score))

@@ -29,7 +29,7 @@ BEYOND = 1.0  # pixels beyond its image where a box is taken for another image's
 
 
 @dataclass(frozen=True)
-class Source:
+class ProposalSource:
     """The proposals of every image of a data set, by position, and what is to be said about them."""
 
     path: Path
@@ -84,11 +84,11 @@ def named_paths(words: Sequence[str]) -> dict[str, Path]:
     return paths
 
 
-def open_source(path: Path, dataset: Dataset) -> Source:
+def open_source(path: Path, dataset: Dataset) -> ProposalSource:
     """A store, the folder of the stage that made one, or a file of given proposals."""
     if path.is_file():
         given = GivenProposals.open(path, dataset)
-        return Source(path, given.read, given.notes)
+        return ProposalSource(path, given.read, given.notes)
     if not path.is_dir():
         raise DataError(f"proposals must be a folder of `propose`, or an .npz or .json file, got none at {path}")
     folder = path / "store" if (path / "store").is_dir() else path
@@ -109,7 +109,7 @@ def open_source(path: Path, dataset: Dataset) -> Source:
             raise DataError(f"boxes of a store must be inside their image, got others for {image} ({path})")
         return proposals
 
-    return Source(path, read)
+    return ProposalSource(path, read)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -138,13 +138,13 @@ def _name_of(path: Path) -> str:
     return parts[parts.index("stages") - 1] if "stages" in parts[1:] else path.stem
 
 
-def _boxes(source: Source, dataset: Dataset, name: str) -> Iterator[Array]:
+def _boxes(source: ProposalSource, dataset: Dataset, name: str) -> Iterator[Array]:
     """The boxes of every image, in order."""
     for position in tqdm(range(len(dataset)), desc=name, unit="image", leave=False):
         yield source.read(position).boxes
 
 
-def _origin(dataset: Dataset, counted: int, sources: Mapping[str, Source]) -> dict[str, str]:
+def _origin(dataset: Dataset, counted: int, sources: Mapping[str, ProposalSource]) -> dict[str, str]:
     """Where the numbers come from."""
     left_out = len(dataset.objects.labels) - counted
     return {

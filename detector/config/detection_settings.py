@@ -233,20 +233,20 @@ class EvaluateSettings(Section):
 
 ENSEMBLE = "ensemble"
 CONTEXT = "context"
-Scores = Literal["softmax", "svm"]
+ScoreKind = Literal["softmax", "svm"]
 WITH_BOXES = "+boxes"
 
 
 class Method(NamedTuple):
     """A way in which one model detects: what scores regions, and whether box regressors move them."""
 
-    scores: Scores
+    scores: ScoreKind
     boxes: bool
 
     @staticmethod
     def named(name: str) -> "Method":
         """The method that `detect.method` calls so."""
-        scores: Scores = "svm" if name.startswith("svm") else "softmax"
+        scores: ScoreKind = "svm" if name.startswith("svm") else "softmax"
         return Method(scores, name.endswith(WITH_BOXES))
 
     @property
@@ -284,7 +284,7 @@ class Config(Section):
     @property
     def methods(self) -> tuple[Method, ...]:
         """The ways to score that the settings train, the most complete last; `detect.method` chooses one."""
-        scores: list[Scores] = ["softmax"] if self.finetune.steps else []
+        scores: list[ScoreKind] = ["softmax"] if self.finetune.steps else []
         scores += ["svm"] if self.svm.enabled else []
         boxes = (False, True) if self.boxes.enabled else (False,)
         return tuple(Method(each, with_boxes) for each in scores for with_boxes in boxes)

@@ -129,10 +129,10 @@ class Video:
         return text if runs else ""
 
 
-Source = Stills | Video
+FrameSource = Stills | Video
 
 
-def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[Source]:
+def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[FrameSource]:
     """What each word names: an image, a folder (searched with those below it), a video or a camera's number.
 
     The files of a folder come in the order of their paths; hidden ones are left out, and linked folders are
@@ -141,19 +141,19 @@ def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[S
     return [_find_source(word, every, limit) for word in words]
 
 
-def is_live(source: Source) -> bool:
+def is_live(source: FrameSource) -> bool:
     """Whether it is a camera, which does not end by itself."""
     return isinstance(source, Video) and isinstance(source.source, int)
 
 
-def count_frames(sources: Sequence[Source]) -> int | None:
+def count_frames(sources: Sequence[FrameSource]) -> int | None:
     """The number of images of all `sources`, None where it is not known."""
     lengths = [len(source) if isinstance(source, Stills) else source.length() for source in sources]
     known = [length for length in lengths if length is not None]
     return sum(known) if len(known) == len(lengths) else None
 
 
-def _find_source(word: str, every: int, limit: int) -> Source:
+def _find_source(word: str, every: int, limit: int) -> FrameSource:
     path = Path(word)
     if word and is_folder(path):
         return Stills(_images_below(path))

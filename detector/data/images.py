@@ -20,7 +20,7 @@ import numpy as np
 from detector.data.decoders.jpeg import END as JPEG_END
 from detector.data.decoders.jpeg import decode_jpeg, require_undamaged
 from detector.data.decoders.jpeg_damage import frame_size
-from detector.data.decoders.kinds import Kind, check_size, kind_of
+from detector.data.decoders.kinds import FileKind, check_size, kind_of
 from detector.data.decoders.opencv import decode_by_opencv
 from detector.data.decoders.orientation import FIRST_TRANSPOSED, turn
 from detector.data.decoders.pillow import header_size, load_pixels, orientation
@@ -141,7 +141,7 @@ def _decode(content: bytes, path: Path, exif: Exif) -> Image:
         raise _damaged(path, error) from None
 
 
-def _size(content: bytes, kind: Kind, exif: Exif) -> tuple[int, int]:
+def _size(content: bytes, kind: FileKind, exif: Exif) -> tuple[int, int]:
     height, width = SIZES[kind](content)
     check_size(height, width)
     turned = exif == "apply" and orientation(content, kind) >= FIRST_TRANSPOSED
@@ -154,7 +154,7 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"image must be a whole, readable file, got {path} ({' '.join(reason.split())})")
 
 
-def _is_ended(kind: Kind, head: bytes, tail: bytes, length: int) -> bool:
+def _is_ended(kind: FileKind, head: bytes, tail: bytes, length: int) -> bool:
     """Whether the file ends as its format wants; True for formats whose end has no mark."""
     match kind:
         case "JPEG":
@@ -176,13 +176,13 @@ def _decode_bmp(content: bytes) -> Image:
     return _by_opencv_or_pillow(content, "BMP")
 
 
-def _by_opencv_or_pillow(content: bytes, kind: Kind) -> Image:
+def _by_opencv_or_pillow(content: bytes, kind: FileKind) -> Image:
     """The pixels; of what OpenCV does not know Pillow says what is wrong."""
     image = decode_by_opencv(content)
     return load_pixels(content, kind) if image is None else image
 
 
-DECODERS: Mapping[Kind, Callable[[bytes], Image]] = {
+DECODERS: Mapping[FileKind, Callable[[bytes], Image]] = {
     "JPEG": decode_jpeg,
     "PNG": decode_png,
     "WEBP": _decode_webp,
@@ -190,7 +190,7 @@ DECODERS: Mapping[Kind, Callable[[bytes], Image]] = {
     "GIF": partial(load_pixels, kind="GIF"),
     "TIFF": decode_tiff,
 }
-SIZES: Mapping[Kind, Callable[[bytes], tuple[int, int]]] = {
+SIZES: Mapping[FileKind, Callable[[bytes], tuple[int, int]]] = {
     "JPEG": frame_size,
     "PNG": png_size,
     "WEBP": webp_size,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from detector.data.classes import ClassList
-from detector.data.names import Names, read_names
+from detector.data.names import NameSet, read_names
 from detector.errors import DataError
 from detector.files import read_text
 from detector.records import Int64
@@ -23,7 +23,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
-def read_image_list(path: Path, names: Names | None = None, outside: bool = True) -> tuple[list[str], Int64]:
+def read_image_list(path: Path, names: NameSet | None = None, outside: bool = True) -> tuple[list[str], Int64]:
     """The image ids of `<name> <index>` lines and their indices (n,) i64; lines without index get 1..n.
 
     `names` are the images there are, by which names that hold blanks are told from name and index. DataError names

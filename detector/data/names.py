@@ -20,7 +20,7 @@ from detector.text import parse_int
 SUFFIXES = (*IMAGE_SUFFIXES, *XML_SUFFIXES)
 
 
-class Names(Protocol):
+class NameSet(Protocol):
     """The images that a list may name."""
 
     def identify(self, candidates: Sequence[str], suffixed: bool) -> tuple[str, str] | None:
@@ -28,7 +28,7 @@ class Names(Protocol):
 
 
 @dataclass(frozen=True)
-class Line:
+class ListLine:
     """A line of a list: its number from 1, its text, in it an image's name and what follows, and the image's id.
 
     Where no image is `found`, name and id are the first word.
@@ -49,7 +49,7 @@ class FileNames:
         self._indexes = (pictures, annotations)
 
     def identify(self, candidates: Sequence[str], suffixed: bool) -> tuple[str, str] | None:
-        """As `Names` says."""
+        """As `NameSet` says."""
         for candidate in candidates:
             image_id = self._named(candidate) if suffixed else self._known(candidate)
             if image_id is not None:
@@ -72,7 +72,7 @@ class KnownIds:
     ids: frozenset[str]
 
     def identify(self, candidates: Sequence[str], suffixed: bool) -> tuple[str, str] | None:
-        """As `Names` says; ids have no suffixes."""
+        """As `NameSet` says; ids have no suffixes."""
         return None if suffixed else next(((each, each) for each in candidates if each in self.ids), None)
 
 
@@ -82,7 +82,7 @@ def stem_of(name: str) -> str | None:
     return stem if suffix.lower() in SUFFIXES else None
 
 
-def read_names(path: Path, names: Names | None, outside: bool = True) -> list[Line]:
+def read_names(path: Path, names: NameSet | None, outside: bool = True) -> list[ListLine]:
     """The lines of a list that are not blank; without `names` the first word of each is the name.
 
     DataError names a line that may mean several images, or leads out of the data's folder unless `outside`.
@@ -92,7 +92,9 @@ def read_names(path: Path, names: Names | None, outside: bool = True) -> list[Li
     return [_read_line(path, number, line, names, suffixed, outside) for number, line in lines]
 
 
-def _read_line(path: Path, number: int, line: str, names: Names | None, suffixed: bool, outside: bool) -> Line:
+def _read_line(
+    path: Path, number: int, line: str, names: NameSet | None, suffixed: bool, outside: bool
+) -> ListLine:
     text, where = line.strip(), f"{path}:{number}"
     try:
         found = names.identify(_candidates(line), suffixed) if names else None
@@ -100,7 +102,7 @@ def _read_line(path: Path, number: int, line: str, names: Names | None, suffixed
         raise DataError(f"{error} ({where})") from None
     name, image_id = found or (text.split(maxsplit=1)[0],) * 2
     require_file_name(name, outside, "image of a list", where)
-    return Line(number, text, name, text[len(name.strip()) :].strip(), image_id, found is not None)
+    return ListLine(number, text, name, text[len(name.strip()) :].strip(), image_id, found is not None)
 
 
 def _candidates(line: str) -> list[str]:

@@ -7,14 +7,14 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 CHUNK = 256  # files a task: enough to make a task's own cost vanish
 THREADS = 8
 PATIENCE = 2.0  # seconds before the bar shows
 
 
-def map_chunks(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], label: str) -> list[Result]:
+def map_chunks(function: Callable[[Sequence[Item]], Made], items: Sequence[Item], label: str) -> list[Made]:
     """`function` of consecutive chunks of `items`, in order; the first error, in order, is raised."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     if len(chunks) <= 1:

@@ -20,7 +20,7 @@ Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB
 
 
 @dataclass(frozen=True)
-class Job:
+class CropJob:
     """Crops of one image: how many, and how to cut those from `first` on, (n, channels, S, S) on the device."""
 
     count: int
@@ -64,12 +64,12 @@ class BatchRunner:
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
 
     def answer(
-        self, images: Regions, make_job: Callable[[Image | Tensor, Float32], Job]
+        self, images: Regions, make_job: Callable[[Image | Tensor, Float32], CropJob]
     ) -> Iterator[tuple[Float32, dict[str, Array]]]:
         """The boxes of each image and the answers (N, ...) to the job that `make_job` makes of both."""
         given: deque[Float32] = deque()
 
-        def jobs() -> Iterator[Job]:
+        def jobs() -> Iterator[CropJob]:
             for image, boxes in images:
                 given.append(boxes)
                 yield make_job(image, boxes)
@@ -78,7 +78,7 @@ class BatchRunner:
             yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
 
     @torch.inference_mode()
-    def run(self, jobs: Iterable[Job]) -> Iterator[Answers]:
+    def run(self, jobs: Iterable[CropJob]) -> Iterator[Answers]:
         """The answers to the jobs in their order, each as soon as its last crop has gone through the network.
 
         A job without crops is answered with nothing.
@@ -124,7 +124,7 @@ class _Packer:
             device=runner.device,
         ).contiguous(memory_format=torch.channels_last)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: CropJob) -> None:
         """Cut the crops of `job`; batches that become full go through the network."""
         pending = _Pending(job.count, job.count)
         self.queue.append(pending)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from detector.config import EngineSettings
-from detector.inference.batches import BatchRunner, Job
+from detector.inference.batches import BatchRunner, CropJob
 from detector.inference.multi_crop import cut_crops
 from detector.networks.heads import Probabilities
 from detector.networks.region_classifier import RegionClassifier
@@ -39,10 +39,10 @@ class ImageClassifier:
         for answers in self.runner.run(self._job(image, max(crops)) for image in images):
             yield np.stack([answers["probs"][:count].mean(0).numpy() for count in crops])
 
-    def _job(self, image: Image, count: int) -> Job:
+    def _job(self, image: Image, count: int) -> CropJob:
         cut = cut_crops(torch.from_numpy(image).to(self.runner.device), count, self.preprocessing, self.crop_size)
 
         def take(first: int, number: int) -> Tensor:
             return cut[first : first + number]
 
-        return Job(count, take)
+        return CropJob(count, take)

@@ -26,7 +26,7 @@ POSITIVE = 0.0  # or on the objects' side of its SVM
 NO_MEMORY = "image must leave memory for its regions, got none"
 LARGEST_SCORE = 1e6  # of an SVM
 
-Source = Image | str | PathLike[str]  # pixels (H, W, 3) uint8 RGB, or an image file
+ImageInput = Image | str | PathLike[str]  # pixels (H, W, 3) uint8 RGB, or an image file
 Item = TypeVar("Item")
 
 
@@ -48,7 +48,7 @@ class Found(Generic[Item]):
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded(Generic[Item]):
+class _LoadedImage(Generic[Item]):
     """An image before the network has seen it."""
 
     item: Item
@@ -97,12 +97,12 @@ class ObjectDetector:
             raise ConfigError(f"min_score must be a number in {low:g}..{high:g}, got {shown(score)}")
         self._min_score = float(score)
 
-    def detect(self, image: Source) -> Detections:
+    def detect(self, image: ImageInput) -> Detections:
         """The objects of one image, best first; DataError where it cannot be read."""
         (found,) = self.detect_many([image])
         return found
 
-    def detect_many(self, images: Iterable[Source]) -> Iterator[Detections]:
+    def detect_many(self, images: Iterable[ImageInput]) -> Iterator[Detections]:
         """The objects of each image, in order, as soon as they are known.
 
         Images are read and searched ahead on threads and share batches; memory does not grow with their number.
@@ -120,12 +120,12 @@ class ObjectDetector:
         With `leave_out` an image that cannot be read, or takes more memory than there is, goes there with the
         reason, and the others go on. Both functions may be called on any thread.
         """
-        waiting: deque[_Loaded[Item]] = deque()
+        waiting: deque[_LoadedImage[Item]] = deque()
 
-        def load(item: Item) -> _Loaded[Item] | None:
+        def load(item: Item) -> _LoadedImage[Item] | None:
             try:
                 image = read(item)
-                return _Loaded(item, image, self.proposer.prepare(image))
+                return _LoadedImage(item, image, self.proposer.prepare(image))
             except (DataError, MemoryError) as error:
                 if leave_out is None:
                     raise
@@ -138,14 +138,14 @@ class ObjectDetector:
                 waiting.append(one)
                 yield one.image, boxes
 
-        def finish(scored: tuple[_Loaded[Item], ClassScores]) -> Found[Item]:
+        def finish(scored: tuple[_LoadedImage[Item], ClassScores]) -> Found[Item]:
             one, scores = scored
             return Found(one.item, one.image, select(scores, self.min_score, self.settings))
 
         scored = ((waiting.popleft(), found) for found in self.scorer.score(regions()))
         yield from ordered_map(finish, scored, self.workers)
 
-    def read(self, image: Source) -> Image:
+    def read(self, image: ImageInput) -> Image:
         """The pixels (H, W, 3) uint8 RGB of an image given by its path or as such; DataError for anything else."""
         if isinstance(image, str | PathLike):
             return read_image(Path(image), self.exif)
@@ -160,14 +160,14 @@ class ObjectDetector:
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return [NamedDetection(self.classes[label - FIRST_LABEL], score, tuple(box)) for label, score, box in rows]
 
-    def draw(self, image: Source, detections: Detections, min_score: float | None = None) -> Image:
+    def draw(self, image: ImageInput, detections: Detections, min_score: float | None = None) -> Image:
         """The image with the detections of at least `min_score` drawn, by default those that are likely right."""
         limit = self.drawn_score if min_score is None else min_score
         shown = take(detections, detections.scores >= limit)
         texts = [f"{found.name} {found.score:.2f}" for found in self.named(shown)]
         return draw_boxes(self.read(image), shown.boxes, shown.labels, texts)
 
-    def _propose(self, images: Iterable[_Loaded[Item]]) -> Iterator[tuple[_Loaded[Item], Float32]]:
+    def _propose(self, images: Iterable[_LoadedImage[Item]]) -> Iterator[tuple[_LoadedImage[Item], Float32]]:
         """The images with their regions (N, 4); several share a forward pass where a network proposes."""
         remaining = iter(images)
         while group := list(islice(remaining, self.proposer.group)):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
-from detector.inference.batches import BatchRunner, Job, Regions
+from detector.inference.batches import BatchRunner, CropJob, Regions
 from detector.inference.shared_engine import SharedEngine
 from detector.networks.backbones import check_crop
 from detector.networks.heads import Probabilities
@@ -49,7 +49,7 @@ class CropEngine:
         """
         return self.runner.answer(images, self._job)
 
-    def _job(self, image: Image | Tensor, boxes: Float32) -> Job:
+    def _job(self, image: Image | Tensor, boxes: Float32) -> CropJob:
         prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
         placed = torch.from_numpy(boxes).to(self.runner.device)
 
@@ -57,7 +57,7 @@ class CropEngine:
             chosen = placed[first : first + count]
             return crop_regions(prepared, chosen, self.region)
 
-        return Job(len(boxes), cut)
+        return CropJob(len(boxes), cut)
 
 
 def make_engine(

@@ -49,7 +49,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _LoadedModel:
     """A detector's network and heads, and the regions that it was trained on."""
 
     network: RegionClassifier
@@ -120,7 +120,7 @@ def trained_region(path: Path) -> RegionSettings:
     return ModelFacts.of(weights_header(path).metadata, path).region
 
 
-def _load(files: ModelFiles) -> _Loaded:
+def _load(files: ModelFiles) -> _LoadedModel:
     network, preprocessing, metadata = load_model(files.network)
     facts = ModelFacts.of(metadata, files.network)
     classes = _named_classes(network.classifier.out_features, facts, files.network)
@@ -138,7 +138,7 @@ def _load(files: ModelFiles) -> _Loaded:
     channels = network.backbone.facts.channels
     if boxes is not None and boxes.channels != channels:
         raise DataError(f"head must be of maps of {channels} channels, got {boxes.channels} ({files.boxes})")
-    return _Loaded(network, preprocessing, facts.region, classes, svm, boxes)
+    return _LoadedModel(network, preprocessing, facts.region, classes, svm, boxes)
 
 
 def _check_head(head: SvmHead | BoxHead | None, path: Path | None, classes: int, network: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
-from detector.inference.batches import BatchRunner, Job, Regions
+from detector.inference.batches import BatchRunner, CropJob, Regions
 from detector.networks.device import choose_batch_size, choose_device, choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import MapTable, join_maps
@@ -61,9 +61,9 @@ class SharedEngine:
         placed = copy.deepcopy(network).eval().requires_grad_(False).to(self.runner.device, self.precision)
         return placed.to(memory_format=torch.channels_last)
 
-    def _job(self, image: Image | Tensor, boxes: Float32) -> Job:
+    def _job(self, image: Image | Tensor, boxes: Float32) -> CropJob:
         if not len(boxes):
-            return Job(0, _nothing)
+            return CropJob(0, _nothing)
         prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
         regions = torch.from_numpy(boxes)
         if self.mirrored:
@@ -78,7 +78,7 @@ class SharedEngine:
             pooled = pool_windows(table, chosen, self.region, self.shared)
             return pooled.flip(3) if self.mirrored else pooled
 
-        return Job(len(boxes), cut)
+        return CropJob(len(boxes), cut)
 
     def _maps(self, copies: list[Tensor]) -> MapTable:
         """The maps of an image's scaled copies."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from detector.jit import njit
 from detector.proposals.segmentation import Int32, find_root
-from detector.proposals.segments import COLOUR_BINS, MAX_REGIONS, TEXTURE_BINS, Regions
+from detector.proposals.segments import COLOUR_BINS, MAX_REGIONS, TEXTURE_BINS, Segments
 from detector.records import Float64, Int64
 
 UNIT = 2**16  # a similarity of 1
@@ -27,7 +27,7 @@ class Similarity(NamedTuple):
     fill: bool = False
 
 
-def group(regions: Regions, similarity: Similarity) -> Int64:
+def group(regions: Segments, similarity: Similarity) -> Int64:
     """Inclusive boxes (2R - 1, 4) of the superpixels and of every region that merging the most similar makes.
 
     The superpixels come first, in their order, then merged regions as they are made; the last is the image.
@@ -42,7 +42,7 @@ def group(regions: Regions, similarity: Similarity) -> Int64:
     return boxes
 
 
-def _histograms(regions: Regions, similarity: Similarity) -> tuple[Int32, Float64]:
+def _histograms(regions: Segments, similarity: Similarity) -> tuple[Int32, Float64]:
     """The counts (R, B) that `similarity` compares, and the weights (B,) that let each kind sum to one."""
     kinds = []
     if similarity.colour:

@@ -27,7 +27,7 @@ FAR = 2**62  # beyond every pixel
 
 
 @dataclass(frozen=True, eq=False)
-class Regions:
+class Segments:
     """R regions that cover an image.
 
     sizes (R,) pixels; boxes (R, 4) inclusive pixels x1, y1, x2, y2; counts (R, 101 C) of the `pixel_bins` of C
@@ -90,7 +90,7 @@ def _filter(image: Array, along_x: Float64, along_y: Float64) -> Float32:
     return np.asarray(filtered, np.float32).reshape(image.shape)
 
 
-def describe_regions(labels: Int32, bins: Image) -> Regions:
+def describe_regions(labels: Int32, bins: Image) -> Segments:
     """The regions of `labels` (H, W) in 0..R-1, all in use, from the `pixel_bins` of the image."""
     count = int(labels.max()) + 1
     if count > MAX_REGIONS:
@@ -98,15 +98,15 @@ def describe_regions(labels: Int32, bins: Image) -> Regions:
     lengths = bin_counts(bins.shape[1] // (1 + AXES))
     sizes, boxes, counts = _nothing(count, sum(lengths))
     _accumulate(labels, bins, (np.cumsum(lengths) - lengths).astype(np.uint32), sizes, boxes, counts)
-    return Regions(sizes, boxes, counts, _pairs(_touching(labels)))
+    return Segments(sizes, boxes, counts, _pairs(_touching(labels)))
 
 
-def join_regions(regions: Regions, numbers: Int32) -> Regions:
+def join_regions(regions: Segments, numbers: Int32) -> Segments:
     """The unions of those of `regions` that have the same of `numbers` (R,) in 0..N-1, all in use."""
     sizes, boxes, counts = _nothing(int(numbers.max()) + 1, regions.counts.shape[1])
     _join(numbers, regions.sizes, regions.boxes, regions.counts, sizes, boxes, counts)
     low, high = np.sort(numbers.take(regions.pairs).astype(np.uint64), axis=1).T
-    return Regions(sizes, boxes, counts, _pairs((low << np.uint64(32) | high)[low < high]))
+    return Segments(sizes, boxes, counts, _pairs((low << np.uint64(32) | high)[low < high]))
 
 
 def _nothing(count: int, bins: int) -> tuple[Int64, Int64, Int32]:

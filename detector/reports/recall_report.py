@@ -42,10 +42,10 @@ EXPLANATION = (
     "mean best overlap. Objects under 32² square pixels of the image file are small, those from 96² on large: here"
 )
 
-Tree = dict[str, Any]
+RecallTree = dict[str, Any]
 
 
-def recall_tree(coverages: Mapping[str, Coverage], classes: Classes, budgets: Sequence[int]) -> Tree:
+def recall_tree(coverages: Mapping[str, Coverage], classes: Classes, budgets: Sequence[int]) -> RecallTree:
     """The numbers of the same objects' `coverages` for strict JSON: None stands for NaN.
 
     A source has a row for each of `budgets` that it has boxes for, and a last one, of all its boxes, with the
@@ -70,7 +70,7 @@ def recall_tree(coverages: Mapping[str, Coverage], classes: Classes, budgets: Se
     }
 
 
-def recall_text(tree: Tree) -> str:
+def recall_text(tree: RecallTree) -> str:
     """The table a command prints, and the remarks."""
     rows = [COLUMNS, *(row for rows in recall_cells(tree) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -121,7 +121,7 @@ def write_recall_report(
     return folder / html_name
 
 
-def recall_headline(tree: Tree) -> list[tuple[str, str]]:
+def recall_headline(tree: RecallTree) -> list[tuple[str, str]]:
     """The numbers of all boxes with their names: of one source its main ones, of several the AR of each."""
     totals = [("objects", f"{tree['objects']:,}"), ("images", f"{tree['images']:,}")]
     last_rows = [(source["name"], source["rows"][-1]) for source in tree["sources"]]
@@ -136,7 +136,7 @@ def recall_headline(tree: Tree) -> list[tuple[str, str]]:
     ]
 
 
-def recall_remarks(tree: Tree) -> list[str]:
+def recall_remarks(tree: RecallTree) -> list[str]:
     """What a reader must know to read the numbers right, a sentence each."""
     lines = []
     without = sum(row["objects"] == 0 for row in tree["classes"])
@@ -148,12 +148,12 @@ def recall_remarks(tree: Tree) -> list[str]:
     return lines
 
 
-def recall_cells(tree: Tree) -> list[list[tuple[str, ...]]]:
+def recall_cells(tree: RecallTree) -> list[list[tuple[str, ...]]]:
     """The rows of each source as text, in the order of `COLUMNS`; its name stands in the first."""
     return [[_cells(source, number) for number in range(len(source["rows"]))] for source in tree["sources"]]
 
 
-def _cells(source: Tree, number: int) -> tuple[str, ...]:
+def _cells(source: RecallTree, number: int) -> tuple[str, ...]:
     row = source["rows"][number]
     return (
         source["name"] if number == 0 else "",
@@ -166,7 +166,7 @@ def _cells(source: Tree, number: int) -> tuple[str, ...]:
     )
 
 
-def _source_tree(name: str, coverage: Coverage, num_classes: int, budgets: Sequence[int]) -> Tree:
+def _source_tree(name: str, coverage: Coverage, num_classes: int, budgets: Sequence[int]) -> RecallTree:
     columns = [k for k, budget in enumerate(coverage.budgets[:-1].tolist()) if budget in budgets]
     numbers = class_recall(coverage, num_classes)
     return {
@@ -187,7 +187,7 @@ def _source_tree(name: str, coverage: Coverage, num_classes: int, budgets: Seque
     }
 
 
-def _row_tree(coverage: Coverage, column: int, num_classes: int) -> Tree:
+def _row_tree(coverage: Coverage, column: int, num_classes: int) -> RecallTree:
     overlaps = coverage.overlaps[:, column]
     abo = class_recall(coverage, num_classes, column).best_overlap
     abo = abo[~np.isnan(abo)]
@@ -204,7 +204,7 @@ def _row_tree(coverage: Coverage, column: int, num_classes: int) -> Tree:
     }
 
 
-def _sizes_text(tree: Tree) -> str:
+def _sizes_text(tree: RecallTree) -> str:
     return ", ".join(f"{count:,} {size}" for size, count in tree["objects_by_size"].items())
 
 

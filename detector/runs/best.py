@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from torch import nn
 
 from detector.errors import DataError
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
-from detector.training.loop import StepBatch, Trainer
+from detector.training.loop import Batch, Net, Trainer
 
-Net = TypeVar("Net", bound=nn.Module)
-Batch = TypeVar("Batch", bound=StepBatch)
 SIGN = {"loss": -1, "accuracy": 1}
 
 

@@ -3,16 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-
-from torch import nn
+from typing import Any, Protocol
 
 from detector.errors import DataError
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
-from detector.training.loop import StepBatch, Trainer
-
-Net = TypeVar("Net", bound=nn.Module)
-Batch = TypeVar("Batch", bound=StepBatch)
+from detector.training.loop import Batch, Net, Trainer
 
 REMEDY = "without this file the training begins anew"  # which nobody but the user may decide
 

@@ -11,7 +11,7 @@ NO_NUMBERS = ("nan", "inf", "-inf")  # means of nothing, and of losses on their 
 
 
 @dataclass(frozen=True)
-class Table:
+class NumberTable:
     """Names of columns, the whole rows, and notes on the others, which are left out."""
 
     header: list[str]
@@ -19,20 +19,20 @@ class Table:
     notes: list[str]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> NumberTable:
     """The table at `path`; one without rows where there is no file, or one without a header.
 
     A row is whole if its line has an end and a number in each column, whose first is a step after the last row's.
     """
     if not path.exists():
-        return Table([], [], [])
+        return NumberTable([], [], [])
     lines = read_bytes(path, "table").decode("utf-8", "replace").split("\n")
     lines, cut = lines[:-1], lines[-1]
     if not lines:
-        return Table([], [], [])
+        return NumberTable([], [], [])
     header = lines[0].strip().split(",")
     if header[0] != STEP:
-        return Table([], [], [f"{path} must begin with a line of names, {STEP} first: it is left out"])
+        return NumberTable([], [], [f"{path} must begin with a line of names, {STEP} first: it is left out"])
     rows: list[list[str]] = []
     notes = []
     for number, line in enumerate(lines[1:], 2):
@@ -44,7 +44,7 @@ def read_table(path: Path) -> Table:
             notes.append(f"line {number} of {path} {wanted}, got {shown(line)}: it is left out")
     if cut:
         notes.append(f"the last line of {path} is cut: it is left out")
-    return Table(header, rows, notes)
+    return NumberTable(header, rows, notes)
 
 
 def _is_whole(cells: list[str], columns: int) -> bool:

@@ -15,7 +15,7 @@ DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundResult:
     """A result of a stage in the folder `path` of the run.
 
     It is present if the run's present settings name it, done if it is whole; `changed` in seconds since 1970,
@@ -36,7 +36,7 @@ class Found:
         return max(0.0, time.time() - self.changed) / DAY
 
 
-def find_results(run: Path) -> list[Found]:
+def find_results(run: Path) -> list[FoundResult]:
     """All results in the run folder `run`, those of its members too, by stage and age; DataError for no run."""
     if not run.is_dir() or (not any(run.glob("config.yaml")) and not (run / STAGES).is_dir()):
         raise DataError(f"run must be a folder that holds config.yaml or {STAGES}, got {run}")
@@ -44,7 +44,7 @@ def find_results(run: Path) -> list[Found]:
     return sorted(found, key=lambda each: (each.stage, -each.changed))
 
 
-def remove_results(found: Sequence[Found]) -> None:
+def remove_results(found: Sequence[FoundResult]) -> None:
     """Delete results, and the links that named them. What the run shows elsewhere, such as its model, stays."""
     for each in found:
         (each.path / MANIFEST).unlink(missing_ok=True)  # first: what a kill leaves must not look done
@@ -62,7 +62,7 @@ def _stage_folders(run: Path) -> Iterator[Path]:
             yield from sorted(path for path in stages.iterdir() if path.is_dir() and not path.is_symlink())
 
 
-def _results(run: Path, stage: Path) -> Iterator[Found]:
+def _results(run: Path, stage: Path) -> Iterator[FoundResult]:
     """The results of one stage, and what is of an older version."""
     present = {link.resolve() for link in _links(stage)}
     prefix = "" if stage.parent.parent == run else f"{stage.parent.parent.relative_to(run)}/"
@@ -80,7 +80,7 @@ def _results(run: Path, stage: Path) -> Iterator[Found]:
         name = str(manifest.get("stage", stage.name))
         done, is_present = bool(manifest.get("done")), path.resolve() in present
         changed, size = _measure(path)
-        yield Found(path, f"{prefix}{name}", key, is_present, done, changed, size)
+        yield FoundResult(path, f"{prefix}{name}", key, is_present, done, changed, size)
 
 
 def _links(stage: Path) -> list[Path]:

@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 OFFSETS = "offsets"
 DTYPE = re.compile(r"[<>|][biuf][1248]")  # numbers; objects would run code
 
-Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, Fortran's order, type
+ArrayHeader = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, Fortran's order, type
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def holds_json(path: Path, value: object) -> bool:
         return False
 
 
-def _read_header(file: IO[bytes]) -> Header:
+def _read_header(file: IO[bytes]) -> ArrayHeader:
     """The header of a .npy file; ValueError for a damaged one."""
     try:
         with warnings.catch_warnings():
@@ -103,9 +103,9 @@ def _read_header(file: IO[bytes]) -> Header:
     raise ValueError("another version of .npy")
 
 
-def read_part(part: zipfile.ZipFile) -> tuple[Array, dict[str, Header]]:
+def read_part(part: zipfile.ZipFile) -> tuple[Array, dict[str, ArrayHeader]]:
     """The counts of rows in a part, and the headers of its other arrays, whose sizes are right; or ValueError."""
-    headers: dict[str, Header] = {}
+    headers: dict[str, ArrayHeader] = {}
     for member in part.infolist():
         with part.open(member) as file:
             shape, _, dtype = header = _read_header(file)

@@ -7,9 +7,8 @@ from contextlib import closing
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
-from torch import nn
 from tqdm import tqdm
 
 from detector.config import LogSettings, TrainingSettings
@@ -20,10 +19,7 @@ from detector.runs.checkpoints import Checkpoint
 from detector.runs.interrupt import interrupts_noted
 from detector.runs.number_tables import read_table
 from detector.runs.processes import Group
-from detector.training.loop import StepBatch, StepResult, Trainer
-
-Net = TypeVar("Net", bound=nn.Module)
-Batch = TypeVar("Batch", bound=StepBatch)
+from detector.training.loop import Batch, Net, StepResult, Trainer
 
 
 def run_steps(

@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
-
-from torch import nn
 
 from detector.errors import ConfigError
 from detector.files import share_file
@@ -14,10 +11,7 @@ from detector.runs.part_result import is_whole
 from detector.runs.processes import Group
 from detector.runs.stage import Result
 from detector.runs.train_loop import MetricsLog, run_steps
-from detector.training.loop import DivergedError, StepBatch, Trainer
-
-Net = TypeVar("Net", bound=nn.Module)
-Batch = TypeVar("Batch", bound=StepBatch)
+from detector.training.loop import Batch, DivergedError, Net, Trainer
 
 CHECKPOINT = "last.pt"
 UNTRAINED = {"checkpoint_every", "log_every"}  # settings that do not change what is trained

@@ -21,7 +21,7 @@ from detector.runs.journal import Entry, Fields
 from detector.runs.part_result import Tensors, run_parts
 from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.stages.region_features import Answers, feature_scale
+from detector.stages.region_features import NamedRows, feature_scale
 from detector.stages.region_rows import FLOAT, HALF, Engine, engine_name, in_half, store_rows
 from detector.stages.region_sets import LABEL, TrainingRegions
 from detector.training.ridge import fit_ridge, pairs
@@ -57,11 +57,11 @@ def run_pairs(
         boxes, rows, _ = paired(position)
         return boxes[rows]
 
-    def open_engine() -> Engine[Answers]:
+    def open_engine() -> Engine[NamedRows]:
         network, preprocessing, _ = load_model(model)
         return make_engine(Cells(network, settings.grid), preprocessing, region, engine).run
 
-    def entry(position: int, found: Answers) -> Entry:
+    def entry(position: int, found: NamedRows) -> Entry:
         boxes, rows, objects = paired(position)
         truth = dataset.truth(position)
         return {

@@ -15,7 +15,7 @@ from detector.runs.stage import Stage
 from detector.runs.store import Store
 from detector.stages.cascade_network import open_network
 from detector.stages.label import LabelledRegions
-from detector.stages.region_features import Answers
+from detector.stages.region_features import NamedRows
 from detector.stages.region_rows import HALF, Engine, engine_name, in_half, store_rows
 from detector.stages.region_sets import LABEL, TrainingRegions, choose_images
 from detector.training.sample import draw_regions
@@ -48,11 +48,11 @@ def run_cascade_rows(
     def boxes(position: int) -> Float32:
         return labelled.regions.boxes(position)[drawn(position)]
 
-    def open_engine() -> Engine[Answers]:
+    def open_engine() -> Engine[NamedRows]:
         opened, preprocessing = open_network(network)
         return CropEngine(FeaturesAndMoves(opened, None), preprocessing, region, engine.in_floats).run
 
-    def entry(position: int, found: Answers) -> Entry:
+    def entry(position: int, found: NamedRows) -> Entry:
         return {**in_half(found[1], features), "labels": labels_of(position)[drawn(position)]}
 
     reads = {"labels": labelled.labels, "images": settings.images, "seed": seed, "network": network}

@@ -18,8 +18,8 @@ from detector.training.loop import Trainer, parameter_groups
 from detector.training.objectives import ImageObjective
 from detector.training.schedule import Schedule
 
-Network = RegionClassifier | WithAuxiliaryHeads
-ClassifierTrainer = Trainer[Network, ImageBatch]
+ClassifierNetwork = RegionClassifier | WithAuxiliaryHeads
+ClassifierTrainer = Trainer[ClassifierNetwork, ImageBatch]
 
 
 def make_classifier_trainer(
@@ -37,7 +37,7 @@ def make_classifier_trainer(
     weights = weights_file(config.network.weights)
     if weights:
         preprocessing = load_pretrained(network, weights)
-    trained: Network = network
+    trained: ClassifierNetwork = network
     if settings.auxiliary:
         trained = WithAuxiliaryHeads(network)
         if weights:

@@ -17,7 +17,7 @@ VERSION = 1
 FIELDS: Fields = {"labels": (np.dtype(np.int16), ())}
 
 
-class Regions(Protocol):
+class RegionSet(Protocol):
     """Regions of each image of a split, with labels; `reads` is what they depend on."""
 
     @property
@@ -35,7 +35,7 @@ class Regions(Protocol):
         """Their labels (R,) i16."""
 
 
-Kind = TypeVar("Kind", bound=Regions)
+Kind = TypeVar("Kind", bound=RegionSet)
 
 
 @dataclass(frozen=True)

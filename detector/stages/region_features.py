@@ -20,7 +20,7 @@ from detector.stages.region_sets import MinedRegions, ProposedRegions
 VERSION = 1
 SPREAD = 5000  # rows that a scale is measured on
 
-Answers = tuple[Float32, dict[str, Array]]  # of an image: its boxes, and the arrays by name
+NamedRows = tuple[Float32, dict[str, Array]]  # of an image: its boxes, and the arrays by name
 
 
 def run_training_features(
@@ -61,7 +61,7 @@ def _run(
     if boxes:
         fields = {**fields, "moves": (HALF, (len(split.dataset.classes), 4))}
 
-    def open_engine() -> Engine[Answers]:
+    def open_engine() -> Engine[NamedRows]:
         module = FeaturesAndMoves(network, load_boxes(boxes) if boxes else None)
         return make_engine(module, preprocessing, region, engine).run
 

@@ -13,7 +13,7 @@ from detector.runs.split import labelled_key
 from detector.runs.stage import Stage
 from detector.runs.train_loop import MetricsLog
 from detector.runs.training_result import UNTRAINED, run_training
-from detector.stages.classifier_trainer import ClassifierTrainer, Network
+from detector.stages.classifier_trainer import ClassifierNetwork, ClassifierTrainer
 from detector.stages.crop_batches import crop_batches
 from detector.stages.region_rows import precision_name
 
@@ -57,7 +57,7 @@ def _save(
     training: LabelledImages,
     preprocessing: Preprocessing,
     path: Path,
-    trained: Network,
+    trained: ClassifierNetwork,
 ) -> None:
     """Write the trained weights, without auxiliary heads, with all that they need to be used."""
     save_model(

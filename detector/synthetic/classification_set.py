@@ -22,7 +22,7 @@ from detector.synthetic.scenes import PlainWorld, Scene, compose
 from detector.synthetic.set_files import (
     CROP,
     SPLITS,
-    Split,
+    SetSplit,
     begin_set,
     check_numbers,
     finish_set,
@@ -39,7 +39,7 @@ SURROUNDINGS = (1.15, 1.45)  # side of the crop for the longer side of its objec
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _CropRecipe:
     """Everything that decides the bytes of a set."""
 
     images: int
@@ -48,7 +48,7 @@ class _Recipe:
     seed: int
 
 
-def render_crop(index: int, *, classes: int, seed: int, split: Split = "train") -> tuple[Image, int]:
+def render_crop(index: int, *, classes: int, seed: int, split: SetSplit = "train") -> tuple[Image, int]:
     """Crop `index` (from 0) of a split, (H, W, 3) RGB, and its label."""
     label = index % classes + FIRST_LABEL
     rng = stream(seed, split, index, CROP)
@@ -67,7 +67,7 @@ def make_crops(
     a number is out of range or a class would have no training crop.
     """
     workers = worker_count(workers)
-    recipe = _Recipe(images, max(images // 4, 1) if val is None else val, classes, seed)
+    recipe = _CropRecipe(images, max(images // 4, 1) if val is None else val, classes, seed)
     check_numbers(**asdict(recipe), workers=workers)
     if images < classes:
         raise ConfigError(f"images must be at least the number of classes, {classes}, got {images}")
@@ -81,7 +81,7 @@ def make_crops(
     finish_set(out, settings)
 
 
-def _make_crop(out: Path, recipe: _Recipe, split: Split, index: int) -> None:
+def _make_crop(out: Path, recipe: _CropRecipe, split: SetSplit, index: int) -> None:
     """Write one crop unless it stands already."""
     turn, position = divmod(index, recipe.classes)
     path = out / split / class_list(recipe.classes).wnids[position] / f"{turn + 1:06d}.JPEG"

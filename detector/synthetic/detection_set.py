@@ -29,7 +29,7 @@ from detector.synthetic.set_files import (
     PAINT,
     SCENE,
     SPLITS,
-    Split,
+    SetSplit,
     begin_set,
     check_numbers,
     finish_set,
@@ -55,7 +55,7 @@ Status = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _SceneRecipe:
     """Everything that decides the bytes of a set."""
 
     images: int
@@ -101,7 +101,7 @@ def render_image(
     *,
     classes: int,
     seed: int,
-    split: Split = "train",
+    split: SetSplit = "train",
     mean_width: float = MEAN_WIDTH,
     context: float | None = None,
 ) -> tuple[Image, GroundTruth]:
@@ -132,7 +132,7 @@ def make_dataset(
     """
     workers = worker_count(workers)
     val = max(images // 4, 1) if val is None else val
-    recipe = _Recipe(images, val, classes, seed, exhaustive, mean_width, context)
+    recipe = _SceneRecipe(images, val, classes, seed, exhaustive, mean_width, context)
     _check(recipe, workers)
     if not begin_set(out, recipe.settings()):
         return
@@ -145,7 +145,7 @@ def make_dataset(
     finish_set(out, recipe.settings())
 
 
-def _check(recipe: _Recipe, workers: int) -> None:
+def _check(recipe: _SceneRecipe, workers: int) -> None:
     check_numbers(recipe.images, recipe.val, recipe.classes, recipe.seed, workers)
     if recipe.mean_width < MIN_MEAN_WIDTH:
         raise ConfigError(f"mean width must be at least {MIN_MEAN_WIDTH}, got {recipe.mean_width}")
@@ -159,14 +159,14 @@ def _world(classes: int, context: float | None) -> World:
     return PlainWorld(classes) if context is None else ThemedWorld(classes, context)
 
 
-def _make_images(out: Path, recipe: _Recipe, split: Split, workers: int) -> Iterator[_Labelling]:
+def _make_images(out: Path, recipe: _SceneRecipe, split: SetSplit, workers: int) -> Iterator[_Labelling]:
     """Write the images and annotations of a split; yields in order what is known of each."""
     make = partial(_make_image, out, recipe, split)
     count = recipe.images if split == "train" else recipe.val
     return make_images(make, count, split, workers)
 
 
-def _make_image(out: Path, recipe: _Recipe, split: Split, index: int) -> _Labelling:
+def _make_image(out: Path, recipe: _SceneRecipe, split: SetSplit, index: int) -> _Labelling:
     """Write one image and its annotation, the image last: where it stands already, both are done."""
     scene = _scene(index, recipe.world, recipe.seed, split, recipe.mean_width)
     rng = stream(recipe.seed, split, index, LABELS)
@@ -183,17 +183,17 @@ def _make_image(out: Path, recipe: _Recipe, split: Split, index: int) -> _Labell
     return labelling
 
 
-def image_id(split: Split, index: int) -> str:
+def image_id(split: SetSplit, index: int) -> str:
     """The file name, without its ending, of image `index` (from 0) of a split."""
     return f"synthetic_{split}_{index + 1:08d}"
 
 
-def _scene(index: int, world: World, seed: int, split: Split, mean_width: float) -> Scene:
+def _scene(index: int, world: World, seed: int, split: SetSplit, mean_width: float) -> Scene:
     first = _first_label(index, world.classes, seed, split)
     return compose(stream(seed, split, index, SCENE), world, first, mean_width)
 
 
-def _first_label(index: int, classes: int, seed: int, split: Split) -> int:
+def _first_label(index: int, classes: int, seed: int, split: SetSplit) -> int:
     """The classes take turns, in a new order each round, so that none is missing from a small set."""
     block, turn = divmod(index, classes)
     order = stream(seed, split, block, CLASS).permutation(classes)
@@ -207,7 +207,7 @@ def _full_knowledge(scene: Scene, classes: int) -> tuple[Bool, Status]:
     return np.ones(len(scene.truth.labels), np.bool_), status
 
 
-def _label_train(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labelling:
+def _label_train(scene: Scene, recipe: _SceneRecipe, rng: np.random.Generator) -> _Labelling:
     """All objects boxed and all classes listed, or only some of both."""
     labels = scene.truth.labels
     boxed, status = _full_knowledge(scene, recipe.classes)
@@ -228,7 +228,7 @@ def _label_train(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _La
     return _Labelling(boxed, status)
 
 
-def _label_val(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labelling:
+def _label_val(scene: Scene, recipe: _SceneRecipe, rng: np.random.Generator) -> _Labelling:
     """All objects boxed, but in a few images one is forgotten and its class goes on the blacklist."""
     labels = scene.truth.labels
     boxed, status = _full_knowledge(scene, recipe.classes)
@@ -239,7 +239,7 @@ def _label_val(scene: Scene, recipe: _Recipe, rng: np.random.Generator) -> _Labe
     return _Labelling(boxed, status, int(labels[forgotten]))
 
 
-def _annotation(scene: Scene, boxed: Bool, split: Split, index: int, recipe: _Recipe) -> str:
+def _annotation(scene: Scene, boxed: Bool, split: SetSplit, index: int, recipe: _SceneRecipe) -> str:
     """The XML of one image, its corners as the real files have them: 0-based, inclusive, xmin xmax ymin ymax."""
     height, width = scene.owner.shape
     truth = take(scene.truth, boxed)
@@ -258,14 +258,14 @@ def _annotation(scene: Scene, boxed: Bool, split: Split, index: int, recipe: _Re
     )
 
 
-def _write_classes(out: Path, recipe: _Recipe) -> None:
+def _write_classes(out: Path, recipe: _SceneRecipe) -> None:
     known = class_list(recipe.classes, recipe.context)
     rows = zip(known.wnids, known.names, strict=True)
     lines = [f"{label},{wnid},{name}\n" for label, (wnid, name) in enumerate(rows, FIRST_LABEL)]
     write_text(out / "synsets.csv", "id,wnid,name\n" + "".join(lines))
 
 
-def _write_train_lists(out: Path, recipe: _Recipe, status: Status) -> None:
+def _write_train_lists(out: Path, recipe: _SceneRecipe, status: Status) -> None:
     """One list a class of the images listed for it; `status` is (images, C)."""
     names = [image_id("train", index) for index in range(recipe.images)]
     for label in range(FIRST_LABEL, recipe.classes + FIRST_LABEL):
@@ -274,7 +274,7 @@ def _write_train_lists(out: Path, recipe: _Recipe, status: Status) -> None:
         write_text(out / "ImageSets" / "DET" / f"train_{label}.txt", "".join(lines))
 
 
-def _write_val_lists(out: Path, recipe: _Recipe, blacklisted: Sequence[int]) -> None:
+def _write_val_lists(out: Path, recipe: _SceneRecipe, blacklisted: Sequence[int]) -> None:
     lines = [f"{image_id('val', index)} {index + 1}\n" for index in range(recipe.val)]
     write_text(out / "ImageSets" / "DET" / "val.txt", "".join(lines))
     wnids = class_list(recipe.classes, recipe.context).wnids
@@ -282,7 +282,7 @@ def _write_val_lists(out: Path, recipe: _Recipe, blacklisted: Sequence[int]) -> 
     write_text(out / "det_validation_blacklist.txt", "".join(rows))
 
 
-def _write_context(out: Path, world: ThemedWorld, made: Mapping[Split, Sequence[_Labelling]]) -> None:
+def _write_context(out: Path, world: ThemedWorld, made: Mapping[SetSplit, Sequence[_Labelling]]) -> None:
     images: dict[str, Any] = {
         split: {image_id(split, index): done.context for index, done in enumerate(labellings)}
         for split, labellings in made.items()

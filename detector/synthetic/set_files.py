@@ -18,9 +18,9 @@ from detector.files import read_json, write_atomically, write_text
 from detector.records import Image
 from detector.synthetic.scenes import MAX_CLASSES
 
-Split = Literal["train", "val"]
-SPLITS: tuple[Split, ...] = ("train", "val")
-Result = TypeVar("Result")
+SetSplit = Literal["train", "val"]
+SPLITS: tuple[SetSplit, ...] = ("train", "val")
+Made = TypeVar("Made")
 
 MARKER = "synthetic.json"
 JPEG_QUALITY = 90
@@ -30,7 +30,7 @@ SCENE, PAINT, LABELS, CLASS, CROP = range(5)  # purposes of random streams
 _CHUNK = 16
 
 
-def stream(seed: int, split: Split, index: int, purpose: int) -> np.random.Generator:
+def stream(seed: int, split: SetSplit, index: int, purpose: int) -> np.random.Generator:
     """The random numbers of image `index` of a split for one purpose; all streams are independent."""
     return np.random.default_rng([seed, SPLITS.index(split), index, purpose])
 
@@ -62,7 +62,7 @@ def finish_set(out: Path, settings: Mapping[str, object]) -> None:
     _write_marker(out, settings, finished=True)
 
 
-def make_images(make: Callable[[int], Result], count: int, label: str, workers: int) -> Iterator[Result]:
+def make_images(make: Callable[[int], Made], count: int, label: str, workers: int) -> Iterator[Made]:
     """`make` of 0..count - 1 in order, on `workers` processes, with a progress bar called `label`."""
     progress = partial(tqdm, total=count, desc=label, unit="image", disable=None)
     if workers == 1:

@@ -21,7 +21,7 @@ from detector.training.image_batches import EpochSampler
 LONGEST_ASPECT = 4 / 3  # of a crop beside its image's own
 
 
-class Windows(NamedTuple):
+class DrawnWindows(NamedTuple):
     """One batch as the workers send it: pixels (B, S, S, 3) uint8 RGB and its M objects.
 
     owner (M,) i64 is each object's place in the batch, boxes (M, 4) f32 are fractions of the crop, slots (M,) i64
@@ -37,7 +37,7 @@ class Windows(NamedTuple):
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Crops (B, 3, S, S) f32 preprocessed, and the objects as in `Windows`, on the device."""
+    """Crops (B, 3, S, S) f32 preprocessed, and the objects as in `DrawnWindows`, on the device."""
 
     step: int
     crops: Tensor
@@ -46,7 +46,7 @@ class WindowBatch:
     slots: Tensor
 
 
-class WindowSource(Dataset[Windows]):
+class WindowSource(Dataset[DrawnWindows]):
     """The batches by step, each image as a random crop with the objects that are in it.
 
     read_image(position) gives an image, read_boxes(position) its objects (G, 4) in pixels, distort(image, seed)
@@ -71,12 +71,12 @@ class WindowSource(Dataset[Windows]):
         self.priors = priors
         self.size = size
 
-    def __getitem__(self, step: int) -> Windows:
+    def __getitem__(self, step: int) -> DrawnWindows:
         positions, seeds = self.sampler.positions(step), self.sampler.seeds(step)
         pairs = [self._crop(int(p), int(s)) for p, s in zip(positions, seeds, strict=True)]
         boxes = [boxes for _, boxes in pairs]
         slots = [match_slots(distances(own, self.priors)) for own in boxes]
-        return Windows(
+        return DrawnWindows(
             step,
             torch.from_numpy(np.stack([pixels for pixels, _ in pairs])),
             torch.from_numpy(np.repeat(np.arange(len(pairs)), [len(own) for own in boxes])),
@@ -145,7 +145,7 @@ def match_slots(cost: Array) -> Int64:
     return slots
 
 
-def to_device(windows: Windows, preprocessing: Preprocessing, device: torch.device) -> WindowBatch:
+def to_device(windows: DrawnWindows, preprocessing: Preprocessing, device: torch.device) -> WindowBatch:
     """The batch on `device`, preprocessed; objects without a slot are left out."""
     kept = windows.slots >= 0
     crops = normalise(windows.pixels.to(device, non_blocking=True), preprocessing)

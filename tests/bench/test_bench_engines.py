@@ -15,7 +15,7 @@ from detector.bench.engines import (
     open_products,
     region_flops,
 )
-from detector.bench.rounds import Outcome, Spread
+from detector.bench.rounds import RoundOutcome, Spread
 from detector.bench.workload import open_workload
 from detector.config import EngineSettings, RegionSettings
 from detector.inference import backends
@@ -115,12 +115,12 @@ def test_ratios_and_shares_are_those_of_the_rounds(tmp_path: Path) -> None:
     flops = region_flops("paper", config.region, workload.outputs)
     choices = [EngineChoice(settings(backend="torch", precision=name)) for name in ("fp32", "bf16")]
     outcomes = [
-        Outcome("one", ({"region": 0.1, "batch": 1}, {"region": 0.2, "batch": 1}), 300.0),
-        Outcome(
+        RoundOutcome("one", ({"region": 0.1, "batch": 1}, {"region": 0.2, "batch": 1}), 300.0),
+        RoundOutcome(
             "products", ({"fp32": 1 / (100 * flops)}, {"fp32": 1 / flops}), 9.0
         ),  # at best as fast as 100 regions a second
-        Outcome("torch fp32", ({"region": 0.02, "batch": 8}, {"region": 0.04, "batch": 8}), 500.0),
-        Outcome("torch bf16", (), 0.0, "no such thing"),
+        RoundOutcome("torch fp32", ({"region": 0.02, "batch": 8}, {"region": 0.04, "batch": 8}), 500.0),
+        RoundOutcome("torch bf16", (), 0.0, "no such thing"),
     ]
     one, fast, failed = engine_table(workload, choices, outcomes).rows
     assert one.regions == Spread(7.5, 5.0, 10.0)

@@ -5,7 +5,7 @@ import pytest
 from measured import broken, dying, steady, tiring
 
 from detector.bench.machine import Load, LoadWatch, peak_memory
-from detector.bench.rounds import Candidate, Outcome, Spread, median_ratio, run_rounds
+from detector.bench.rounds import Candidate, RoundOutcome, Spread, median_ratio, run_rounds
 
 
 def test_candidates_take_turns_in_processes_of_their_own_and_one_that_fails_stops_nobody() -> None:
@@ -44,7 +44,7 @@ def test_a_ratio_is_taken_round_by_round() -> None:
 
 
 def test_rates_are_units_over_seconds() -> None:
-    outcome = Outcome("a", ({"image": 0.5}, {"image": 0.25}), 1.0)
+    outcome = RoundOutcome("a", ({"image": 0.5}, {"image": 0.25}), 1.0)
     assert outcome.rates("image", 10) == [20, 40]
 
 

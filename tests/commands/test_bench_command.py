@@ -9,7 +9,7 @@ from trees import write_image
 
 from detector import commands
 from detector.bench import result
-from detector.bench.rounds import Candidate, Outcome
+from detector.bench.rounds import Candidate, RoundOutcome
 
 SMALL = ["region.crop_size=48", "region.padding=4", "network.variant=tiny", "proposals.width=100"]
 ENGINE = ["engine.device=cpu", "engine.backend=torch", "engine.precision=fp32", "engine.compile=false"]
@@ -27,11 +27,11 @@ def photos(tmp_path: Path) -> Path:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Candidates are measured here, one after another: processes of their own have a test of their own."""
 
-    def run(candidates: Sequence[Candidate], seconds: float, rounds: int, label: str) -> list[Outcome]:
+    def run(candidates: Sequence[Candidate], seconds: float, rounds: int, label: str) -> list[RoundOutcome]:
         found = []
         for candidate in candidates:
             measure = candidate.open()
-            found.append(Outcome(candidate.name, tuple(measure(seconds) for _ in range(rounds)), 1.0))
+            found.append(RoundOutcome(candidate.name, tuple(measure(seconds) for _ in range(rounds)), 1.0))
         return found
 
     monkeypatch.setattr(result, "run_rounds", run)

@@ -5,7 +5,7 @@ import pytest
 from trees import write_lines
 
 from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex
-from detector.data.names import FileNames, KnownIds, Line, read_names, stem_of
+from detector.data.names import FileNames, KnownIds, ListLine, read_names, stem_of
 from detector.errors import DataError
 
 
@@ -65,8 +65,8 @@ def test_lines_are_numbered_and_blank_ones_left_out(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"\xef\xbb\xbfa 1\r\n\r\n \t\r\nb")
     assert read_names(path, None) == [
-        Line(1, "a 1", "a", "1", "a", False),
-        Line(4, "b", "b", "", "b", False),
+        ListLine(1, "a 1", "a", "1", "a", False),
+        ListLine(4, "b", "b", "", "b", False),
     ]
 
 

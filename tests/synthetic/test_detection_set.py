@@ -12,7 +12,7 @@ import pytest
 from detector.data.classes import read_classes
 from detector.errors import ConfigError, DataError
 from detector.records import Array, Float64
-from detector.synthetic.detection_set import Split, class_list, image_id, make_dataset, render_image
+from detector.synthetic.detection_set import SetSplit, class_list, image_id, make_dataset, render_image
 from detector.synthetic.scenes import MAX_CLASSES, MIN_VISIBLE, PlainWorld, Scene, compose
 from detector.synthetic.shapes import SHAPES, bend, class_outline, clutter_outline
 from detector.synthetic.textures import TEXTURES, texture_tiles
@@ -40,7 +40,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def boxes_in_xml(tree: Path, split: Split, index: int) -> list[tuple[int, ...]]:
+def boxes_in_xml(tree: Path, split: SetSplit, index: int) -> list[tuple[int, ...]]:
     """(label, x1, y1, x2, y2) of every object of the file, in continuous pixels; empty where there is no file."""
     path = tree / "Annotations" / "DET" / split / f"{image_id(split, index)}.xml"
     if not path.exists():
@@ -53,7 +53,7 @@ def boxes_in_xml(tree: Path, split: Split, index: int) -> list[tuple[int, ...]]:
     return rows
 
 
-def objects(split: Split, index: int) -> list[tuple[int, ...]]:
+def objects(split: SetSplit, index: int) -> list[tuple[int, ...]]:
     """All objects of an image, as `boxes_in_xml`."""
     _, truth = render_image(index, classes=CLASSES, seed=SEED, split=split, mean_width=WIDTH)
     table = np.column_stack([truth.labels, truth.boxes.astype(int)])
@@ -144,7 +144,7 @@ def test_bending_moves_no_point_farther_than_twice_the_strength() -> None:
 
 
 def test_an_image_depends_on_seed_split_and_index() -> None:
-    def image(index: int = 3, seed: int = 0, split: Split = "train") -> Array:
+    def image(index: int = 3, seed: int = 0, split: SetSplit = "train") -> Array:
         return render_image(index, classes=10, seed=seed, split=split, mean_width=64)[0]
 
     first = image()
@@ -154,7 +154,7 @@ def test_an_image_depends_on_seed_split_and_index() -> None:
         assert not np.array_equal(first, other)
 
 
-def colour_histograms(split: Split, count: int) -> tuple[Float64, Array]:
+def colour_histograms(split: SetSplit, count: int) -> tuple[Float64, Array]:
     """Square roots of the 8x8x8 RGB histograms of all boxes of `count` images, and the labels."""
     rows, labels = [], []
     for index in range(count):

@@ -14,7 +14,7 @@ from detector.config import DataSettings
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.records import Array, Float64
-from detector.synthetic.detection_set import Split, _scene, class_list, image_id, make_dataset
+from detector.synthetic.detection_set import SetSplit, _scene, class_list, image_id, make_dataset
 from detector.synthetic.painting import paint
 from detector.synthetic.scenes import Scene, _Canvas, _place_object, _visible_truth, compose
 from detector.synthetic.themes import MAX_THEMED_CLASSES, MIN_CLASSES, ThemedWorld
@@ -150,7 +150,7 @@ def boxes_of(scene: Scene) -> list[list[int]]:
     return [[x1, y1, x2 - 1, y2 - 1] for x1, y1, x2, y2 in scene.truth.boxes.astype(int).tolist()]
 
 
-def boxes_in_xml(tree: Path, split: Split, index: int) -> list[list[int]]:
+def boxes_in_xml(tree: Path, split: SetSplit, index: int) -> list[list[int]]:
     path = tree / "Annotations" / "DET" / split / f"{image_id(split, index)}.xml"
     if not path.exists():
         return []
@@ -165,7 +165,7 @@ def test_the_facts_name_the_themes_the_twins_and_the_blurred_objects(tree: Path)
     assert [theme["classes"] for theme in facts["themes"]] == [list(names[:2]), list(names[2:])]
     assert facts["twins"] == [[names[0], names[2]], [names[1], names[3]]]
     assert [len(facts["images"][split]) for split in ("train", "val")] == [IMAGES, VAL]
-    splits: tuple[tuple[Split, int], ...] = (("train", IMAGES), ("val", VAL))
+    splits: tuple[tuple[SetSplit, int], ...] = (("train", IMAGES), ("val", VAL))
     for split, count in splits:
         for index in range(count):
             here = facts["images"][split][image_id(split, index)]

@@ -63,7 +63,7 @@ class Component(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class JpegFrame:
     """The picture that the scans make: components by name in the file.
 
     `low` (C, 64) is the lowest bit that was sent of each coefficient, -1 where none was; `known` says which
@@ -155,7 +155,7 @@ def _find_damage(content: bytes) -> str | None:
             _read_tables(marker, segment, tables)
 
 
-def _lacks_scans(frame: Frame) -> bool:
+def _lacks_scans(frame: JpegFrame) -> bool:
     """Whether a component never came, or lowest bits of coefficients whose higher bits did."""
     return bool(np.any(frame.low[:, 0] < 0) or np.any(frame.low > 0))
 
@@ -176,16 +176,16 @@ def _read_tables(marker: int, segment: bytes, tables: Tables) -> None:
         segment = segment[end:]
 
 
-def _frame(marker: int, segment: bytes) -> Frame:
+def _frame(marker: int, segment: bytes) -> JpegFrame:
     if marker not in (*SEQUENTIAL, PROGRESSIVE) or segment[0] != SIDE:
         raise ValueError("a frame of another kind")
     rows = [segment[6 + 3 * c : 9 + 3 * c] for c in range(segment[5])]
     components = {name: Component(factors >> 4, factors & 0xF, steps) for name, factors, steps in rows}
     low = np.full((len(components), COEFFICIENTS), -1, np.int64)
-    return Frame(_number(segment[1:3]), _number(segment[3:5]), marker == PROGRESSIVE, components, low, {})
+    return JpegFrame(_number(segment[1:3]), _number(segment[3:5]), marker == PROGRESSIVE, components, low, {})
 
 
-def _scan(content: bytes, at: int, segment: bytes, frame: Frame, tables: Tables) -> tuple[str | None, int]:
+def _scan(content: bytes, at: int, segment: bytes, frame: JpegFrame, tables: Tables) -> tuple[str | None, int]:
     """What is damaged in the scan whose data begin at `at`, and where they end."""
     names, numbers, band = _scan_header(segment, frame)
     order = list(frame.components)
@@ -203,7 +203,7 @@ def _scan(content: bytes, at: int, segment: bytes, frame: Frame, tables: Tables)
     return (f"{REASONS[reason]} in unit {min(unit + 1, total)} of {total}" if reason else None), stop
 
 
-def _scan_header(segment: bytes, frame: Frame) -> tuple[bytes, bytes, Band]:
+def _scan_header(segment: bytes, frame: JpegFrame) -> tuple[bytes, bytes, Band]:
     """The components of a scan, the numbers of their tables, and which bits of which coefficients it holds."""
     end = 1 + 2 * segment[0]
     first, last, bits = segment[end : end + 3]
@@ -214,7 +214,7 @@ def _scan_header(segment: bytes, frame: Frame) -> tuple[bytes, bytes, Band]:
     return segment[1:end:2], segment[2:end:2], (first, last, bits >> 4, bits & 0xF)
 
 
-def _known(frame: Frame, names: bytes, band: Band, total: int) -> Bool:
+def _known(frame: JpegFrame, names: bytes, band: Band, total: int) -> Bool:
     """Which coefficients (blocks, 64) of the scan's component are not zero; (1, 64) where it needs none."""
     if not frame.progressive or band[0] == 0:
         return np.zeros((1, COEFFICIENTS), np.bool_)
@@ -226,7 +226,7 @@ def _codes(tables: Tables, numbers: Sequence[int], needed: bool) -> Codes:
     return np.stack([tables.codes[number] if needed else NO_CODES for number in numbers])
 
 
-def _units(frame: Frame, names: bytes) -> tuple[Int64, int]:
+def _units(frame: JpegFrame, names: bytes) -> tuple[Int64, int]:
     """Which of the scan's components the blocks of a unit are of, and the number of units (A.2)."""
     every = frame.components.values()
     across, down = max(one.across for one in every), max(one.down for one in every)

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-Kind = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
+FileKind = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 
-KINDS: tuple[Kind, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-STARTS: tuple[tuple[bytes, Kind], ...] = (
+KINDS: tuple[FileKind, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+STARTS: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"BM", "BMP"),
@@ -20,7 +20,7 @@ STARTS: tuple[tuple[bytes, Kind], ...] = (
 MOST_PIXELS = 178_956_970
 
 
-def kind_of(head: bytes) -> Kind:
+def kind_of(head: bytes) -> FileKind:
     """The format of a file that begins with `head`; ValueError where it is none of `KINDS`."""
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import PIL.Image
 
-from detector.data.decoders.kinds import Kind, check_size
+from detector.data.decoders.kinds import FileKind, check_size
 from detector.records import Image
 
 ORIENTATION_TAG = 0x0112
@@ -27,7 +27,7 @@ class UnknownHeader(ValueError):
     """The header is damaged, or of a kind that Pillow does not know."""
 
 
-def load_pixels(content: bytes, kind: Kind) -> Image:
+def load_pixels(content: bytes, kind: FileKind) -> Image:
     """The pixels (H, W, 3) uint8 RGB, of an animation the first picture; an error where they are damaged."""
     with open_header(content, kind) as image:
         check_size(image.height, image.width)
@@ -46,13 +46,13 @@ def rgb(image: PIL.Image.Image) -> Image:
     return np.asarray(image.convert("RGB"))
 
 
-def header_size(content: bytes, kind: Kind) -> tuple[int, int]:
+def header_size(content: bytes, kind: FileKind) -> tuple[int, int]:
     """The (height, width) of an image, from its header."""
     with open_header(content, kind) as image:
         return image.height, image.width
 
 
-def orientation(content: bytes, kind: Kind) -> int:
+def orientation(content: bytes, kind: FileKind) -> int:
     """The orientation tag, 1..8; 1 where there is none."""
     try:
         with open_header(content, kind) as image:
@@ -62,7 +62,7 @@ def orientation(content: bytes, kind: Kind) -> int:
 
 
 @contextmanager
-def open_header(content: bytes, kind: Kind) -> Iterator[PIL.Image.Image]:
+def open_header(content: bytes, kind: FileKind) -> Iterator[PIL.Image.Image]:
     """The image in `content`, not decoded yet; UnknownHeader where Pillow cannot make anything of it."""
     with quiet():
         try:

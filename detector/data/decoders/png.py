@@ -19,7 +19,7 @@ NEEDED = (HEADER, PALETTE, PIXELS, END)
 HEAD, TAIL = 8, 4  # bytes of a chunk: length and type before its data, a check sum after them
 
 
-class Chunk(NamedTuple):
+class PngChunk(NamedTuple):
     """A part of the file: its type, all its bytes, and whether its check sum is right."""
 
     kind: bytes
@@ -47,7 +47,7 @@ def png_size(content: bytes) -> tuple[int, int]:
     return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
 
 
-def _chunks(content: bytes) -> Iterator[Chunk]:
+def _chunks(content: bytes) -> Iterator[PngChunk]:
     """The chunks up to the end, as far as they are there whole; ValueError for a damaged one of the picture's."""
     view, at = memoryview(content), len(START)
     while at + HEAD + TAIL <= len(content):
@@ -58,7 +58,7 @@ def _chunks(content: bytes) -> Iterator[Chunk]:
         right = zlib.crc32(view[at + 4 : end - TAIL]) == int.from_bytes(content[end - TAIL : end], "big")
         if kind in NEEDED and not right:
             raise ValueError(f"its {kind.decode()} chunk at byte {at} is damaged")
-        yield Chunk(kind, view[at:end], right)
+        yield PngChunk(kind, view[at:end], right)
         if kind == END:
             return
         at = end

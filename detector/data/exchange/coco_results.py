@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.data.classes import UNKNOWN_CATEGORY, ClassList
 from detector.data.dataset import Dataset
-from detector.data.formats.coco_tree import COCO_ID, Tree
+from detector.data.formats.coco_tree import COCO_ID, CocoTree
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64
@@ -45,7 +45,7 @@ def write_coco_results(path: Path, table: DetectionTable, dataset: Dataset) -> N
         file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def coco_ground_truth(dataset: Dataset) -> Tree:
+def coco_ground_truth(dataset: Dataset) -> CocoTree:
     """The objects of `dataset` as an instances tree, for pycocotools.
 
     COCO does not know difficult objects: they count as any other. Boxes without area are

@@ -33,7 +33,7 @@ WANTED = {"U": "text", "i": "whole numbers", "f": "numbers"}
 
 
 @dataclass(frozen=True, eq=False)
-class Entries:
+class ProposalEntries:
     """A file's content: image_ids (n,) str, offsets (n + 1,) i64, boxes (N, 4) f32, scores (N,) f32 or None."""
 
     image_ids: Array
@@ -48,7 +48,7 @@ class GivenProposals:
     `notes` say how many images have no entry, how many entries are of other images, and how many boxes are empty.
     """
 
-    def __init__(self, path: Path, entries: Entries, dataset: Dataset) -> None:
+    def __init__(self, path: Path, entries: ProposalEntries, dataset: Dataset) -> None:
         self.path = path
         self._entries = entries
         self._sizes = dataset.sizes
@@ -114,7 +114,7 @@ def _match(image_ids: Array, known: Array, path: Path) -> Int64:
     return places
 
 
-def _read_npz(path: Path) -> Entries:
+def _read_npz(path: Path) -> ProposalEntries:
     arrays = _load_arrays(path)
     for name in ("image_ids", "offsets", "boxes"):
         if name not in arrays:
@@ -125,7 +125,7 @@ def _read_npz(path: Path) -> Entries:
     if offsets[0] != 0 or offsets[-1] != len(boxes) or (np.diff(offsets) < 0).any():
         raise DataError(f"offsets must rise from 0 to the {len(boxes)} boxes, got others ({path})")
     scores = _checked(arrays, "scores", (len(boxes),), path) if "scores" in arrays else None
-    return Entries(
+    return ProposalEntries(
         image_ids.astype(np.str_),
         offsets,
         _finite(boxes, "boxes", path),
@@ -171,7 +171,7 @@ def _finite(array: Array, name: str, path: Path) -> Float32:
     return array.astype(np.float32)
 
 
-def _read_json(path: Path) -> Entries:
+def _read_json(path: Path) -> ProposalEntries:
     rows = read_json(path, "proposals")
     if not isinstance(rows, list):
         raise DataError(f"proposals must be a list of boxes, got {type(rows).__name__} ({path})")
@@ -182,7 +182,7 @@ def _read_json(path: Path) -> Entries:
     return _gathered(rows)
 
 
-def _gathered(rows: Sequence[dict[str, Any]]) -> Entries:
+def _gathered(rows: Sequence[dict[str, Any]]) -> ProposalEntries:
     """The boxes of a JSON, those of an image together and in their order."""
     names = np.array([str(row["image_id"]) for row in rows], np.str_)
     image_ids, entry = np.unique(names, return_inverse=True)
@@ -190,7 +190,7 @@ def _gathered(rows: Sequence[dict[str, Any]]) -> Entries:
     sides = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
     boxes = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
     scores = np.array([row["score"] for row in rows], np.float64)
-    return Entries(
+    return ProposalEntries(
         image_ids,
         np.cumsum([0, *np.bincount(entry, minlength=len(image_ids))], dtype=np.int64),
         boxes.astype(np.float32)[order],

@@ -14,7 +14,7 @@ import numpy as np
 from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
 from detector.data.folders import is_file, is_folder, is_no_folder, require_file_name, require_folder
-from detector.data.formats.coco_tree import Tree, area_of, read_coco_json, sorted_categories
+from detector.data.formats.coco_tree import CocoTree, area_of, read_coco_json, sorted_categories
 from detector.data.formats.data_format import Format, RawSplit
 from detector.errors import DataError
 from detector.records import Float64, Int64
@@ -29,7 +29,7 @@ class CocoSplit:
     """A split's JSON, its checked content, and of each image the path and where it stands, for messages."""
 
     source: Path
-    tree: Tree
+    tree: CocoTree
     folder: Path
     paths: list[str]
     origins: list[str]
@@ -127,7 +127,7 @@ def _find_folder(root: Path, split: str, source: Path, names: Sequence[str]) -> 
     raise DataError(f"images of {split} must be in a folder, got none ({looked})")
 
 
-def entries_by_image(tree: Tree) -> tuple[list[Tree], Int64, Float64]:
+def entries_by_image(tree: CocoTree) -> tuple[list[CocoTree], Int64, Float64]:
     """The annotations in the order of their images, the positions (G,) of these, and the boxes (G, 4)."""
     position = {image["id"]: place for place, image in enumerate(tree["images"])}
     entries = sorted(tree["annotations"], key=lambda entry: position[entry["image_id"]])

@@ -15,10 +15,10 @@ from detector.text import shown
 COCO_ID = re.compile(r"0|-?[1-9][0-9]{0,17}")  # what a 64-bit integer can hold, whatever the digits
 LARGEST_ID = 10**18 - 1
 LARGEST_AREA = LARGEST**2
-Tree = dict[str, Any]
+CocoTree = dict[str, Any]
 
 
-def read_coco_json(path: Path) -> Tree:
+def read_coco_json(path: Path) -> CocoTree:
     """The instances tree in `path`, checked; DataError names the file and the first entry that is wrong.
 
     Heights and widths become whole numbers, names of categories lose the blanks around them. `file_name` is a
@@ -38,7 +38,7 @@ def read_coco_json(path: Path) -> Tree:
     return tree
 
 
-def sorted_categories(tree: Tree) -> dict[int, str]:
+def sorted_categories(tree: CocoTree) -> dict[int, str]:
     """The names of the categories by id, in the order of the ids."""
     return dict(sorted((category["id"], category["name"]) for category in tree["categories"]))
 
@@ -49,7 +49,7 @@ def area_of(entry: Mapping[str, Any]) -> float:
     return area
 
 
-def _read_ids(tree: Tree, name: str, path: Path) -> set[int]:
+def _read_ids(tree: CocoTree, name: str, path: Path) -> set[int]:
     entries = tree.get(name)
     if not isinstance(entries, list):
         got = type(entries).__name__ if name in tree else "nothing"
@@ -66,7 +66,7 @@ def _read_ids(tree: Tree, name: str, path: Path) -> set[int]:
     return known
 
 
-def _check_image(entry: Tree, where: str, path: Path) -> None:
+def _check_image(entry: CocoTree, where: str, path: Path) -> None:
     require_file_name(entry.get("file_name"), True, f"{where}.file_name", str(path))
     for side in ("height", "width"):
         pixels = whole_pixels(entry.get(side, 0))
@@ -74,7 +74,7 @@ def _check_image(entry: Tree, where: str, path: Path) -> None:
         entry[side] = pixels
 
 
-def _check_names(categories: list[Tree], path: Path) -> None:
+def _check_names(categories: list[CocoTree], path: Path) -> None:
     known: dict[str, int] = {}
     for position, entry in enumerate(categories):
         where = f"categories[{position}].name"
@@ -85,7 +85,7 @@ def _check_names(categories: list[Tree], path: Path) -> None:
             raise DataError(f"{where} must differ from that of categories[{first}], got {name} in both ({path})")
 
 
-def _check_annotation(entry: Tree, where: str, images: set[int], categories: set[int], path: Path) -> None:
+def _check_annotation(entry: CocoTree, where: str, images: set[int], categories: set[int], path: Path) -> None:
     area = entry.get("area", 0)
     for right, name, wanted in (
         (_is_in(entry.get("image_id"), images), "image_id", "the id of an image"),
@@ -101,6 +101,6 @@ def _is_in(value: object, ids: set[int]) -> bool:
     return type(value) is int and value in ids
 
 
-def _require(right: bool, entry: Tree, name: str, wanted: str, where: str, path: Path) -> None:
+def _require(right: bool, entry: CocoTree, name: str, wanted: str, where: str, path: Path) -> None:
     if not right:
         raise DataError(f"{where}.{name} must be {wanted}, got {shown(entry.get(name))} ({path})")

@@ -43,7 +43,7 @@ PARTLY_LABELLED = re.compile(r"(n\d{8}_|ILSVRC2013_train_)\d+")
 
 
 @dataclass(frozen=True)
-class Layout:
+class DetLayout:
     """Where a copy of ILSVRC-DET keeps its files; the patterns take the name of a part: train, val, test, ..."""
 
     name: str
@@ -75,7 +75,7 @@ class Layout:
 class PartNames:
     """The names of the images in the `parts` of a layout, looked for in one after the other."""
 
-    layout: Layout
+    layout: DetLayout
     parts: Sequence[str]
 
     def identify(self, candidates: Sequence[str], suffixed: bool) -> tuple[str, str] | None:
@@ -154,22 +154,22 @@ def continuous(corners: Float64) -> Float64:
     return corners + np.array([0.0, 0.0, 1.0, 1.0])
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Path) -> DetLayout:
     """Which of the known layouts `root` has; DataError for none."""
     require_folder(root, "data.root")
     if is_folder(root / "Data" / "DET"):
         lists = root / "ImageSets" / "DET"
-        return Layout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
+        return DetLayout("layout of 2015", root, "Data/DET/{part}", "Annotations/DET/{part}", lists)
     if any(root.glob("ILSVRC201[34]_DET_*")):
         found = (path for pattern in DEVKITS for path in sorted(root.glob(pattern)) if path.is_dir())
         kits = (path for path in found if not any(p.startswith(".") for p in path.relative_to(root).parts))
         lists = next(kits, root / "data" / "det_lists")
         images, annotations = "ILSVRC201[34]_DET_{part}*", "ILSVRC201[34]_DET_bbox_{part}*"
-        return Layout("layout of 2014", root, images, annotations, lists)
+        return DetLayout("layout of 2014", root, images, annotations, lists)
     raise DataError(f"data.root must hold ILSVRC-DET as {LAYOUTS}, got neither ({root})")
 
 
-def read_split(layout: Layout, settings: DataSettings, split: str, classes: ClassList) -> Listed:
+def read_split(layout: DetLayout, settings: DataSettings, split: str, classes: ClassList) -> Listed:
     """What the lists say of a split; DataError where there is no such list."""
     by_class = _read_by_class(layout, settings, classes) if split == TRAIN else None
     if by_class is not None:
@@ -189,7 +189,7 @@ def read_split(layout: Layout, settings: DataSettings, split: str, classes: Clas
     return Listed(ids, indices, parts, str(path))
 
 
-def _read_train(layout: Layout, by_class: TrainLists, most: int) -> Listed:
+def _read_train(layout: DetLayout, by_class: TrainLists, most: int) -> Listed:
     """All listed images, or the union of at most `most` positives of each class."""
     ids, source = by_class.ids, f"the classes' lists in {layout.lists}"
     if most:
@@ -198,13 +198,13 @@ def _read_train(layout: Layout, by_class: TrainLists, most: int) -> Listed:
     return Listed(ids, np.arange(1, len(ids) + 1), (TRAIN,), source, by_class)
 
 
-def _read_by_class(layout: Layout, settings: DataSettings, classes: ClassList) -> TrainLists | None:
+def _read_by_class(layout: DetLayout, settings: DataSettings, classes: ClassList) -> TrainLists | None:
     outside = settings.outside_root == "allow"
     return read_train_lists(layout.lists, classes, PartNames(layout, (TRAIN,)), outside)
 
 
 def _completeness(
-    layout: Layout, listed: Listed, in_train: Bool, settings: DataSettings, classes: ClassList
+    layout: DetLayout, listed: Listed, in_train: Bool, settings: DataSettings, classes: ClassList
 ) -> Bool:
     """`Dataset.complete` (n, C): of images of train as the lists by class say, or by name where there are none."""
     partly = [PARTLY_LABELLED.fullmatch(image_id.rpartition("/")[2]) is not None for image_id in listed.ids]
@@ -221,7 +221,7 @@ def _completeness(
 
 
 def read_marks(
-    layout: Layout, listed: Listed, in_train: Bool, settings: DataSettings, classes: ClassList
+    layout: DetLayout, listed: Listed, in_train: Bool, settings: DataSettings, classes: ClassList
 ) -> tuple[Bool, Int64]:
     """`Dataset.complete` (n, C) and `Dataset.blacklist` (K, 2), for whose pairs no image is complete."""
     complete = all_complete(len(listed.ids), classes)
@@ -237,7 +237,7 @@ def read_marks(
     return complete, pairs
 
 
-def _parts(layout: Layout, split: str) -> tuple[str, ...]:
+def _parts(layout: DetLayout, split: str) -> tuple[str, ...]:
     """Where the images of `split` may be, in the order to look."""
     if split in OFFICIAL_SPLITS:
         return (split,)
@@ -245,7 +245,7 @@ def _parts(layout: Layout, split: str) -> tuple[str, ...]:
     return (*own, "val", TRAIN)
 
 
-def find_files(layout: Layout, listed: Listed) -> tuple[list[str], list[str], Bool]:
+def find_files(layout: DetLayout, listed: Listed) -> tuple[list[str], list[str], Bool]:
     """The paths of the images and of their XML ("" where there is none), and whether an image is one of train."""
     count = len(listed.ids)
     images, annotations, in_train = [""] * count, [""] * count, np.zeros(count, np.bool_)
@@ -276,7 +276,7 @@ def _check_different(paths: Sequence[str], ids: Sequence[str], source: str) -> N
             raise DataError(f"names of images must differ, got {names} for {path} ({source})")
 
 
-def _image_folders(layout: Layout, parts: Sequence[str]) -> dict[str, list[Path]]:
+def _image_folders(layout: DetLayout, parts: Sequence[str]) -> dict[str, list[Path]]:
     found = {part: layout.image_folders(part) for part in parts}
     if not any(found.values()):
         looked = ", ".join(str(layout.root / layout.images.format(part=part)) for part in parts)
@@ -284,7 +284,7 @@ def _image_folders(layout: Layout, parts: Sequence[str]) -> dict[str, list[Path]
     return {part: folders for part, folders in found.items() if folders}
 
 
-def _index_annotations(layout: Layout, part: str) -> FileIndex:
+def _index_annotations(layout: DetLayout, part: str) -> FileIndex:
     index = FileIndex(layout.annotation_folders(part), XML_SUFFIXES)
     if not len(index) and part != UNANNOTATED:
         looked = layout.root / layout.annotations.format(part=part)

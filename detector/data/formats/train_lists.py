@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.data.folders import require_file_name
-from detector.data.names import Names
+from detector.data.names import NameSet
 from detector.errors import DataError
 from detector.files import read_text
 from detector.records import FIRST_LABEL, Array, Bool, Int64
@@ -49,7 +49,7 @@ class TrainLists:
 
 
 def read_train_lists(
-    folder: Path, classes: ClassList, names: Names | None = None, outside: bool = False
+    folder: Path, classes: ClassList, names: NameSet | None = None, outside: bool = False
 ) -> TrainLists | None:
     """The lists of all classes in `folder`, None where there is none; DataError names a wrong list or line.
 
@@ -122,7 +122,7 @@ def _labels_by_number(classes: ClassList) -> dict[int, int]:
 
 
 def _read_entries(
-    lists: Sequence[tuple[Path, int | None]], places: Places, names: Names | None, outside: bool
+    lists: Sequence[tuple[Path, int | None]], places: Places, names: NameSet | None, outside: bool
 ) -> Entries:
     """The images of one class's lists, as places in `places`, which grows, with their flags."""
     parts = [_read_list(path, flag, names, outside) for path, flag in lists]
@@ -130,7 +130,7 @@ def _read_entries(
     return np.concatenate(rows), np.concatenate([flags for _, flags in parts])
 
 
-def _read_list(path: Path, flag: int | None, names: Names | None, outside: bool) -> tuple[list[str], Int8]:
+def _read_list(path: Path, flag: int | None, names: NameSet | None, outside: bool) -> tuple[list[str], Int8]:
     """The ids and flags of a list; `flag` is that of all lines, None where each has its own."""
     text = read_text(path, "list")
     lined = "\n" + text if text.endswith("\n") else f"\n{text}\n"
@@ -150,7 +150,7 @@ def _has_flags(lined: str, lines: int) -> bool:
 
 
 def _read_line_by_line(
-    path: Path, text: str, flag: int | None, names: Names | None, outside: bool
+    path: Path, text: str, flag: int | None, names: NameSet | None, outside: bool
 ) -> tuple[list[str], Int8]:
     """The same, ten times slower, where names may hold blanks and suffixes. DataError names a wrong line."""
     ids, flags = [], []
@@ -167,7 +167,7 @@ def _read_line_by_line(
     return ids, np.array(flags, np.int8)
 
 
-def _identify(name: str, names: Names | None, outside: bool, where: str) -> str | None:
+def _identify(name: str, names: NameSet | None, outside: bool, where: str) -> str | None:
     """The id of the image called `name`; None where that holds blanks and no image is called so."""
     require_file_name(name, outside, "image of a list", where)
     found = names.identify([name], False) if names else None

@@ -18,7 +18,7 @@ from detector.data.classes import ClassList
 from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
 from detector.data.formats.data_format import Format, RawSplit
 from detector.data.formats.xml_annotations import annotated_split
-from detector.data.names import FileNames, Line, read_names
+from detector.data.names import FileNames, ListLine, read_names
 from detector.errors import DataError
 from detector.records import Float64
 from detector.text import shown
@@ -67,7 +67,7 @@ def find_split(settings: DataSettings, split: str) -> FoundSplit:
     pictures, xml = FileIndex([images], IMAGE_SUFFIXES), FileIndex([annotations], XML_SUFFIXES)
     note = f"{split}: VOC files, {layout}, in {root}"
     list_file = find_list(root, split, (root / "ImageSets" / "Main", root / "ImageSets"))
-    lines: list[Line] = []
+    lines: list[ListLine] = []
     if list_file:
         lines = read_names(list_file, FileNames(pictures, xml), settings.outside_root == "allow")
         ids = _annotated(lines, xml, list_file)
@@ -99,13 +99,13 @@ def _others(pictures: FileIndex, paths: Sequence[str]) -> list[str]:
     return [path for path in map(pictures.find, pictures.ids()) if path and path not in known]
 
 
-def _named_pictures(lines: Sequence[Line], pictures: FileIndex) -> dict[str, str]:
+def _named_pictures(lines: Sequence[ListLine], pictures: FileIndex) -> dict[str, str]:
     """The paths of the images that are listed with their suffix, by id."""
     named = ((line.image_id, pictures.find_named(line.name)) for line in lines if line.found)
     return {image_id: found[1] for image_id, found in named if found and found[0] == image_id}
 
 
-def _annotated(lines: Sequence[Line], xml: FileIndex, path: Path) -> list[str]:
+def _annotated(lines: Sequence[ListLine], xml: FileIndex, path: Path) -> list[str]:
     """The ids of the lines whose image has an annotation; DataError where two lines are of one."""
     known: dict[str, int] = {}
     ids: list[str] = []
@@ -121,7 +121,7 @@ def _annotated(lines: Sequence[Line], xml: FileIndex, path: Path) -> list[str]:
     return ids
 
 
-def _bare(line: Line, path: Path | None, folder: Path) -> str:
+def _bare(line: ListLine, path: Path | None, folder: Path) -> str:
     name = shown(line.image_id if line.found else line.text)
     return (
         f"annotation must be a readable XML file, got none for {name} ({path}:{line.number}; looked in {folder})"

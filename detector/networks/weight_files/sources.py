@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 26  # of a file: the published ones have some 50 million
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedWeights:
     """A published file of weights, the addresses that have it, and its SHA-256, hexadecimal.
 
     `converted` is a file of the same weights in another format, which is as good where the `state_hash` of what
@@ -46,7 +46,7 @@ class Source:
 SOURCES = {
     # BVLC/caffe, models/bvlc_googlenet/readme.md: "released for unrestricted use", by http and with a SHA-1;
     # SHA-256: openvinotoolkit/open_model_zoo, models/public/googlenet-v1/model.yml; `values`: of BVLC's own arrays
-    "bvlc": Source(
+    "bvlc": PublishedWeights(
         "bvlc_googlenet.caffemodel",
         (
             "https://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
@@ -57,7 +57,7 @@ SOURCES = {
         "fb047788ae4c2c220232a5a854fac3f4272e5e9229a24764fe0d4045a7c15ffd",
     ),
     # torchvision's GoogLeNet_Weights.IMAGENET1K_V1; the name of the file holds the beginning of its SHA-256
-    "torchvision": Source(
+    "torchvision": PublishedWeights(
         "googlenet-1378be20.pth",
         ("https://download.pytorch.org/models/googlenet-1378be20.pth",),
         "1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef",
@@ -91,13 +91,13 @@ def find_weights(weights: Path, download: bool = False) -> Path:
     return path
 
 
-def _check_bytes(path: Path, source: Source) -> None:
+def _check_bytes(path: Path, source: PublishedWeights) -> None:
     found = hashlib.sha256(read_bytes(path, "weights")).hexdigest()
     if found != source.sha256:
         raise DataError(f"{path} must be {source}, got sha256 {found}: delete it and fetch it again")
 
 
-def _check_values(path: Path, source: Source) -> None:
+def _check_values(path: Path, source: PublishedWeights) -> None:
     found = state_hash(read_weights(path).state)
     if found != source.values:
         raise DataError(
@@ -105,7 +105,7 @@ def _check_values(path: Path, source: Source) -> None:
         )
 
 
-def _download(source: Source, path: Path) -> None:
+def _download(source: PublishedWeights, path: Path) -> None:
     """Fetch `source` to `path` from the first of its addresses that gives the published file."""
     problems = []
     for url in source.urls:
@@ -123,7 +123,7 @@ class _UnusableError(Exception):
     """Why an address does not give the file."""
 
 
-def _fetch(url: str, source: Source) -> bytes:
+def _fetch(url: str, source: PublishedWeights) -> bytes:
     """The published file, with a progress bar."""
     try:
         with build_opener(_SecureRedirects).open(url, timeout=TIMEOUT) as response:

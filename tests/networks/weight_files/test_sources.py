@@ -14,7 +14,7 @@ from bvlc_like import write_bvlc_like
 from detector.errors import DataError
 from detector.networks.weight_files import sources
 from detector.networks.weight_files.safetensors_files import state_hash
-from detector.networks.weight_files.sources import SOURCES, Source, find_weights
+from detector.networks.weight_files.sources import SOURCES, PublishedWeights, find_weights
 from detector.networks.weight_files.weights import read_weights
 
 CONTENT = bytes(range(256)) * 4000
@@ -64,7 +64,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, *urls: str, sha256: str = SHA256, values: str = "") -> None:
-    source = Source("net.caffemodel", urls, sha256, converted="net.npz", values=values)
+    source = PublishedWeights("net.caffemodel", urls, sha256, converted="net.npz", values=values)
     monkeypatch.setitem(SOURCES, "bvlc", source)
 
 
