@@ -120,7 +120,9 @@ class Result:
         if link.is_symlink() and link.resolve() == self.folder.resolve():
             return
         if link.is_dir() and not link.is_symlink():
-            self._keep_old(link)
+            self._keep_old(link, [link])
+        if (self.folder.parent / MANIFEST).is_file():  # of a stage without parts
+            self._keep_old(link, _not_results(self.folder.parent))
         target = os.path.relpath(self.folder, link.parent)
         temporary = link.with_name(f".{link.name}.{os.getpid()}")
         with suppress(OSError):  # a file system without links: the result is found by its key all the same
@@ -136,12 +138,17 @@ class Result:
             self.show()
         return done
 
-    def _keep_old(self, folder: Path) -> None:
-        """Move what an older version of this program made out of the way."""
-        kept = folder.with_name(folder.name + OLD)
+    def _keep_old(self, link: Path, paths: Sequence[Path]) -> None:
+        """Move the `paths`, which an older version of this program made, out of the way of the `link`."""
+        kept = link.with_name(link.name + OLD)
         while kept.exists():
             kept = kept.with_name(kept.name + OLD)
-        folder.rename(kept)
+        for path in paths:
+            if path == link:
+                path.rename(kept)
+            else:
+                kept.mkdir(exist_ok=True)
+                path.rename(kept / path.name)
         self.stage.log("older results kept", stage=self.stage.name, folder=str(kept.relative_to(self.stage.root)))
 
     def _write(self, **facts: Any) -> None:
@@ -153,6 +160,12 @@ class Result:
             "reads": self.reads,
         }
         write_text(self.folder / MANIFEST, json.dumps(manifest, indent=2, default=str) + "\n")
+
+
+def _not_results(folder: Path) -> list[Path]:
+    """What lies in a stage's folder beside results and links; the manifest last, as it marks that there is any."""
+    others = [path for path in folder.iterdir() if not path.is_symlink() and not (path / MANIFEST).is_file()]
+    return sorted(others, key=lambda path: path.name == MANIFEST)
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from detector.config import Config, DetectSettings
 from detector.errors import DataError
 from detector.runs.folder import RunFolder
 from detector.runs.keys import key_of
+from detector.runs.results import find_results
 from detector.runs.stage import MANIFEST, Result
 
 READS = {"a": 1, "b": [1, 2]}
@@ -116,6 +117,19 @@ def test_what_an_older_version_left_in_the_place_of_a_link_is_kept(run: RunFolde
         old.unlink()
     assert (run.path / "stages/propose/val.old" / MANIFEST).is_file()
     assert (run.path / "stages/propose/val.old.old" / MANIFEST).is_file()
+
+
+def test_what_an_older_version_made_of_a_stage_without_parts_is_kept(run: RunFolder) -> None:
+    old = run.path / "stages/finetune"
+    (old / "parts").mkdir(parents=True)
+    for name in (MANIFEST, "last.pt", "parts/0"):
+        (old / name).write_text('{"key": "older", "done": true}')
+    results = [finished(run.stage("finetune").result(1, seed=seed)) for seed in (0, 1)]
+    kept = run.path / "stages/finetune/present.old"
+    assert sorted(path.name for path in kept.iterdir()) == ["last.pt", "parts", MANIFEST]
+    assert all((result.folder / "work").is_file() for result in results)
+    assert not (old / MANIFEST).exists()
+    assert [each.key for each in find_results(run.path)] == [results[1].key, results[0].key, ""]
 
 
 def test_keys_are_of_contents_in_any_order_and_not_of_paths(tmp_path: Path) -> None:
