@@ -76,7 +76,7 @@ def test_the_user_s_mistakes_are_one_line_and_status_2(capsys: pytest.CaptureFix
             "make_synthetic O --mean-width 1e9",
             "make_synthetic: --mean-width must be a number in 48..8192, got 1e9",
         ),
-        ("describe paper --size 010", "describe: --size must be a whole number from 31, got 010"),
+        ("describe paper --size 010", "describe: --size must be a whole number from 1, got 010"),
         ("compare A B --out", "compare: --out must be followed by one value"),
         ("compare A B --out=", "compare: --out must be a path, got ''"),
         ("compare A B --nothing x", "compare: unknown arguments: --nothing x"),
