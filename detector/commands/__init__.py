@@ -98,8 +98,11 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: Sequence[str] | None) -> int:
     if name in NEED_TORCH:
         keep_freed_memory()
-        check_torchvision()
-    return importlib.import_module(f"detector.commands.{name}").main(arguments)
+    try:
+        return importlib.import_module(f"detector.commands.{name}").main(arguments)
+    except (RuntimeError, ImportError, OSError) as error:
+        check_torchvision(error)
+        raise
 
 
 def _without_command(words: Sequence[str]) -> int:
@@ -179,12 +182,13 @@ def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def check_torchvision() -> None:
-    """Raise ConfigError with the repair where torch and torchvision do not fit each other."""
-    try:
-        importlib.import_module("torchvision")
-    except (RuntimeError, ImportError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+def check_torchvision(error: Exception) -> None:
+    """Raise ConfigError with the repair where an error is that torch and torchvision do not fit each other.
+
+    torchvision is loaded where it is used alone, as that takes longer than all else that most commands load.
+    """
+    reason = (str(error).splitlines() or [""])[0]
+    if "torchvision" in reason and not isinstance(error, ModuleNotFoundError):
         raise ConfigError(
             f"torch and torchvision must be a matching pair, got '{reason}'; repair: "
             "pip install --force-reinstall torch torchvision"

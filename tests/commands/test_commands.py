@@ -303,11 +303,20 @@ def test_a_stdout_that_takes_nothing_is_one_line_at_most(redirection: str, statu
     assert (ended.returncode, ended.stderr) == (status, told)
 
 
-def test_a_broken_torchvision_is_one_line_with_the_repair(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
+def test_a_broken_torchvision_is_one_line_with_the_repair(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> int:
         raise RuntimeError("operator torchvision::nms does not exist\nat some place")
 
-    monkeypatch.setattr(commands.importlib, "import_module", fail)
-    with pytest.raises(ConfigError, match=r"repair: pip install --force-reinstall torch torchvision$") as caught:
-        commands.check_torchvision()
-    assert "\n" not in str(caught.value)
+    monkeypatch.setattr("detector.commands.describe.main", fail)
+    assert commands.run("describe", []) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("describe: torch and torchvision must be a matching pair, got 'operator torchvision")
+    assert line.endswith("repair: pip install --force-reinstall torch torchvision\n")
+    assert line.count("\n") == 1
+
+
+def test_a_training_does_without_torchvision() -> None:
+    code = "import sys, detector.commands.train_det; raise SystemExit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
