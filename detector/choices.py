@@ -13,6 +13,10 @@ BACKBONES: dict[str, str] = {
     "paper": "detector.networks.backbones.googlenet",
     "paper_bn": "detector.networks.backbones.googlenet",
     "torchvision": "detector.networks.backbones.googlenet",
+    "alexnet": "detector.networks.backbones.torchvision_nets",
+    "vgg16": "detector.networks.backbones.torchvision_nets",
+    "resnet50": "detector.networks.backbones.torchvision_nets",
+    "inception_v3": "detector.networks.backbones.torchvision_nets",
     "tiny": "detector.networks.backbones.tiny",
 }
 FORMATS: dict[str, str] = {

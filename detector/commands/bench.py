@@ -44,7 +44,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--regions", type=whole_number(1, REGIONS), default=0, help="regions of an image (as many as are proposed)"
     )
-    parser.add_argument("--weights", type=a_path, help="run folder, weight file, or bvlc, torchvision (random)")
+    parser.add_argument(
+        "--weights", type=a_path, help="run folder, weight file, or a name as of network.weights (random)"
+    )
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
     parser.add_argument(
         "--seconds", type=number_above(0, 3600), default=1.0, help="of a candidate in each round (%(default)s)"

@@ -48,7 +48,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "weights",
         nargs="+",
         type=a_path,
-        help="weight file (.caffemodel, .npz, .pth, .safetensors), run folder of train_cls, or bvlc, torchvision",
+        help="weight file (.caffemodel, .npz, .pth, .safetensors), run of train_cls, or a name such as bvlc",
     )
     parser.add_argument("--data", type=a_path, required=True, help="folder of the images")
     parser.add_argument(

@@ -39,11 +39,13 @@ class NetworkSettings(Section):
 
     variant: Annotated[str, Choice(BACKBONES)] = Field(
         "paper",
-        description="paper: Table 1 of [1]; paper_bn: same topology, batch norm, no LRN; torchvision's own;"
-        " tiny: four convolutions, for tests",
+        description="paper: Table 1 of [1]; paper_bn: same topology, batch norm, no LRN; torchvision's own; "
+        "alexnet, vgg16, resnet50, inception_v3: torchvision's, to compare; tiny: four convolutions, for tests",
     )
     weights: Path | None = Field(
-        None, description="pretrained .caffemodel, .npz, .pth or .safetensors, or bvlc, torchvision; none: random"
+        None,
+        description="pretrained .caffemodel, .npz, .pth or .safetensors, or the name of published ones: bvlc, "
+        "torchvision, alexnet, vgg16, resnet50, inception_v3; none: random",
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="[1] Table 1")
 

@@ -22,14 +22,14 @@ def backbone_facts(variant: Variant) -> BackboneFacts:
     return facts
 
 
-def recognise(family: Family, layers: Collection[str]) -> Variant:
-    """Whose layers are called so in files of `family`: the first network that has all, else that has most."""
+def recognise(family: Family, names: Collection[str]) -> Variant:
+    """Whose tensors are called so in files of `family`: the first network that has all, else that has most."""
     known: dict[Variant, int] = {}
     for variant in BACKBONES:
-        names = backbone_facts(variant).foreign.get(family)
-        if names is not None:
-            known[variant] = sum(layer in names for layer in layers)
-            if known[variant] == len(layers):
+        facts = backbone_facts(variant)
+        if family in facts.foreign:
+            known[variant] = sum(facts.our_name(family, name) is not None for name in names)
+            if known[variant] == len(names):
                 return variant
     return max(known, key=known.__getitem__)
 

@@ -73,7 +73,8 @@ class BackboneFacts:
     layers: the rows of its layer table in turn, (name, path of the module that ends it).
     rounded: paths of the parts that int8 may have: their input, what a ReLU left, is rounded, and so are the
     weights of the convolutions in them. Batch norm behind a convolution, `conv`, is called `norm` then.
-    foreign: for files of others the names of their layers, each to ours, as `backbone.PATH` or `classifier`.
+    foreign: for files of others the names of layers, or of all layers below one, to ours: `backbone.PATH`,
+    `classifier`, and `heads.` before what is left out.
     """
 
     title: str
@@ -91,6 +92,14 @@ class BackboneFacts:
     def map_side(self, crop_size: int) -> int:
         """The cells along a side of a crop's last map."""
         return _side(self.shared.map_side(crop_size), self.behind)
+
+    def our_name(self, family: Family, theirs: str) -> str | None:
+        """What we call a tensor in a file of `family`; None where the network has no such layer."""
+        names, layer, below = self.foreign.get(family, {}), theirs, ""
+        while layer and layer not in names:
+            layer, _, last = layer.rpartition(".")
+            below = f".{last}{below}"
+        return names[layer] + below if layer else None
 
 
 class Backbone(nn.Module):

@@ -1,6 +1,6 @@
 """Published weights by name: where they come from, and where they lie on this machine.
 
-What is fetched is taken as it was published or not at all: over https, of no more than `MOST_BYTES`, with the
+What is fetched is taken as it was published or not at all: over https, of no more bytes than are stated, with the
 whole SHA-256. A file of the same weights in another format is known by the hash of its values.
 """
 
@@ -22,15 +22,16 @@ from detector.networks.weight_files.weights import read_weights
 
 TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 18  # bytes
-MOST_BYTES = 1 << 26  # of a file: the published ones have some 50 million
+MOST_BYTES = 1 << 26  # of a file: GoogLeNet's have some 50 million
+MANY_BYTES = 1 << 30  # of larger networks' files: VGG-16's has 553 million
 
 
 @dataclass(frozen=True)
 class PublishedWeights:
     """A published file of weights, the addresses that have it, and its SHA-256, hexadecimal.
 
-    `converted` is a file of the same weights in another format, which is as good where the `state_hash` of what
-    is read from it is `values`.
+    The file has no more than `most` bytes. `converted` is a file of the same weights in another format, which is
+    as good where the `state_hash` of what is read from it is `values`.
     """
 
     file: str
@@ -38,10 +39,24 @@ class PublishedWeights:
     sha256: str
     converted: str = ""
     values: str = ""
+    most: int = MOST_BYTES
 
     def __str__(self) -> str:
         return f"{self.urls[0]} (sha256 {self.sha256})"
 
+
+TORCHVISION = "https://download.pytorch.org/models"
+# its IMAGENET1K_V1 weights; the names of the files hold the beginnings of the SHA-256, and on the whole of each
+# two or more who fetched the file agree
+OF_TORCHVISION = {
+    "alexnet": ("alexnet-owt-7be5be79", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"),
+    "vgg16": ("vgg16-397923af", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
+    "resnet50": ("resnet50-0676ba61", "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a"),
+    "inception_v3": (
+        "inception_v3_google-0cc3c7bd",
+        "0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
+    ),
+}
 
 SOURCES = {
     # BVLC/caffe, models/bvlc_googlenet/readme.md: "released for unrestricted use", by http and with a SHA-1;
@@ -59,9 +74,13 @@ SOURCES = {
     # torchvision's GoogLeNet_Weights.IMAGENET1K_V1; the name of the file holds the beginning of its SHA-256
     "torchvision": PublishedWeights(
         "googlenet-1378be20.pth",
-        ("https://download.pytorch.org/models/googlenet-1378be20.pth",),
+        (f"{TORCHVISION}/googlenet-1378be20.pth",),
         "1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef",
     ),
+    **{
+        name: PublishedWeights(f"{file}.pth", (f"{TORCHVISION}/{file}.pth",), sha256, most=MANY_BYTES)
+        for name, (file, sha256) in OF_TORCHVISION.items()
+    },
 }
 
 
@@ -128,7 +147,7 @@ def _fetch(url: str, source: PublishedWeights) -> bytes:
     try:
         with build_opener(_SecureRedirects).open(url, timeout=TIMEOUT) as response:
             length = response.headers.get("Content-Length", "")
-            content = _read(response, source.file, int(length) if length.isdecimal() else None)
+            content = _read(response, source, int(length) if length.isdecimal() else None)
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()
@@ -140,14 +159,14 @@ def _fetch(url: str, source: PublishedWeights) -> bytes:
     return content
 
 
-def _read(response: IO[bytes], name: str, length: int | None) -> bytes:
+def _read(response: IO[bytes], source: PublishedWeights, length: int | None) -> bytes:
     content = bytearray()
-    with tqdm(desc=name, total=length, unit="B", unit_scale=True) as progress:
+    with tqdm(desc=source.file, total=length, unit="B", unit_scale=True) as progress:
         while chunk := response.read(CHUNK):
             content += chunk
             progress.update(len(chunk))
-            if len(content) > MOST_BYTES:
-                raise _UnusableError(f"more than {MOST_BYTES:,} bytes")
+            if len(content) > source.most:
+                raise _UnusableError(f"more than {source.most:,} bytes")
     return bytes(content)
 
 

@@ -218,15 +218,14 @@ def _check_variant(weights: Weights, variant: Variant) -> None:
 def _renamed(given: object, family: Family, path: Path) -> Weights:
     """What a file brought, its layers called by our names: those of the network that `family` has them for."""
     checked = checked_state(given, path)
-    variant = recognise(family, {key.rpartition(".")[0] for key in checked})
+    variant = recognise(family, checked)
     facts = backbone_facts(variant)
-    names = facts.foreign[family]
     state = {}
-    for key, value in checked.items():
-        layer, _, kind = key.rpartition(".")
-        if layer not in names:
-            raise DataError(f"weights must hold the {family} layers of {facts.title}, got {key} ({path})")
-        state[f"{names[layer]}.{kind}"] = value
+    for theirs, value in checked.items():
+        ours = facts.our_name(family, theirs)
+        if ours is None:
+            raise DataError(f"weights must hold the {family} layers of {facts.title}, got {theirs} ({path})")
+        state[ours] = value
     return Weights(state, variant, facts.preprocessing, path)
 
 

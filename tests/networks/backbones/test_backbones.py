@@ -1,5 +1,7 @@
 """What every network states of itself, beside what it does."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from random_networks import randomise
@@ -7,10 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.choices import BACKBONES
+from detector.config import RegionSettings
 from detector.errors import ConfigError
-from detector.networks.backbones import backbone_facts, check_crop, make_backbone, recognise
+from detector.networks.backbones import backbone_facts, check_crop, make_backbone, recognise, tiny
 from detector.networks.backbones.base import Backbone, Kernel, Variant, batch_norms
 from detector.networks.backbones.tiny import Tiny
+from detector.networks.backbones.torchvision_nets import ConnectedNet
+from detector.networks.roi_align import join_maps
+from detector.networks.shared_map import place_regions, pool_windows, scale_image
 
 VARIANTS = list(BACKBONES)
 
@@ -24,7 +30,7 @@ def test_a_kernel_counts_its_steps_and_with_ceil_the_last_one_that_is_cut() -> N
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_maps_have_the_sizes_that_are_stated(variant: Variant) -> None:
     facts = backbone_facts(variant)
-    for size in (facts.smallest, 97, 224):
+    for size in (facts.smallest, 97, facts.crop_size):
         with torch.device("meta"), torch.no_grad():
             network = make_backbone(variant).eval()
             shared = network.trunk(torch.empty(2, 3, size, size))
@@ -37,17 +43,41 @@ def test_the_maps_have_the_sizes_that_are_stated(variant: Variant) -> None:
     assert facts.map_side(facts.smallest) > 0
 
 
+def maps_of(variant: Variant) -> Backbone:
+    """The network up to its last map, with random numbers: the linear layers behind it would fill memory."""
+    with torch.device("meta"):
+        network = make_backbone(variant).eval()
+    if isinstance(network, ConnectedNet):
+        network.connected = nn.Sequential()
+    network.to_empty(device="cpu")
+    randomise(network)
+    return network
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_tail_of_the_trunk_is_the_network(variant: Variant) -> None:
-    network, facts = make_backbone(variant).eval(), backbone_facts(variant)
-    images = torch.rand(1, 3, facts.smallest, facts.smallest + 32)
+    network, size = maps_of(variant), backbone_facts(variant).smallest
+    images = torch.rand(1, 3, size, size + 32)
     with torch.inference_mode():
         torch.testing.assert_close(network.tail(network.trunk(images)), network(images), rtol=0, atol=0)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_region_that_is_the_image_at_the_crop_s_size_has_its_crop_s_map(variant: Variant) -> None:
+    network, facts = maps_of(variant), backbone_facts(variant)
+    size = max(64, facts.smallest)
+    region = RegionSettings(mode="shared", crop_size=size, padding=0, shared_side=size)
+    image = torch.rand(1, 3, size, size)
+    placed = place_regions(torch.tensor([[0.0, 0.0, size, size]]), size, size, region, facts.shared)
+    table = join_maps([network.trunk(copy) for copy in scale_image(image, placed.sizes)])
+    pooled = pool_windows(table, placed.windows, region, facts.shared)
+    wanted = network.trunk(image)
+    assert (pooled - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
 def evenly(network: Backbone) -> Backbone:
     """The network with positive weights that are alike in both directions, and means in place of maxima."""
-    randomise(network)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())
@@ -60,18 +90,18 @@ def evenly(network: Backbone) -> Backbone:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_cell_looks_where_it_is_said_to(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
-    def mean(pool: nn.MaxPool2d, x: Tensor) -> Tensor:
-        size, stride, padding = (int(each) for each in (pool.kernel_size, pool.stride, pool.padding))  # type: ignore[arg-type]
-        return functional.avg_pool2d(x, size, stride, padding, pool.ceil_mode)
+    def mean(x: Tensor, kernel_size: int, stride: int, padding: int = 0, *_: int, **pool: bool) -> Tensor:
+        return functional.avg_pool2d(x, kernel_size, stride, padding, pool.get("ceil_mode", False))
 
-    monkeypatch.setattr(nn.MaxPool2d, "forward", mean)
+    monkeypatch.setattr(functional, "max_pool2d", mean)
     shared = backbone_facts(variant).shared
-    image = torch.ones(1, 3, 64, 480, dtype=torch.float64, requires_grad=True)
-    shared_map = evenly(make_backbone(variant)).trunk(image)
+    width = 1200 if variant == "inception_v3" else 480  # the borders must not cut what a cell sees
+    image = torch.ones(1, 3, shared.smallest, width, dtype=torch.float64, requires_grad=True)
+    shared_map = evenly(maps_of(variant)).trunk(image)
     cell = shared_map.shape[3] // 2
     (seen,) = torch.autograd.grad(shared_map[0, :, :, cell].sum(), image)
     weight = seen.sum((0, 1, 2))
-    place = (weight * (torch.arange(480) + 0.5)).sum() / weight.sum()
+    place = (weight * (torch.arange(width) + 0.5)).sum() / weight.sum()
     assert place.item() == pytest.approx(shared.first + shared.cell * cell, abs=1e-6)
 
 
@@ -80,7 +110,8 @@ def test_the_parts_that_are_named_are_there_and_a_row_ends_the_shared_map(
     variant: Variant,
 ) -> None:
     facts = backbone_facts(variant)
-    network = make_backbone(variant)
+    with torch.device("meta"):
+        network = make_backbone(variant)
     for _, path in facts.layers:
         assert isinstance(network.get_submodule(path), nn.Module)
     for path in facts.rounded:
@@ -102,10 +133,20 @@ def test_crops_that_leave_no_cell_are_named_by_their_setting() -> None:
 
 
 def test_a_network_is_known_by_what_its_layers_are_called() -> None:
-    names = list(backbone_facts("torchvision").foreign["torchvision"])
+    names = [f"{layer}.weight" for layer in backbone_facts("torchvision").foreign["torchvision"]]
     assert recognise("torchvision", names) == "torchvision"
     assert recognise("torchvision", [*names, "of something else"]) == "torchvision"
     assert recognise("Caffe", ["of something else"]) == "paper"
+
+
+def test_a_layer_s_name_stands_for_all_below_it() -> None:
+    names = {"features.1": "backbone.a", "features": "backbone"}
+    facts = replace(tiny.FACTS["tiny"], foreign={"torchvision": names})
+    named = {"features.1": "backbone.a", "features.1.b.weight": "backbone.a.b.weight", "features.2": "backbone.2"}
+    assert {theirs: facts.our_name("torchvision", theirs) for theirs in named} == named
+    for theirs in ("feature", "features1.weight", "", ".", "weight", "x.features"):
+        assert facts.our_name("torchvision", theirs) is None
+    assert facts.our_name("Caffe", "features.1") is None
 
 
 def test_tiny_has_little_to_compute_and_learns_what_is_easy() -> None:

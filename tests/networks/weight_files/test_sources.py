@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bvlc_like import write_bvlc_like
@@ -63,8 +64,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def publish(monkeypatch: pytest.MonkeyPatch, *urls: str, sha256: str = SHA256, values: str = "") -> None:
-    source = PublishedWeights("net.caffemodel", urls, sha256, converted="net.npz", values=values)
+def publish(monkeypatch: pytest.MonkeyPatch, *urls: str, sha256: str = SHA256, **facts: Any) -> None:
+    source = PublishedWeights("net.caffemodel", urls, sha256, converted="net.npz", **facts)
     monkeypatch.setitem(SOURCES, "bvlc", source)
 
 
@@ -91,6 +92,9 @@ def test_the_published_files_are_those_of_their_makers() -> None:
     torchvision = pytest.importorskip("torchvision.models")
     assert SOURCES["torchvision"].urls == (torchvision.GoogLeNet_Weights.IMAGENET1K_V1.url,)
     assert SOURCES["torchvision"].file == f"googlenet-{SOURCES['torchvision'].sha256[:8]}.pth"
+    for name in ("alexnet", "vgg16", "resnet50", "inception_v3"):
+        assert SOURCES[name].urls == (torchvision.get_model_weights(name).IMAGENET1K_V1.url,)
+        assert SOURCES[name].file.endswith(f"-{SOURCES[name].sha256[:8]}.pth")
 
 
 @pytest.mark.shared
@@ -235,7 +239,6 @@ def test_no_redirect_leaves_https(monkeypatch: pytest.MonkeyPatch, cache: Path, 
 
 
 def test_a_download_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, cache: Path, server: str) -> None:
-    publish(monkeypatch, f"{server}/whole")
-    monkeypatch.setattr(sources, "MOST_BYTES", 1000)
+    publish(monkeypatch, f"{server}/whole", most=1000)
     assert f"got more than 1,000 bytes from {server}/whole" in find_error(download=True)
     assert not cache.exists()
