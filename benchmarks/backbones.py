@@ -12,9 +12,11 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from detector.bench.bench_settings import bench_settings
 from detector.bench.engines import EngineChoice, open_engine
-from detector.bench.rounds import Candidate, Outcome, Spread, median_ratio, run_rounds
-from detector.bench.workload import bench_settings, open_workload
+from detector.bench.rounds import Candidate, RoundOutcome, Spread, median_ratio, run_rounds
+from detector.bench.stage_costs import engine_name
+from detector.bench.workload import open_workload
 from detector.choices import BACKBONES
 from detector.networks.backbones import backbone_facts
 from detector.networks.layer_table import describe, total
@@ -31,7 +33,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         candidates = [candidate(variant, options, Path(scratch)) for variant in variants]
         outcomes = run_rounds(candidates, options.seconds, options.rounds, "backbones")
-    sys.stdout.write("\n".join(f"{key}: {value}" for key, value in environment_notes().items()) + "\n\n")
+    engine = engine_name(bench_settings(None, options.overrides).engine)
+    notes = {**environment_notes(), "Engine": engine, "Rounds": f"{options.rounds} of {options.seconds:g} s each"}
+    sys.stdout.write("\n".join(f"{key}: {value}" for key, value in notes.items()) + "\n\n")
     sys.stdout.write(HEAD + "|---" * HEAD.count("| ") + "|\n")
     for variant, outcome in zip(variants, outcomes, strict=True):
         sys.stdout.write(row(variant, outcome, outcomes[0]) + "\n")
@@ -45,7 +49,7 @@ def candidate(variant: str, options: argparse.Namespace, scratch: Path) -> Candi
     return Candidate(variant, partial(open_engine, workload, EngineChoice(config.engine)))
 
 
-def row(variant: str, outcome: Outcome, paper: Outcome) -> str:
+def row(variant: str, outcome: RoundOutcome, paper: RoundOutcome) -> str:
     """A line of the table."""
     facts, whole = backbone_facts(variant), total(describe(variant))
     counts = (
