@@ -184,8 +184,8 @@ def _note(word: str) -> None:
         (nn.Linear(2, 2), "must be a readable state dict"),
         (Dangerous(), "must be a readable state dict"),
         (
-            {"layer4.0.conv1.weight": torch.zeros(1)},
-            r"torchvision layers of GoogLeNet torchvision, got layer4\.0\.conv1\.weight",
+            {"encoder.0.weight": torch.zeros(1)},
+            r"torchvision layers of GoogLeNet torchvision, got encoder\.0\.weight",
         ),
     ],
 )
@@ -281,7 +281,7 @@ def test_the_hash_is_that_of_names_types_shapes_and_values() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"variant": "alexnet"}, f"variant in {NAMES}, got 'alexnet'"),
+        ({"variant": "densenet"}, f"variant in {NAMES}, got 'densenet'"),
         ({"variant": None}, "must state variant in their metadata"),
         ({"preprocessing": None}, "must state preprocessing in their metadata"),
     ],
