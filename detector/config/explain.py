@@ -55,11 +55,8 @@ def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
 
 def wanted(declared: Any, metadata: Sequence[Any]) -> str:
     """What a setting of a type and its limits must be: "a whole number from 1 to 7"."""
-    return (
-        _either(_names(metadata))
-        if _names(metadata)
-        else _either([_wanted_kind(kind, metadata) for kind in kinds_of(declared)])
-    )
+    names = _names(metadata) or [_wanted_kind(kind, metadata) for kind in kinds_of(declared)]
+    return _either(names)
 
 
 def _names(metadata: Sequence[Any]) -> list[str]:

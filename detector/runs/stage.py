@@ -124,7 +124,7 @@ class Result:
         if (self.folder.parent / MANIFEST).is_file():  # of a stage without parts
             self._keep_old(link, _not_results(self.folder.parent))
         target = os.path.relpath(self.folder, link.parent)
-        temporary = link.with_name(f".{link.name}.{os.getpid()}")
+        temporary = link.with_name(f".{link.name}.link")  # of one name, so that what a kill leaves is used again
         with suppress(OSError):  # a file system without links: the result is found by its key all the same
             link.parent.mkdir(parents=True, exist_ok=True)
             temporary.unlink(missing_ok=True)
