@@ -22,9 +22,8 @@ from detector.stages.region_cut import compare_regions
 
 def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Group | None = None) -> Outcome:
     """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
-    job = Job(run, config, alone())
-    trained_models(job)  # none is told first
-    job = Job(run, config, group or alone(choose_device(config.engine.device)))  # a wrong one is told now
+    job = Job(run, config, group or alone(choose_device(config.engine.device)))
+    trained_models(job)  # that there is none is told before the data are opened
     testing = open_split(config.data, splits)
     check_tested(job, testing)
     if job.group.is_first:

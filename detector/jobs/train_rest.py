@@ -39,7 +39,6 @@ def learn_context(job: Job[Config], trained: TrainingRegions, split: Split) -> N
     """Learn to rescore what the run would report without context, on images that no model was trained on."""
     config, run = job.config, job.run
     keep_image_network(image_weights(config.context, config.network), run.image_network_path, job.group)
-
     regions = regions_of(job, split)
     held_out = seen_images(job, split, regions)
     training = seen_images(job, trained.split, trained.proposals) if "classes" in config.context.image else None

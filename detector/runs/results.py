@@ -38,7 +38,7 @@ class FoundResult:
 
 def find_results(run: Path) -> list[FoundResult]:
     """All results in the run folder `run`, those of its members too, by stage and age; DataError for no run."""
-    if not run.is_dir() or (not any(run.glob("config.yaml")) and not (run / STAGES).is_dir()):
+    if not run.is_dir() or not ((run / "config.yaml").is_file() or (run / STAGES).is_dir()):
         raise DataError(f"run must be a folder that holds config.yaml or {STAGES}, got {run}")
     found = [each for stages in _stage_folders(run) for each in _results(run, stages)]
     return sorted(found, key=lambda each: (each.stage, -each.changed))

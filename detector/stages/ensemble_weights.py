@@ -12,7 +12,7 @@ import numpy as np
 from detector.config import EngineSettings, EnsembleSettings
 from detector.errors import DataError
 from detector.files import read_json, share_file, write_text
-from detector.inference.ensemble import EnsembleEngine, Views
+from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models
 from detector.records import Array, Float32, Float64
 from detector.runs.journal import Entry, Fields
@@ -40,9 +40,6 @@ def run_weight_rows(
     regions = held_out.regions
     classes = len(regions.split.dataset.classes)
     fields: Fields = {"scores": (FLOAT, (len(models), classes)), "labels": (LABEL, ())}
-    views = load_models(models, ensemble)
-    of_model = np.array([[view.detector == number for view, _ in views] for number in range(len(models))])
-    shares = (of_model / of_model.sum(1, keepdims=True)).astype(np.float32)  # (models, views)
 
     def labels_of(position: int) -> Array:
         return held_out.labels.read(position)["labels"]
@@ -50,12 +47,15 @@ def run_weight_rows(
     def drawn(position: int) -> Float32:
         return regions.boxes(position)[draw_regions(labels_of(position), position)]
 
-    def open_engine() -> Engine[Views]:
-        return EnsembleEngine([model for _, model in views], engine).views
+    def open_engine() -> Engine[Float32]:
+        views = load_models(models, ensemble)
+        of_model = np.array([[view.detector == number for view, _ in views] for number in range(len(models))])
+        shares = (of_model / of_model.sum(1, keepdims=True)).astype(np.float32)  # (models, views)
+        engines = EnsembleEngine([model for _, model in views], engine)
+        return lambda images: (np.einsum("mv,nvc->nmc", shares, found.scores) for found in engines.views(images))
 
-    def entry(position: int, found: Views) -> Entry:
+    def entry(position: int, scores: Float32) -> Entry:
         labels = labels_of(position)
-        scores = np.einsum("mv,nvc->nmc", shares, found.scores)
         return {"scores": scores, "labels": labels[draw_regions(labels, position)]}
 
     seen = ensemble.model_dump(include={"mirror", "paddings"})

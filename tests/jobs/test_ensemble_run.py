@@ -107,7 +107,8 @@ def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) ->
     assert rows[0].change == 0
     assert [row.standard_error is None for row in rows] == [False, False, False, True, True, False, True]
     assert rows[0].cost == 1
-    assert rows[1].cost == rows[3].cost > 0  # so small a network costs little beside all else
+    assert rows[1].cost == rows[3].cost > 0  # so small a network costs little beside all else:
+    assert rows[4].cost > 1  # but eight times as often does
     assert all(row.regions_per_second > 0 for row in rows)
     assert [row.models for row in rows] == [1, 1, 1, 2, 2, 1, 2]
     folder = ablation_folder(finished, ("val",))

@@ -159,7 +159,7 @@ def test_finished_stages_are_not_repeated(finished: Finished, config: Config) ->
     assert {line["stage"] for line in lines} <= {"evaluate/val"}  # another test changed what is reported
 
 
-def test_a_run_killed_in_every_kind_of_stage_ends_with_the_very_same_files(
+def test_a_run_killed_while_it_makes_parts_and_rows_ends_with_the_very_same_files(
     finished: Finished, tiny_config_path: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
