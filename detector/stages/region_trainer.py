@@ -26,7 +26,7 @@ from detector.networks.weight_files.weights import load_pretrained
 from detector.runs.processes import Group
 from detector.runs.training_result import check_shares
 from detector.stages.region_batches import LabelledBatch
-from detector.stages.region_rows import precision_name
+from detector.stages.training_reads import training_reads
 from detector.training.loop import Trainer, parameter_groups
 from detector.training.objectives import Loss, ObjectObjective, RegionObjective
 from detector.training.schedule import Schedule
@@ -52,14 +52,10 @@ class NetworkTask:
     start: Path | None = None
 
     def reads(self, group: Group) -> dict[str, Any]:
-        """What a training depends on beside its data; the number of processes decides who draws which dropout."""
+        """What a training depends on beside its data."""
         return {
             "region": self.region,
-            "network": self.network.model_dump(exclude={"weights"}),
-            "start": self.start,
-            "precision": precision_name(self.engine),
-            "processes": group.world,
-            "seed": self.seed,
+            **training_reads(self.network, self.start, self.engine, group, self.seed),
         }
 
 

@@ -15,7 +15,7 @@ from detector.runs.train_loop import MetricsLog
 from detector.runs.training_result import UNTRAINED, run_training
 from detector.stages.classifier_trainer import ClassifierNetwork, ClassifierTrainer
 from detector.stages.crop_batches import crop_batches
-from detector.stages.region_rows import precision_name
+from detector.stages.training_reads import training_reads
 
 VERSION = 1
 METRICS = ("main_loss", "top1")
@@ -35,12 +35,10 @@ def train_images(
         images=labelled_key(training),
         exif=config.data.exif,
         crop=config.crop,
-        network=config.network.model_dump(exclude={"weights"}),
-        start=weights_file(config.network.weights),
         settings=config.train.model_dump(exclude=UNTRAINED),
-        precision=precision_name(config.engine),
-        processes=stage.group.world,
-        seed=config.seed,
+        **training_reads(
+            config.network, weights_file(config.network.weights), config.engine, stage.group, config.seed
+        ),
     )
     return run_training(
         result,

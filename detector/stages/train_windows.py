@@ -12,7 +12,7 @@ from detector.runs.stage import Stage
 from detector.runs.train_loop import MetricsLog
 from detector.runs.training_result import UNTRAINED, run_training
 from detector.stages.multibox_trainer import MultiBoxTrainer
-from detector.stages.region_rows import precision_name
+from detector.stages.training_reads import training_reads
 from detector.stages.window_batches import window_batches
 
 VERSION = 1
@@ -32,13 +32,11 @@ def train_windows(
         VERSION,
         images=training.key,
         truth=training.truth_key,
-        network=config.network.model_dump(exclude={"weights"}),
-        start=weights_file(config.network.weights),
         multibox=config.multibox,
         settings=config.train.model_dump(exclude=UNTRAINED),
-        precision=precision_name(config.engine),
-        processes=stage.group.world,
-        seed=config.seed,
+        **training_reads(
+            config.network, weights_file(config.network.weights), config.engine, stage.group, config.seed
+        ),
     )
     return run_training(
         result,
