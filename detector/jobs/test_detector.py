@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from detector.config import ENSEMBLE, Config
+from detector.config import Config
 from detector.jobs.outcome import Outcome
 from detector.jobs.provenance import run_facts
 from detector.jobs.trained_models import calibrate_models, proposals_of, regions_of, trained_models
@@ -38,9 +38,8 @@ def run_test(job: Job[Config], testing: Split, folder: Path) -> Outcome:
     regions = regions_of(job, testing)
     tables: dict[str, DetectionTable] = {}
     for name, source in score_sources(job, testing, regions).items():
-        by_svm = config.method.by_svm if name == ENSEMBLE else name.startswith("svm")
         stage = job.stage("detect", testing.name, name)
-        tables[name] = run_detect(stage, testing, regions, source, config.detect, by_svm, config.engine)
+        tables[name] = run_detect(stage, testing, regions, source, config.detect, config.engine)
         results = stage.folder
     reports = run_evaluate(
         job.stage("evaluate", testing.name),

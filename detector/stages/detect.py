@@ -35,14 +35,13 @@ def run_detect(
     proposals: Store,
     source: ScoreSource,
     settings: DetectSettings,
-    by_svm: bool,
     engine: EngineSettings,
 ) -> DetectionTable:
     """The detections of `split` by the scores of `source`, best `max_per_class` of each class.
 
     Writes `submission.txt` (ILSVRC) and `results.json` (COCO) beside them.
     """
-    dataset, lowest = split.dataset, settings.lowest_score(by_svm)
+    dataset, lowest = split.dataset, settings.lowest_score(source.by_svm)
     workers = stage.group.workers(engine.workers)
     result = stage.result(
         VERSION,

@@ -40,6 +40,10 @@ class ScoreSource(Protocol):
     def moves(self) -> bool:
         """Whether each class has boxes of its own."""
 
+    @property
+    def by_svm(self) -> bool:
+        """Whether the scores are those of SVMs, which are no probabilities."""
+
     def open(self, split: Split, proposals: Store, workers: int) -> Scores:
         """The function that gives the scores."""
 
@@ -69,6 +73,11 @@ class NetworkScores:
         """As `ScoreSource` says."""
         return any(model.boxes for model in self.models)
 
+    @property
+    def by_svm(self) -> bool:
+        """As `ScoreSource` says."""
+        return self.models[0].svm is not None
+
     def open(self, split: Split, proposals: Store, workers: int) -> Scores:
         """As `ScoreSource` says."""
         for model in self.models:
@@ -96,6 +105,11 @@ class FeatureScores:
         """As `ScoreSource` says."""
         return self.method.boxes
 
+    @property
+    def by_svm(self) -> bool:
+        """As `ScoreSource` says."""
+        return self.method.by_svm
+
     def open(self, split: Split, proposals: Store, workers: int) -> Scores:
         """As `ScoreSource` says."""
         check_classes(split.dataset, self.model.network)
@@ -116,10 +130,11 @@ class FeatureScores:
 
 @dataclass(frozen=True)
 class StoredScores:
-    """The scores in the store that `store_scores` wrote; `moves` as `ScoreSource` says."""
+    """The scores in the store that `store_scores` wrote; `moves` and `by_svm` as `ScoreSource` says."""
 
     store: Store
     moves: bool
+    by_svm: bool
 
     @property
     def reads(self) -> dict[str, Any]:
@@ -154,6 +169,11 @@ class RescoredScores:
     def moves(self) -> bool:
         """As `ScoreSource` says."""
         return self.source.moves
+
+    @property
+    def by_svm(self) -> bool:
+        """As `ScoreSource` says."""
+        return False  # rescored, they are probabilities
 
     def open(self, split: Split, proposals: Store, workers: int) -> Scores:
         """As `ScoreSource` says."""
@@ -195,7 +215,7 @@ def store_scores(
         return make
 
     result = stage.result(VERSION, regions=proposals, images=split.key, scores=source.reads)
-    return StoredScores(run_stored(result, fields, len(split), prepare, counts), source.moves)
+    return StoredScores(run_stored(result, fields, len(split), prepare, counts), source.moves, source.by_svm)
 
 
 def check_classes(dataset: Dataset, model_path: Path) -> None:

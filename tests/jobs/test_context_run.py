@@ -173,9 +173,9 @@ def test_the_networks_score_a_split_once_for_the_average_and_its_rescoring(finis
     source = scored_by_all(Job(finished, config, alone()))
     regions = Store.open(finished.path / "stages/propose/val/store")
     direct = list(source.open(split, regions, 0)(range(len(split))))
+    read = StoredScores(stored, moves=True, by_svm=False).open(split, regions, 0)
     for position, wanted in enumerate(direct):
-        found = StoredScores(stored, moves=True).open(split, regions, 0)(range(position, position + 1))
-        (scores,) = found
+        (scores,) = read(range(position, position + 1))
         np.testing.assert_array_equal(scores.scores, wanted.scores)
         np.testing.assert_array_equal(scores.boxes, wanted.boxes)
 

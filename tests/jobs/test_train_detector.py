@@ -162,7 +162,7 @@ def test_a_model_is_not_tested_on_other_classes(finished_run: Finished, tiny_con
     store = run_propose(run.stage("propose", "val"), split, tiny_config.proposals, engine, tiny_config.seed)
     source = NetworkScores([ModelFiles(run.model_path)], engine, tiny_config.detect)
     with pytest.raises(DataError, match=f"got 2 classes for 2, and '{second}' for '{first}'"):
-        run_detect(run.stage("detect", "swapped"), split, store, source, tiny_config.detect, False, engine)
+        run_detect(run.stage("detect", "swapped"), split, store, source, tiny_config.detect, engine)
 
 
 def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> None:
