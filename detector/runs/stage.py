@@ -49,7 +49,8 @@ class Stage:
     @property
     def folder(self) -> Path:
         """The result of the run's present settings."""
-        return self.root.joinpath(STAGES, *self.names) / ("" if self.names[1:] else PRESENT)
+        names = self.names if len(self.names) > 1 else (*self.names, PRESENT)
+        return self.root.joinpath(STAGES, *names)
 
     @property
     def by_one(self) -> "Stage":
@@ -67,18 +68,26 @@ class Stage:
 
 @dataclass
 class Result:
-    """One result of a stage: `folder` is its own, `reads` are JSON values."""
+    """One result of a stage, of what it `reads` as JSON values: `key` is their hash."""
 
     stage: Stage
     version: int
     reads: dict[str, Any]
-    key: str = ""
-    started: float = field(default_factory=time.monotonic)
+    key: str = field(init=False)
+    started: float = field(init=False, default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.key = key_of({"stage": self.stage.names[0], "version": self.version, "reads": self.reads})
-        self.folder = self.stage.root / STAGES / self.stage.names[0] / self.key
-        self.group = self.stage.group
+
+    @property
+    def folder(self) -> Path:
+        """Its own folder."""
+        return self.stage.root / STAGES / self.stage.names[0] / self.key
+
+    @property
+    def group(self) -> Group:
+        """The processes that share the work."""
+        return self.stage.group
 
     def is_done(self) -> bool:
         """Whether it is finished, which makes it the present one; DataError where its manifest cannot be read.
@@ -120,9 +129,12 @@ class Result:
         if link.is_symlink() and link.resolve() == self.folder.resolve():
             return
         if link.is_dir() and not link.is_symlink():
-            self._keep_old(link, [link])
+            link.rename(self._old_folder())
         if (self.folder.parent / MANIFEST).is_file():  # of a stage without parts
-            self._keep_old(link, _not_results(self.folder.parent))
+            others, kept = _not_results(self.folder.parent), self._old_folder()
+            kept.mkdir()
+            for path in others:
+                path.rename(kept / path.name)
         target = os.path.relpath(self.folder, link.parent)
         temporary = link.with_name(f".{link.name}.link")  # of one name, so that what a kill leaves is used again
         with suppress(OSError):  # a file system without links: the result is found by its key all the same
@@ -138,18 +150,13 @@ class Result:
             self.show()
         return done
 
-    def _keep_old(self, link: Path, paths: Sequence[Path]) -> None:
-        """Move the `paths`, which an older version of this program made, out of the way of the `link`."""
-        kept = link.with_name(link.name + OLD)
+    def _old_folder(self) -> Path:
+        """A free place for what an older version of this program made, as the log tells."""
+        kept = self.stage.folder.with_name(self.stage.folder.name + OLD)
         while kept.exists():
             kept = kept.with_name(kept.name + OLD)
-        for path in paths:
-            if path == link:
-                path.rename(kept)
-            else:
-                kept.mkdir(exist_ok=True)
-                path.rename(kept / path.name)
         self.stage.log("older results kept", stage=self.stage.name, folder=str(kept.relative_to(self.stage.root)))
+        return kept
 
     def _write(self, **facts: Any) -> None:
         manifest = {
