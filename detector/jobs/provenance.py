@@ -13,7 +13,7 @@ def run_facts(job: Job[Config], dataset: Dataset) -> RunFacts:
     """What the report tells of the run."""
     return RunFacts(
         job.config.name,
-        training_logs(job.run),
+        training_logs(job.run, pretrained=job.config.pretrain.steps > 0),
         stage_seconds(job.run),
         _provenance(job, dataset),
         dump_config(job.config),

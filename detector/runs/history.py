@@ -16,10 +16,15 @@ TRAININGS = {"pretrain": "pretrain.csv", "finetune": "metrics.csv"}  # stages an
 TITLES = {"pretrain": "Pretraining on the objects' boxes", "finetune": "Fine-tuning on regions"}
 
 
-def training_logs(run: RunFolder) -> list[TrainingLog]:
-    """The trainings of `run`, in order; none whose table is missing or empty. Its log notes damaged rows."""
+def training_logs(run: RunFolder, pretrained: bool) -> list[TrainingLog]:
+    """The trainings of `run`, in order; none whose table is missing or empty. Its log notes damaged rows.
+
+    Where the models are not `pretrained`, a table of that training is of earlier settings, and is left out.
+    """
     logs = []
     for stage, file in TRAININGS.items():
+        if stage == "pretrain" and not pretrained:
+            continue
         table = read_table(run.path / file)
         run.log_notes(table.notes)
         if table.rows:
