@@ -91,10 +91,15 @@ class MinedRegions:
         return boxes[: len(self.regions.split.dataset.truth(position).boxes)]
 
 
-def choose_images(candidates: Bool, count: int, seed: int) -> Bool:
-    """A mask (n,) of `count` (0: all) of the images in the mask `candidates` (n,), drawn at random."""
-    rows = np.flatnonzero(candidates)
+def choose_images(candidates: Bool, count: int, seed: int, first: Bool | None = None) -> Bool:
+    """A mask (n,) of `count` (0: all) of the images in the mask `candidates` (n,), drawn at random.
+
+    Those in the mask `first` (n,), where it is given, come before all others: of R-CNN's images it is those that
+    are labelled for every class (`Dataset.exhaustive`), val1's, and the others only fill up.
+    """
+    order = np.random.default_rng([seed, len(candidates)]).permutation(np.flatnonzero(candidates))
+    if first is not None:
+        order = order[np.argsort(~first[order], kind="stable")]
     chosen = np.zeros(len(candidates), np.bool_)
-    order = np.random.default_rng([seed, len(candidates)]).permutation(rows)
-    chosen[order[: count or len(rows)]] = True
+    chosen[order[: count or len(order)]] = True
     return chosen
