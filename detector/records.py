@@ -126,14 +126,18 @@ class RegionScores:
 class ClassScores:
     """What each class makes of an image's regions: boxes (N, C, 4) f32, scores (N, C) f32 of any range.
 
-    Column c is the class with label c + 1. Classes that share their boxes hold one array, broadcast.
+    Column c is the class with label c + 1. Classes that share their boxes hold one array, broadcast. With
+    `rescored` (N, C) f32 regions are chosen by `scores`, and those chosen have these scores in their place.
     """
 
     boxes: Float32
     scores: Float32
+    rescored: Float32 | None = None
 
     def __post_init__(self) -> None:
-        _check(self, boxes=(np.float32, ("N", "C", 4)), scores=(np.float32, ("N", "C")))
+        numbers: Layout = (np.float32, ("N", "C"))
+        rescored = {} if self.rescored is None else {"rescored": numbers}
+        _check(self, boxes=(np.float32, ("N", "C", 4)), scores=numbers, **rescored)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,11 @@ class ContextSettings(Section):
         description="of the network that sees whole images, as network.weights; none: network.weights itself, "
         "and without these the region classifier",
     )
+    after_nms: bool = Field(
+        False,
+        description="true: the scores as they were choose by NMS what is detected, which is then rescored [1]; "
+        "false: all regions are rescored, and what they score then chooses",
+    )
     detections: int = Field(
         50, ge=0, le=REGIONS, description="best detections of an image to learn from, beside each class's best one"
     )

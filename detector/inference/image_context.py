@@ -114,13 +114,17 @@ class ContextFacts(Section):
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """A learned rescoring and the features that it is of."""
+    """A learned rescoring and the features that it is of.
+
+    `after_nms`: detections are chosen by the scores as they were, and then rescored.
+    """
 
     features: Features
     rescoring: LinearRescoring
+    after_nms: bool = False
 
     @staticmethod
-    def load(path: Path) -> "Context":
+    def load(path: Path, after_nms: bool = False) -> "Context":
         """What was written by `save_context` with the features as its facts; DataError for another file."""
         parts, stated = load_context(path)
         facts = read_facts(stated, path)
@@ -131,7 +135,7 @@ class Context:
         wanted = classes if facts.region == "scores" else BOX_FEATURES
         if got != wanted:
             raise DataError(f"context must be of {wanted} numbers of a region, got {got} ({path})")
-        return Context(features, parts[RESCORING])
+        return Context(features, parts[RESCORING], after_nms)
 
     def check(self, width: int, outputs: int, path: Path) -> None:
         """Raise DataError where a network of `width` features and `outputs` tells other things of an image."""
@@ -146,9 +150,11 @@ class Context:
             raise DataError(f"weights of classes.image must have shape {(classes, width)}, got {shape} ({path})")
 
     def apply(self, scores: ClassScores, seen: Seen, height: int, width: int) -> ClassScores:
-        """The scores anew, as probabilities, in an image of that size."""
-        found = rescore(self.rescoring, self.features.of(scores, seen, height, width))
-        return ClassScores(scores.boxes, sigmoid(found))
+        """The scores anew, as probabilities, in an image of that size; or beside the old ones, `after_nms`."""
+        found = sigmoid(rescore(self.rescoring, self.features.of(scores, seen, height, width)))
+        return (
+            ClassScores(scores.boxes, scores.scores, found) if self.after_nms else ClassScores(scores.boxes, found)
+        )
 
 
 def read_facts(stated: Mapping[str, Any], path: Path) -> ContextFacts:

@@ -19,7 +19,8 @@ from detector.records import (
 def select(scores: ClassScores, min_score: float, settings: DetectSettings) -> Detections:
     """Per class, the boxes of at least `min_score` that survive NMS, voted on if asked; best first; ties by label.
 
-    With `max_per_image`, only so many of all classes together.
+    With `max_per_image`, only so many of all classes together. Where there are `rescored` scores, NMS and votes go
+    by the scores, and order and limits by the rescored ones.
     """
     none = Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
     columns = range(scores.scores.shape[1])
@@ -29,15 +30,31 @@ def select(scores: ClassScores, min_score: float, settings: DetectSettings) -> D
 
 
 def _select_class(scores: ClassScores, column: int, min_score: float, settings: DetectSettings) -> Detections:
-    own = scores.scores[:, column]
-    candidates = np.flatnonzero(own >= min_score)
-    boxes, found = np.ascontiguousarray(scores.boxes[candidates, column]), own[candidates]
+    candidates = _candidates(scores, column, min_score)
+    boxes, found = np.ascontiguousarray(scores.boxes[candidates, column]), scores.scores[candidates, column]
     kept, kept_scores = _suppress(boxes, found, min_score, settings)
     chosen = boxes[kept]
     if settings.voting_iou:
         chosen = vote_boxes(chosen, boxes, found, settings.voting_iou)
     labels = np.full(len(kept), column + FIRST_LABEL, np.int64)
-    return Detections(chosen, labels, kept_scores)
+    if scores.rescored is None:
+        return Detections(chosen, labels, kept_scores)
+    rescored = scores.rescored[candidates[kept], column]
+    if settings.nms != "greedy":
+        rescored = rescored * (kept_scores / found[kept])
+    return take(Detections(chosen, labels, rescored), rescored >= min_score)
+
+
+def _candidates(scores: ClassScores, column: int, min_score: float) -> Int64:
+    """The rows (N,) that NMS looks at: none that could only lose, or lose to others and be dropped.
+
+    They are those that score at least as well as the worst of those whose detection would have `min_score`.
+    """
+    own = scores.scores[:, column]
+    if scores.rescored is None:
+        return np.flatnonzero(own >= min_score)
+    worst = own[scores.rescored[:, column] >= min_score].min(initial=np.inf)
+    return np.flatnonzero(own >= worst)
 
 
 def _suppress(

@@ -41,7 +41,7 @@ def _rows_text(run: RunFolder, config: Config) -> str:
         f"padding {region.padding} of {region.crop_size}",
         *(f"further padding {padding}" for padding in ensemble.paddings),
         *(["mirrored"] if ensemble.mirror else []),
-        *(["context"] if config.context.is_used else []),
+        *([f"context {'after' if config.context.after_nms else 'before'} NMS"] if config.context.is_used else []),
         config.evaluate.protocol,
     ]
     return ", ".join(parts)

@@ -46,7 +46,8 @@ def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
         scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
     if config.context.is_used:
         path = trained_context(run, config)
-        images, context = WholeImages(image_network(job), config.engine), Context.load(path)
+        images = WholeImages(image_network(job), config.engine)
+        context = Context.load(path, config.context.after_nms)
         context.check(images.width, images.outputs, path)
         scorer = ContextScorer(scorer, images, context)
     return _detector(config, models, proposer, scorer)

@@ -57,4 +57,4 @@ def _rescored(
     seen = seen_images(job, testing, regions).seen
     if isinstance(source, NetworkScores):
         source = store_scores(job.stage("scores", testing.name), testing, regions, source, config.engine)
-    return {name: source, CONTEXT: RescoredScores(source, context, seen)}
+    return {name: source, CONTEXT: RescoredScores(source, context, seen, config.context.after_nms)}

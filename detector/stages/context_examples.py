@@ -147,7 +147,7 @@ def learn_rescoring(
         features.unchanged(classes, of_image.shape[1]),
         device=device,
     )
-    return Context(features, learned.linear)
+    return Context(features, learned.linear, task.settings.after_nms)
 
 
 def hits(protocol: str, dataset: Dataset, table: DetectionTable) -> Array:

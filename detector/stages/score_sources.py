@@ -154,16 +154,22 @@ class StoredScores:
 
 @dataclass(frozen=True)
 class RescoredScores:
-    """The scores of another source, rescored by the features of the images."""
+    """The scores of another source, rescored by the features of the images, before NMS or after it."""
 
     source: ScoreSource
     context: Path
     seen: Store
+    after_nms: bool
 
     @property
     def reads(self) -> dict[str, Any]:
         """As `ScoreSource` says."""
-        return {"source": self.source.reads, "context": self.context, "seen": self.seen}
+        return {
+            "source": self.source.reads,
+            "context": self.context,
+            "seen": self.seen,
+            "after_nms": self.after_nms,
+        }
 
     @property
     def moves(self) -> bool:
@@ -178,7 +184,7 @@ class RescoredScores:
     def open(self, split: Split, proposals: Store, workers: int) -> Scores:
         """As `ScoreSource` says."""
         scores = self.source.open(split, proposals, workers)
-        context = Context.load(self.context)
+        context = Context.load(self.context, self.after_nms)
         width, outputs = (self.seen.field(name).shape[1] for name in ("features", "probs"))
         context.check(width, outputs, self.context)
 

@@ -121,6 +121,14 @@ def test_scores_stay_what_they_are_until_something_is_learned(features: Features
     assert probs.boxes is scores.boxes
 
 
+def test_scores_rescored_after_nms_keep_the_old_ones_beside_them() -> None:
+    scores = random_regions(4, 5, 2)
+    before = Context(CLASSIC, random_rescoring(0, 2, 15, 2))
+    after = Context(CLASSIC, before.rescoring, after_nms=True).apply(scores, NOTHING, 80, 100)
+    assert after.scores is scores.scores
+    np.testing.assert_array_equal(after.rescored, before.apply(scores, NOTHING, 80, 100).scores)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_rescoring_is_the_linear_map_of_the_features_side_by_side(seed: int) -> None:
     scores = random_regions(seed, 5, 3)

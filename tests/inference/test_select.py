@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from oracles_boxes import greedy_nms, random_boxes
@@ -83,3 +85,63 @@ def test_soft_nms_lowers_the_scores_of_overlapping_boxes(nms: str, wanted: float
     found = select(scored, 0.01, DetectSettings.model_validate({"nms": nms}))
     expected = 0.2 * np.exp(-((2 / 3) ** 2) / 0.5) if wanted is None else wanted
     assert found.scores.tolist() == pytest.approx([0.6, 0.5, expected], rel=1e-4)
+
+
+def rescored(scored: ClassScores, to: list[list[float]]) -> ClassScores:
+    """The scores with what they are rescored to once NMS is over."""
+    return replace(scored, rescored=np.array(to, np.float32).reshape(scored.scores.shape))
+
+
+def test_what_nms_keeps_by_the_old_scores_is_ordered_by_the_new_ones() -> None:
+    new = [[0.4, 0.9], [0.99, 0.2], [0.5, 0.3]]
+    found = select(rescored(SAME_TWICE, new), 0.1, DetectSettings())
+    # class 1: the first box suppresses the second by 0.8 to 0.3; class 2: the second the first by 0.5 to 0.1
+    assert found.labels.tolist() == [1, 1, 2, 2]
+    assert found.scores.tolist() == pytest.approx([0.5, 0.4, 0.3, 0.2])
+    assert found.boxes[:, 3].tolist() == [50, 10, 50, 11]
+
+
+def test_a_box_that_is_rescored_low_still_suppresses_and_then_goes() -> None:
+    new = [[0.01, 0.0], [0.9, 0.0], [0.3, 0.0]]
+    found = select(rescored(SAME_TWICE, new), 0.1, DetectSettings())
+    assert (found.labels.tolist(), found.boxes[:, 0].tolist()) == ([1], [40])
+
+
+def test_the_best_of_an_image_are_the_best_after_rescoring() -> None:
+    new = [[0.4, 0.9], [0.99, 0.2], [0.5, 0.3]]
+    found = select(rescored(SAME_TWICE, new), 0.1, DetectSettings(max_per_image=1))
+    assert (found.labels.tolist(), found.boxes.tolist()) == ([1], [[40, 40, 50, 50]])
+
+
+def test_without_regions_or_anything_left_nothing_is_rescored() -> None:
+    assert len(select(rescored(scores([], []), []), 0.1, DetectSettings()).labels) == 0
+    assert len(select(rescored(SAME_TWICE, [[0, 0]] * 3), 0.1, DetectSettings()).labels) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_selection_before_rescoring_equals_nms_of_all_regions(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    boxes = random_boxes(random, 60)
+    own, new = (random.normal(size=(60, 3)).round(1).astype(np.float32) for _ in range(2))
+    found = select(ClassScores(np.repeat(boxes[:, None], 3, 1), own, new), 0.5, DetectSettings(nms_iou=0.3))
+    wanted = []
+    for column in range(3):
+        kept = greedy_nms(boxes, own[:, column], 0.3)
+        wanted += [(-new[k, column], column + 1) for k in kept if new[k, column] >= 0.5]
+    assert list(zip(-found.scores, found.labels, strict=True)) == sorted(wanted)
+
+
+def test_votes_are_cast_by_the_old_scores() -> None:
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10]], np.float32)
+    scored = rescored(unrefined(boxes, np.array([[0.6], [0.2]], np.float32)), [[0.3], [0.9]])
+    found = select(scored, 0.1, DetectSettings(voting_iou=0.5))
+    np.testing.assert_allclose(found.boxes, [[0.5, 0, 10.5, 10]], atol=1e-5)
+    assert found.scores.tolist() == pytest.approx([0.3])
+
+
+def test_soft_nms_lowers_new_scores_as_much_as_old_ones() -> None:
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10]], np.float32)
+    scored = rescored(unrefined(boxes, np.array([[0.6], [0.2]], np.float32)), [[0.3], [0.9]])
+    found = select(scored, 0.01, DetectSettings(nms="soft_linear"))
+    assert found.scores.tolist() == pytest.approx([0.3, 0.9 * (1 - 2 / 3)], rel=1e-4)
+    assert found.boxes[:, 0].tolist() == [0, 2]
