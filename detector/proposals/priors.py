@@ -4,8 +4,10 @@ The two forms of Erhan et al. (arXiv 1312.2249, section 3: K boxes by clustering
 1412.1441, section 4: 11 shapes in each cell of grids of 8, 6, 4, 3 and 2 cells a side, and one box for the image).
 Boxes are (x1, y1, x2, y2) as fractions of the image.
 
-Not in the papers: the shapes of the grids are the 55 clusters of the objects' logarithmic widths and heights, the
-eleven smallest for the finest grid, and so on; priors are cut at the image's edge; the last prior is the image.
+Not in the papers: candidates for the shapes are clusters of the objects' logarithmic widths and heights; each grid
+gets eleven of them, chosen one after another, that which adds most to how well the priors cover the objects. So a
+grid's spacing counts: of shapes narrower than its cells few cover an object. Priors are cut at the image's edge;
+the last prior is the image.
 """
 
 import warnings
@@ -21,6 +23,10 @@ SHAPES = 11  # a cell
 GRID_SLOTS = SHAPES * sum(cells**2 for cells in GRIDS) + 1  # 1,420
 MAX_BOXES = 100_000  # that are clustered: more change no cluster
 ITERATIONS = 50
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # the image
+CANDIDATES = 100  # shapes to choose from
+MAX_COVERED = 10_000  # objects that shapes are chosen by
+POOR, GOOD = 0.3, 0.7  # IoU with an object up to which a prior is worth nothing, and from which all
 
 
 def learned_priors(boxes: Float32, count: int, seed: int) -> Float32:
@@ -31,13 +37,61 @@ def learned_priors(boxes: Float32, count: int, seed: int) -> Float32:
 
 
 def grid_priors(boxes: Float32, seed: int) -> Float32:
-    """The priors (1420, 4) of the grids, finest first, row by row, cell by cell, and last the image."""
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
-    shapes = np.exp(_cluster(np.log(sides), SHAPES * len(GRIDS), seed))
-    shapes = shapes[np.argsort(np.prod(shapes, axis=1), kind="stable")].reshape(len(GRIDS), SHAPES, 2)
-    grids = [_grid(cells, own) for cells, own in zip(GRIDS, shapes, strict=True)]
-    priors = np.concatenate([*grids, [[0.0, 0.0, 1.0, 1.0]]])
+    """The priors (1420, 4) of the grids, finest first, row by row, cell by cell, and last the image.
+
+    The shapes of a cell are those of its grid, the smallest first. DataError for fewer than `SHAPES` different
+    objects.
+    """
+    sides = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3))
+    distinct = len(np.unique(sides, axis=0))
+    candidates = np.exp(_cluster(sides, max(SHAPES, min(CANDIDATES, distinct)), seed))
+    if len(boxes) > MAX_COVERED:
+        boxes = boxes[np.random.default_rng(seed).choice(len(boxes), MAX_COVERED, replace=False)]
+    grids = [_grid(cells, own) for cells, own in zip(GRIDS, _choose_shapes(boxes, candidates), strict=True)]
+    priors = np.concatenate([*grids, [WHOLE]])
     return np.clip(priors, 0, 1).astype(np.float32)
+
+
+def _choose_shapes(boxes: Array, candidates: Array) -> list[Array]:
+    """For each grid `SHAPES` of the `candidates` (S, 2), by which the priors together cover the `boxes` best.
+
+    Greedy: at each step the grid and shape that add most to the sum over all objects of the worth of their best
+    prior; of equals those of the finest grid.
+    """
+    worths = np.stack([_worths(boxes, cells, candidates) for cells in GRIDS])  # (grids, S, G)
+    best = _worth(_ious(boxes, np.array(WHOLE)))  # (G,)
+    is_open = np.ones(worths.shape[:2], np.bool_)
+    chosen = np.zeros_like(is_open)
+    for _ in range(SHAPES * len(GRIDS)):
+        gains = np.maximum(worths - best, 0).sum(2, dtype=np.float64)
+        grid, shape = np.unravel_index(np.argmax(np.where(is_open, gains, -1)), gains.shape)
+        best = np.maximum(best, worths[grid, shape])
+        chosen[grid, shape], is_open[grid, shape] = True, False
+        is_open[grid] &= chosen[grid].sum() < SHAPES
+    by_size = np.argsort(np.prod(candidates, axis=1), kind="stable")
+    return [candidates[by_size[own[by_size]]] for own in chosen]
+
+
+def _worths(boxes: Array, cells: int, shapes: Array) -> Float32:
+    """What `shapes` (S, 2), each in the cell that holds its centre, are worth to `boxes` (G, 4): (S, G)."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    middle = (np.minimum(np.floor(centre * cells), cells - 1) + 0.5) / cells
+    priors = (np.concatenate([middle - shape / 2, middle + shape / 2], axis=1) for shape in shapes)
+    return np.stack([_worth(_ious(boxes, each)) for each in priors])
+
+
+def _worth(iou: Array) -> Float32:
+    """Of a prior to an object that it overlaps by `iou`, 0 to 1."""
+    return np.clip((iou - POOR) / (GOOD - POOR), 0, 1).astype(np.float32)
+
+
+def _ious(boxes: Array, others: Array) -> Array:
+    """The IoU (G,) of each of `boxes` (G, 4) and its own of `others` (G, 4), or the one (4,), cut to the image."""
+    others = np.clip(others, 0, 1)
+    corners = np.minimum(boxes[:, 2:], others[..., 2:]), np.maximum(boxes[:, :2], others[..., :2])
+    shared = np.prod(np.maximum(corners[0] - corners[1], 0), axis=1)
+    area, other = (np.prod(each[..., 2:] - each[..., :2], axis=-1) for each in (boxes, others))
+    return np.asarray(shared / (area + other - shared))
 
 
 def _grid(cells: int, shapes: Array) -> Array:
