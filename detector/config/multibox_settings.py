@@ -52,6 +52,12 @@ class MultiBoxTraining(TrainingSettings):
     schedule: Literal["step", "cosine"] = Field("cosine", description="step: divided by ten every `step_size`")
     step_size: int = Field(40_000, ge=1, le=MANY, description="steps")
     warmup: int = Field(500, ge=0, le=MANY, description="steps of linear warm-up")
+    head_factor: float = Field(
+        10.0, gt=0, le=SCALE, description="the new head's learning rate is so much higher than the trunk's"
+    )
+    frozen_stages: int = Field(
+        0, ge=0, le=100, description="first stages of the trunk that stay as they are, where photographs are few"
+    )
 
 
 class MultiBoxConfig(Section):

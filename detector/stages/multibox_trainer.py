@@ -40,6 +40,7 @@ def make_multibox_trainer(
     weights = weights_file(config.network.weights)
     if weights:
         preprocessing = load_trunk(network.backbone, weights)
+    network.backbone.freeze(settings.frozen_stages)
     objective = MultiBoxObjective(
         config.multibox.box_weight,
         config.multibox.matching,
@@ -51,7 +52,11 @@ def make_multibox_trainer(
         objective,
         settings,
         Schedule(settings.schedule, settings.steps, settings.step_size, STEP_FACTOR, settings.warmup),
-        parameter_groups([(network, 1.0)], settings.learning_rate, settings.weight_decay),
+        parameter_groups(
+            [(network.backbone, 1.0), (network.head, settings.head_factor)],
+            settings.learning_rate,
+            settings.weight_decay,
+        ),
         config.seed,
         group.device,
         choose_precision(config.engine.precision, group.device),

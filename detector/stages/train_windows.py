@@ -15,7 +15,7 @@ from detector.stages.multibox_trainer import MultiBoxTrainer
 from detector.stages.training_reads import training_reads
 from detector.stages.window_batches import window_batches
 
-VERSION = 1
+VERSION = 2
 METRICS = ("match_loss", "confidence_loss", "object_confidence")
 
 
