@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do, before torch is loaded
-if "PYTEST_XDIST_WORKER" in os.environ:  # each core has a worker already
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has a worker already
 os.environ["DETECTOR_CACHE"] = ""  # nothing that tests read is kept
 pytest_plugins = ["slow_tests", "tiny_runs"]
 SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).parents[2] / "shared"))

@@ -33,7 +33,7 @@ ODD_OTHERS: list[Any] = [
     datetime.date(2001, 1, 1),
     b"abc",
 ]
-LONG_LISTS = [["a"] * 33_000, [1] * 33_000]
+LONG_LISTS = [["a"] * 3_300, [1] * 3_300]
 
 
 class Setting(NamedTuple):

@@ -49,7 +49,7 @@ def test_every_backend_gives_the_probabilities_of_torch(backend: str) -> None:
 
 @pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
 def test_answers_are_not_overwritten_by_the_next_batch() -> None:
-    forward = make_forward(Probabilities(make_network("paper_bn")), settings(backend="openvino"), 1, 64)
+    forward = make_forward(Probabilities(make_network("tiny")), settings(backend="openvino"), 1, 64)
     first = forward(torch.zeros(1, 3, 64, 64))["probs"]
     before = first.clone()
     forward(torch.ones(1, 3, 64, 64))
@@ -93,8 +93,9 @@ def test_onnxruntime_computes_in_fp32_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
 def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
-    boxes = BoxHead(torch.randn(2, 4, 1024 * 4) / 100, torch.randn(2, 4), 2)
-    module = FeaturesAndMoves(make_network("paper_bn"), boxes)
+    network = make_network("tiny")
+    boxes = BoxHead(torch.randn(2, 4, network.width * 4) / 100, torch.randn(2, 4), 2)
+    module = FeaturesAndMoves(network, boxes)
     crops = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         wanted = make_forward(module, settings(), 2, 64)(crops)
@@ -104,7 +105,7 @@ def test_a_box_head_goes_through_the_backend_with_its_network() -> None:
 
 @pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
 def test_two_crops_of_a_region_go_through_the_backend_in_batches_of_any_size() -> None:
-    network = RegionClassifier(make_backbone("paper_bn"), 5, crops=2)
+    network = RegionClassifier(make_backbone("tiny"), 5, crops=2)
     randomise(network)
     module = Probabilities(network.eval())
     crops = torch.randn(3, 6, 64, 64)
@@ -212,4 +213,4 @@ def test_int8_needs_ranges() -> None:
     with pytest.raises(
         ConfigError, match="for a network whose maps were not measured, got int8; repair: test_det"
     ):
-        make_forward(Probabilities(make_network("paper")), settings(**INT8), 1, 64)
+        make_forward(Probabilities(make_network("tiny")), settings(**INT8), 1, 64)

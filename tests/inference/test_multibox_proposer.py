@@ -18,7 +18,7 @@ ENGINE = EngineSettings(device="cpu", backend="torch", precision="fp32", batch_s
 def make_network(spread: float = 0.001, slots: int = 20) -> MultiBox:
     torch.manual_seed(0)
     corner = torch.rand(slots, 2) * 0.6
-    network = MultiBox(make_backbone("paper_bn"), "learned", torch.cat([corner, corner + 0.3], 1))
+    network = MultiBox(make_backbone("tiny"), "learned", torch.cat([corner, corner + 0.3], 1))
     torch.nn.init.normal_(network.head.slots.weight, std=spread)  # type: ignore[arg-type]
     settle(network, INPUT_SIZE["learned"])
     return network
@@ -98,7 +98,7 @@ def test_no_images_give_no_proposals() -> None:
 
 def test_weights_too_large_for_the_precision_are_told() -> None:
     network = make_network()
-    network.state_dict()["backbone.inception.5b.conv1.norm.weight"].fill_(1e38)
+    network.state_dict()["backbone.conv4.norm.weight"].fill_(1e38)
     network.file = "multibox.safetensors"
     proposer = MultiBoxProposer(network, IMAGENET, MultiBoxInference(scales=(1,)), ENGINE)
     with pytest.raises(

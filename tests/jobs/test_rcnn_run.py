@@ -1,16 +1,13 @@
 """SVMs, box regression and what they stand on, as stages of a run."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from processes import kill_once_written, metrics_without_times
+from processes import finish, kill_once_written, metrics_without_times
 
 from detector.boxes import encode_boxes
 from detector.config import Config, ContextSettings, dump_config, load_config
@@ -28,7 +25,6 @@ from detector.runs.folder import RunFolder
 from detector.runs.store import Store
 from detector.stages.region_sets import choose_images
 
-ROOT = Path(__file__).parents[2]
 METHODS = ["softmax", "softmax+boxes", "svm", "svm+boxes", "context"]
 HEADS = [
     "svm.enabled=true",
@@ -50,7 +46,6 @@ FILES = (
     *(f"stages/detect/val/{method}/submission.txt" for method in METHODS),
     "report/methods.json",
 )
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 Finished = tuple[RunFolder, Outcome]
 
 
@@ -65,10 +60,8 @@ def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Finish
     return run, run_training(run, config)
 
 
-def command(config_path: Path, run: Path, *settings: str, processes: int = 1) -> list[str]:
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone", "--"]
-    tool = [str(ROOT / "tools/train_det.py"), str(config_path), *HEADS, *settings, "--run", str(run)]
-    return [sys.executable, *(launcher if processes > 1 else []), *tool]
+def command(config_path: Path, run: Path, *settings: str) -> list[str]:
+    return ["train_det", str(config_path), *HEADS, *settings, "--run", str(run)]
 
 
 def assert_same_files(one: Path, two: Path, names: tuple[str, ...]) -> None:
@@ -169,17 +162,15 @@ def test_a_run_killed_while_it_makes_parts_and_rows_ends_with_the_very_same_file
         "stages/context_rows/val/stage.json",
     ):
         kill_once_written(words, run / watched)
-    subprocess.run(words, check=True, capture_output=True)
+    finish(words)
     assert_same_files(run, finished[0].path, FILES)
 
 
 def test_two_processes_give_the_very_same_files_as_one(tiny_config_path: Path, tmp_path: Path) -> None:
     runs = [tmp_path / "one", tmp_path / "two"]
     for processes, run in enumerate(runs, 1):
-        words = command(tiny_config_path, run, "finetune.steps=0", processes=processes)
-        done = subprocess.run(words, capture_output=True, text=True, env=ONE_THREAD)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count("mean AP") >= 1
+        said = finish(command(tiny_config_path, run, "finetune.steps=0"), processes)
+        assert ["mean AP" in text for text in said] == [True, False][:processes]
     names = tuple(name for name in FILES if "softmax" not in name)
     assert_same_files(runs[0], runs[1], names)
 
@@ -189,9 +180,7 @@ def test_two_processes_train_as_one(tiny_config_path: Path, tmp_path: Path) -> N
     training = ("pretrain.steps=2", "pretrain.batch_size=8", "finetune.steps=3", "finetune.learning_rate=0.001")
     runs = [RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")]
     for processes, run in enumerate(runs, 1):
-        words = command(tiny_config_path, run.path, *network, *training, processes=processes)
-        done = subprocess.run(words, capture_output=True, text=True, env=ONE_THREAD)
-        assert done.returncode == 0, done.stderr[-2000:]
+        finish(command(tiny_config_path, run.path, *network, *training), processes)
     for name in ("pretrained", "region_classifier"):
         one, two = (load_model(run.path / f"model/{name}.safetensors")[0].state_dict() for run in runs)
         for key in one:

@@ -1,15 +1,12 @@
 import csv
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from processes import kill_once_written
+from processes import finish, kill_once_written
 
 from detector import choices
 from detector.config import ClassificationConfig, EngineSettings, load_config
@@ -23,7 +20,6 @@ from detector.runs.folder import RunFolder
 from detector.runs.processes import Group
 from detector.synthetic.classification_set import make_crops
 
-ROOT = Path(__file__).parents[2]
 TINY = """
 data: {{root: {root}, train: train, test: val}}
 crop: {{size: 32, min_area: 0.5, photometric: 0.2}}
@@ -59,7 +55,7 @@ def finished(config: ClassificationConfig, tmp_path_factory: pytest.TempPathFact
 
 
 def command(config_path: Path, run: Path, *overrides: str) -> list[str]:
-    return [str(ROOT / "tools/train_cls.py"), str(config_path), "--run", str(run), *overrides]
+    return ["train_cls", str(config_path), "--run", str(run), *overrides]
 
 
 def weights_of(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -106,10 +102,10 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
 ) -> None:
     killed = RunFolder(tmp_path / "run")
     checkpoint = killed.path / "stages" / "train" / "present" / "last.pt"
-    words = [sys.executable, *command(config_path, killed.path)]
+    words = command(config_path, killed.path)
     kill_once_written(words, checkpoint)
     assert not killed.classifier_path.exists()
-    subprocess.run([*words, "engine.workers=1"], check=True, capture_output=True)
+    finish([*words, "engine.workers=1"])
     assert "stage resumed" in (killed.path / "log.jsonl").read_text()
     assert_equal_weights(killed, finished[0])
     mine, theirs = (run.path / "report" / "metrics.json" for run in (killed, finished[0]))
@@ -120,11 +116,8 @@ def test_two_processes_train_as_one_does(config_path: Path, tmp_path: Path) -> N
     # without dropout, which each process draws for itself, and batch statistics, which each has of its own share
     plain = ["network.variant=paper", "network.dropout=0", "train.auxiliary=0", "train.average=none"]
     runs = [RunFolder(tmp_path / name) for name in ("one", "two")]
-    for run, launcher in zip(
-        runs, ([], ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--"]), strict=True
-    ):
-        words = [sys.executable, *launcher, *command(config_path, run.path, *plain)]
-        subprocess.run(words, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    for processes, run in enumerate(runs, 1):
+        finish(command(config_path, run.path, *plain), processes)
     config = load_config(ClassificationConfig, config_path, plain)
     images = open_images(config.data, "train")
     trainer, _ = make_classifier_trainer(config, images, Group(0, 1, torch.device("cpu")))

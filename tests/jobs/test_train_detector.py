@@ -4,15 +4,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_runs import methods_of
-from processes import kill, metrics_without_times, start_until_written
+from processes import finish, metrics_without_times, started, wait_until_written
 
 from detector.config import Config, load_config
 from detector.data.classes import ClassList, read_classes
@@ -34,7 +32,6 @@ from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint
 from detector.training.loop import StepResult, Trainer
 
-ROOT = Path(__file__).parents[2]
 Finished = tuple[RunFolder, Outcome]
 
 
@@ -173,24 +170,19 @@ def test_testing_needs_a_trained_run(tmp_path: Path, tiny_config: Config) -> Non
 def test_a_training_keeps_others_out_and_once_killed_resumes_to_the_very_same_weights_and_metrics(
     finished_run: Finished, tiny_config_path: Path, tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "tools/train_det.py"),
-        str(tiny_config_path),
-        "--run",
-        str(tmp_path / "run"),
-    ]
+    command = ["train_det", str(tiny_config_path), "--run", str(tmp_path / "run")]
     killed = RunFolder(tmp_path / "run")
     checkpoint = killed.path / "stages" / "finetune" / "present" / "last.pt"
-    first = start_until_written(command, checkpoint.parent, checkpoint.name)
-    os.kill(first.pid, signal.SIGSTOP)  # it keeps its lock, and time
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert second.returncode == 2
-    (line,) = second.stderr.splitlines()
-    assert line.startswith(f"train_det: {killed.path} must be free, got process {first.pid} on ")
-    kill(first)
+    with started(command) as (first,):
+        wait_until_written(first, checkpoint.parent, checkpoint.name)
+        os.kill(first.pid, signal.SIGSTOP)  # it keeps its lock, and time
+        with started(command) as (second,):
+            assert second.status() == 2
+            (line,) = second.said().splitlines()
+        assert line.startswith(f"train_det: {killed.path} must be free, got process {first.pid} on ")
+        first.kill()
     assert not killed.model_path.exists()
-    subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True)
+    finish([*command, "engine.workers=1"])
     assert ("stage resumed", "finetune") in events(killed)
     run = finished_run[0]
     for name in (

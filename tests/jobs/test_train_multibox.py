@@ -1,11 +1,9 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from processes import kill_once_written
+from processes import finish, kill_once_written
 
 from detector.boxes import box_iou
 from detector.config import Config, MultiBoxConfig, ProposalSettings, load_config
@@ -18,7 +16,6 @@ from detector.runs.store import Store, read_proposals
 from detector.stages.multibox_trainer import fit_priors
 from detector.stages.propose import run_propose
 
-ROOT = Path(__file__).parents[2]
 TINY = """
 data: {{root: {root}, train: train, test: val, classes: synsets.csv, blacklist: det_validation_blacklist.txt}}
 network: {{variant: tiny}}
@@ -75,12 +72,11 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
 ) -> None:
     killed = RunFolder(tmp_path / "run")
     checkpoint = killed.path / "stages" / "train" / "present" / "last.pt"
-    tool = str(ROOT / "tools/train_multibox.py")
-    command = [sys.executable, tool, str(config_path), "--run", str(killed.path)]
+    command = ["train_multibox", str(config_path), "--run", str(killed.path)]
     kill_once_written(command, checkpoint)
     assert not killed.multibox_path.exists()
-    done = subprocess.run([*command, "engine.workers=1"], check=True, capture_output=True, text=True)
-    assert str(killed.multibox_path) in done.stdout
+    (said,) = finish([*command, "engine.workers=1"])
+    assert str(killed.multibox_path) in said
     mine, theirs = (load_multibox(run.multibox_path)[0].state_dict() for run in (killed, finished))
     assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
 

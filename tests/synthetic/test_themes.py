@@ -1,5 +1,6 @@
 """The themed synthetic set: what meets what, and that nothing but company tells a blurred object from its twin."""
 
+import functools
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
@@ -99,8 +100,10 @@ def test_out_of_focus_a_scene_with_all_twins_exchanged_is_the_same_picture(blurr
             assert np.array_equal(mine, theirs) == equal
 
 
-def portrait(world: ThemedWorld, label: int, number: int, side: int = 128) -> Array:
+@functools.cache
+def portrait(blurred: float, label: int, number: int, side: int = 128) -> Array:
     """The middle of a picture of one large object."""
+    world = ThemedWorld(10, blurred)
     random = np.random.default_rng([number, label])
     canvas = _Canvas(side, side)
     _place_object(random, canvas, world, label, 0.8)
@@ -137,9 +140,9 @@ def test_the_nearest_template_tells_twins_apart_by_texture_and_in_focus_only(
     right = []
     for label in (1, 3, 4, 5):  # not the ring, whose middle is a hole
         pair = (label, world.twin(label))
-        templates = [np.mean([describe(portrait(world, k, n)) for n in range(20)], axis=0) for k in pair]
+        templates = [np.mean([describe(portrait(blurred, k, n)) for n in range(20)], axis=0) for k in pair]
         for place, k in enumerate(pair):
-            found = [describe(portrait(world, k, n)) for n in range(100, 120)]
+            found = [describe(portrait(blurred, k, n)) for n in range(100, 120)]
             far = [np.linalg.norm(found - template, axis=1) for template in templates]
             right.extend((far[place] < far[1 - place]).tolist())
     assert least < np.mean(right) < most
