@@ -31,3 +31,16 @@ def pairs_one_by_one(boxes: Array, truth: GroundTruth, min_iou: float) -> list[t
         if best >= 0:
             found.append((i, best))
     return found
+
+
+def error_without_each_image(features: Array, targets: Array, images: Array, ridge: float) -> float:
+    """The squared error of each image's centred targets by a regression on all other images."""
+    rows = np.concatenate([features, np.ones((len(features), 1))], axis=1).astype(np.float64)
+    centred = targets - targets.mean(0)
+    error = 0.0
+    for image in np.unique(images):
+        others, own = rows[images != image], rows[images == image]
+        right = others.T @ centred[images != image]
+        solution = np.linalg.solve(others.T @ others + ridge * np.eye(rows.shape[1]), right)
+        error += ((own @ solution - centred[images == image]) ** 2).sum()
+    return float(error)

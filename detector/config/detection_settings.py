@@ -145,10 +145,17 @@ class RegionTraining(TrainingSettings):
     head_factor: float = Field(
         10.0, gt=0, le=SCALE, description="the new classifier's learning rate is so much higher [2] S"
     )
+    bias_factor: float = Field(2.0, gt=0, le=SCALE, description="biases' learning rate is so much higher [2] S")
+    frozen: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="first stages of the network that stay as they are; 2: what lies before 3a, as in arXiv 1504.08083",
+    )
     step_size: int = Field(20_000, ge=1, le=MANY, description="steps; then the rate is divided by ten [2] S")
     mirror: bool = Field(True, description="at random [2] S")
     photometric: Fraction = Field(
-        0.5, description="strength of brightness, contrast, saturation, hue changes [1] section 6"
+        0.0, description="strength of brightness, contrast, saturation, hue changes; [2] has none"
     )
     class_balance: Fraction = Field(
         0.0, description="0: objects as frequent as in the data [2]; 1: as many of each class; between: n^(1 - x)"
@@ -312,6 +319,17 @@ class Config(Section):
             raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
         if self.detect.method not in ("auto", *methods):
             raise ValueError(f"detect.method must be one of {', '.join(methods)}, got {self.detect.method}")
+        return self
+
+    @property
+    def joint_boxes(self) -> BoxSettings | None:
+        """The settings of the box regressors that fine-tuning trains, None where it trains none."""
+        return self.boxes if self.boxes.enabled and self.boxes.method == "joint" else None
+
+    @model_validator(mode="after")
+    def _boxes_are_trained(self) -> "Config":
+        if self.joint_boxes and not self.finetune.steps:
+            raise ValueError("boxes.method must be ridge for finetune.steps 0, got joint")
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,8 @@
 [2]: Girshick et al., arXiv 1311.2524v5, P for the paper and S for the settings of the authors' released system.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from detector.config.common import Fraction
@@ -35,12 +37,30 @@ class SvmSettings(Section):
 
 
 class BoxSettings(Section):
-    """One ridge regression a class, from features to better boxes."""
+    """One box regressor a class, from features to better boxes."""
 
     enabled: bool = Field(False, description="train box regressors")
-    min_iou: Fraction = Field(0.6, description="of a region with its object [2] P")
-    images: int = Field(10_000, ge=0, le=MANY, description="that regions are taken from, drawn at random; 0: all")
-    ridge: float = Field(1000.0, ge=0.001, le=1e12, description="lambda [2] P")
+    method: Literal["ridge", "joint"] = Field(
+        "ridge",
+        description="ridge: on the features of the fine-tuned network [2]; joint: while it is fine-tuned, with "
+        "the classes (Fast R-CNN, arXiv 1504.08083)",
+    )
+    min_iou: Fraction = Field(
+        0.5, description="of a region with its object is above it; [2] P: 0.6, arXiv 1504.08083: 0.5"
+    )
+    weight: float = Field(
+        1.0, gt=0, le=SCALE, description="of joint: of the boxes' loss beside the classes' (arXiv 1504.08083: 1)"
+    )
+    images: int = Field(
+        10_000, ge=0, le=MANY, description="of ridge: that regions are taken from, drawn at random; 0: all"
+    )
+    ridge: float = Field(
+        0.0,
+        ge=0,
+        le=1e12,
+        description="lambda; [2] P: 1000, for 10,000 pairs of a class; 0: of each class that under which the "
+        "regions of its images, each left out in turn, come nearest to their objects",
+    )
     grid: int = Field(
         3, ge=1, le=7, description="cells along a side, in which the last map is averaged; [2]'s pool5 has 6"
     )

@@ -26,7 +26,10 @@ def train_model(
     """Fine-tune one model of the ensemble, and train the SVMs and box regressors that are asked for."""
     config, regions = job.config, labelled.regions
     text = dump_config(config)
-    model = run_finetune(job.stage("finetune"), job.run, config.finetune, task, labelled, validation, number, text)
+    joint = config.joint_boxes
+    model = run_finetune(
+        job.stage("finetune"), job.run, config.finetune, task, labelled, validation, joint, number, text
+    )
     calibrate(job.stage("finetune"), model, lambda: regions.split, config.region, config.engine, config.seed)
     if config.svm.enabled:
         mined = choose_images(np.any(regions.split.dataset.complete, axis=1), config.svm.images, config.seed)
@@ -34,12 +37,12 @@ def train_model(
         stage = job.stage("features", regions.split.name)
         features = run_training_features(stage, chosen, model, config.region, config.engine)
         run_svm(job.stage("svm"), config.svm, chosen, features, model, job.run.svm_path)
-    if config.boxes.enabled:
+    if config.boxes.enabled and not joint:
         with_proposals = np.diff(labelled.labels.offsets) > 0
         used = choose_images(with_proposals, config.boxes.images, config.seed)
-        pairs = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
+        paired = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
         names = regions.split.dataset.classes.names
-        run_boxes(job.stage("boxes"), config.boxes, pairs, names, model, job.run.boxes_path)
+        run_boxes(job.stage("boxes"), config.boxes, paired, names, model, job.run.boxes_path)
 
 
 def label(job: Job[Config], split: Split) -> Labelled:

@@ -40,7 +40,11 @@ class RegionClassifier(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Logits (B, outputs) of crops (B, 3 K, S, S)."""
-        return self.classify(self.features(crops))
+        return self.classify(self.pool(self.map_of(crops)))
+
+    def map_of(self, crops: Tensor) -> Tensor:
+        """The last maps of what `forward` is given: of crops, those of `last_map`."""
+        return self.last_map(crops)
 
     def features(self, crops: Tensor) -> Tensor:
         """Pooled features (B, F) of crops (B, 3 K, S, S)."""

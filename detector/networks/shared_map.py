@@ -111,10 +111,14 @@ class SharedClassifier(RegionClassifier):
 
     def forward(self, images: Sequence[ImageRegions]) -> Tensor:  # type: ignore[override]
         """Logits (B, outputs) of the regions of all images, one image after another."""
+        return self.classify(self.pool(self.map_of(images)))
+
+    def map_of(self, images: Sequence[ImageRegions]) -> Tensor:  # type: ignore[override]
+        """The last maps (B, C K, h, w) of the regions of all images."""
         copies = [copy for image in images for copy in image.copies]
         table = join_maps([self.backbone.trunk(copy) for copy in copies])
         pooled = pool_windows(table, join_windows(images), self.region, self.backbone.facts.shared)
-        return self.classify(self.features(pooled))
+        return self.last_map(pooled)
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm may keep its statistics."""

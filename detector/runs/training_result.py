@@ -1,6 +1,6 @@
 """Results that are trained networks: from the last checkpoint to the weights, on one process or many."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from detector.errors import ConfigError
@@ -31,17 +31,20 @@ def run_training(
     output: Path,
     save: Callable[[Path, Net], None],
     best: Best | None = None,
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Train to the end, and `save` the weights to test; nothing where it is done.
 
     `batches` gives what is left to train on, from the trainer's step on. The weights to test are the `best`, or
     without it the last. They and the table of `log` lie with the result, and the run shows those of its present
-    settings at `output`, which is returned, and at the log's own path. DivergedError names the stage whose numbers
-    are finite no more; nothing of it is saved.
+    settings at `output`, which is returned, and at the log's own path; `beside` are where it shows further files
+    of tensors, which `save` writes beside the weights under the same names. DivergedError names the stage whose
+    numbers are finite no more; nothing of it is saved.
     """
     group, weights = result.group, result.folder / output.name
+    shown = {result.folder / path.name: path for path in (output, *beside)}
     log.keep_in(result.folder)
-    if not (result.is_done() and group.from_first(group.is_first and is_whole(weights))):
+    if not (result.is_done() and group.from_first(group.is_first and all(map(is_whole, shown)))):
         result.begin()
         _train(result, trainer, batches, log, best)
         if group.is_first:
@@ -50,7 +53,8 @@ def run_training(
             save(weights, network)
             result.finish(steps=trainer.step, last_loss=log.last_loss, **facts)
     if group.is_first:
-        share_file(weights, output)
+        for file, path in shown.items():
+            share_file(file, path)
         log.show()
     group.wait()
     return output

@@ -24,9 +24,10 @@ from detector.runs.store import Store
 from detector.stages.region_features import NamedRows, feature_scale
 from detector.stages.region_rows import FLOAT, HALF, Engine, engine_name, in_half, store_rows
 from detector.stages.region_sets import LABEL, TrainingRegions
-from detector.training.ridge import fit_ridge, pairs
+from detector.training.ridge import choose_ridge, fit_ridge, pairs
 
 VERSION = 1
+FITTED = 2  # the version of `run_boxes`
 NO_BOXES = np.empty((0, 4), np.float32)
 
 
@@ -90,19 +91,23 @@ def run_boxes(
 ) -> Path:
     """Train a regressor for each class, called `names`, on the pairs in `store`; `output`, with their weights."""
     labels = store.field("labels")
+    images = np.repeat(np.arange(len(store)), np.diff(store.offsets))
     scale = feature_scale(store.field("cells"), FEATURE_NORM)
 
     def fit(part: int) -> Tensors:
         rows = np.flatnonzero(labels == part + FIRST_LABEL)
         cells = torch.from_numpy(store.field("cells")[rows].astype(np.float32)).to(stage.group.device) * scale
-        weight, bias = fit_ridge(cells, store.field("regions")[rows], store.field("objects")[rows], settings.ridge)
-        return {"weight": weight.cpu() * scale, "bias": bias.cpu()}
+        regions, objects = (np.array(store.field(name)[rows]) for name in ("regions", "objects"))
+        chosen = settings.ridge or choose_ridge(cells, regions, objects, images[rows])
+        weight, bias = fit_ridge(cells, regions, objects, chosen)
+        return {"weight": weight.cpu() * scale, "bias": bias.cpu(), "ridge": torch.tensor(chosen)}
 
     def finish(path: Path, parts: list[Tensors]) -> dict[str, Any]:
         weight, bias = (torch.stack([part[name] for part in parts]) for name in ("weight", "bias"))
         head = BoxHead(weight, bias, settings.grid)
         save_head(path, head, classes=list(names), model=file_hash(model))
-        return {"pairs": len(labels), "scale": scale}
+        ridges = [round(part["ridge"].item(), 3) for part in parts]
+        return {"pairs": len(labels), "scale": scale, "ridges": dict(zip(names, ridges, strict=True))}
 
-    result = stage.result(VERSION, pairs=store, ridge=settings.ridge)
+    result = stage.result(FITTED, pairs=store, ridge=settings.ridge)
     return run_parts(result, len(names), fit, output, finish)

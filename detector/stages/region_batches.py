@@ -1,6 +1,6 @@
 """The batches that are drawn from a data set's labelled regions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -13,9 +13,12 @@ from detector.config import RegionSettings, RegionTraining
 from detector.data.augment import PhotometricAugment
 from detector.networks.backbones.base import SharedMap
 from detector.networks.warp import Preprocessing
+from detector.records import Float32
+from detector.runs.split import Split
 from detector.stages.label import LabelledRegions
 from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, RegionReader, warp_patches
 from detector.training.batch_loading import load_batches
+from detector.training.box_targets import box_targets, no_targets
 from detector.training.sample import Draw, RegionSampler
 from detector.training.shared_batches import ImageSampler, ImageSource, SharedBatch, place_images
 
@@ -35,6 +38,7 @@ class BatchMaker:
     device: torch.device
     workers: int
     seed: int
+    paired_iou: float | None = None  # above which regions learn their objects' boxes; None: none does
 
     def batches(
         self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
@@ -49,12 +53,20 @@ class BatchMaker:
         split, boxes = labelled.regions.split, labelled.regions.boxes
         cache = CACHE_BYTES // max(self.workers, 1)
         drawer = ImageSampler(sampler, region.shared_images) if region.mode == "shared" else sampler
-        reader = RegionReader(partial(_draw_share, drawer, rank, world), split.read, boxes, distort, cache)
+        draw = partial(_draw_share, drawer, rank, world)
+        reader = RegionReader(draw, split.read, boxes, distort, cache, self._targets(split))
         if region.mode == "shared":
             images = self._load(ImageSource(reader), first, last)
             return (place_images(each, self.preprocessing, region, self.shared, self.device) for each in images)
         patches = self._load(PatchSource(reader, region), first, last)
         return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)
+
+    def _targets(self, split: Split) -> Callable[[int, Float32], Float32]:
+        """What the regions of an image of a split learn of boxes."""
+        iou, dataset = self.paired_iou, split.dataset
+        if iou is None:
+            return no_targets
+        return lambda position, boxes: box_targets(boxes, dataset.truth(position), iou)
 
     def _load(self, source: TorchDataset[Sent], first: int, last: int) -> Iterator[Sent]:
         return load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from detector.config import (
+    BoxSettings,
     EngineSettings,
     FinetuneSettings,
     LogSettings,
@@ -19,6 +20,7 @@ from detector.config import (
 )
 from detector.networks.backbones import check_crop, check_rounded, make_backbone
 from detector.networks.device import choose_precision
+from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import SharedClassifier
 from detector.networks.warp import Preprocessing
@@ -28,13 +30,21 @@ from detector.runs.training_result import check_shares
 from detector.stages.region_batches import LabelledBatch
 from detector.stages.training_reads import training_reads
 from detector.training.loop import Trainer, parameter_groups
-from detector.training.objectives import Loss, ObjectObjective, RegionObjective
+from detector.training.objectives import Loss, MultiTaskObjective, ObjectObjective, RegionObjective
 from detector.training.schedule import Schedule
 
 STEP_FACTOR = 0.1  # of the learning rate every `step_size` steps
 
-RegionTrainer = Trainer[RegionClassifier, LabelledBatch]
+Trained = RegionClassifier | MultiTaskClassifier
+RegionTrainer = Trainer[Trained, LabelledBatch]
 Objective = Callable[[nn.Module, LabelledBatch], Loss]
+
+
+def classifier_of(network: nn.Module) -> RegionClassifier:
+    """The region classifier alone of what is trained."""
+    classifier = network.network if isinstance(network, MultiTaskClassifier) else network
+    assert isinstance(classifier, RegionClassifier)
+    return classifier
 
 
 @dataclass(frozen=True)
@@ -64,20 +74,38 @@ def make_pretrainer(
 ) -> tuple[RegionTrainer, Preprocessing]:
     """The trainer of a classifier of objects at step 0, and its network's input."""
     check_shares("pretrain.batch_size", settings.batch_size, group)
-    return make_trainer(settings, task, classes, ObjectObjective(settings.label_smoothing), group, task.seed)
+    objective = ObjectObjective(settings.label_smoothing)
+    return _make_trainer(settings, task, classes, objective, None, group, task.seed)
 
 
 def make_finetuner(
-    settings: FinetuneSettings, task: NetworkTask, classes: int, group: Group, seed: int
+    settings: FinetuneSettings,
+    task: NetworkTask,
+    classes: int,
+    boxes: BoxSettings | None,
+    group: Group,
+    seed: int,
 ) -> tuple[RegionTrainer, Preprocessing]:
-    """The trainer of the region classifier at step 0, its dropout drawn by `seed`, and its network's input."""
+    """The trainer of the region classifier at step 0, its dropout drawn by `seed`, and its network's input.
+
+    It trains box regressors, too, where there are settings of `boxes`.
+    """
     check_shares("finetune.batch_size", settings.batch_size, group)
     check_shares("finetune.positives", settings.positives, group)
-    return make_trainer(settings, task, classes + 1, RegionObjective(settings.label_smoothing), group, seed)
+    objective: Objective = RegionObjective(settings.label_smoothing)
+    if boxes:
+        objective = MultiTaskObjective(settings.label_smoothing, boxes.weight)
+    return _make_trainer(settings, task, classes + 1, objective, boxes, group, seed)
 
 
-def make_trainer(
-    settings: RegionTraining, task: NetworkTask, outputs: int, objective: Objective, group: Group, seed: int
+def _make_trainer(
+    settings: RegionTraining,
+    task: NetworkTask,
+    outputs: int,
+    objective: Objective,
+    boxes: BoxSettings | None,
+    group: Group,
+    seed: int,
 ) -> tuple[RegionTrainer, Preprocessing]:
     """A trainer at step 0, of a network with the weights to start from, and its network's input.
 
@@ -90,16 +118,18 @@ def make_trainer(
     preprocessing = network.backbone.facts.preprocessing
     if task.start is not None:
         preprocessing = load_pretrained(network, task.start)
-    trainer = Trainer(
-        network,
+    network.backbone.freeze(settings.frozen)
+    parts: list[tuple[nn.Module, float]] = [(network.backbone, 1.0), (network.classifier, settings.head_factor)]
+    trained: Trained = network
+    if boxes:
+        trained = MultiTaskClassifier(network, boxes.grid)
+        parts.append((trained.boxes, 1.0))
+    trainer: RegionTrainer = Trainer(
+        trained,
         objective,
         settings,
         Schedule(settings.schedule, settings.steps, settings.step_size, STEP_FACTOR, settings.warmup),
-        parameter_groups(
-            [(network.backbone, 1.0), (network.classifier, settings.head_factor)],
-            settings.learning_rate,
-            settings.weight_decay,
-        ),
+        parameter_groups(parts, settings.learning_rate, settings.weight_decay, settings.bias_factor),
         seed,
         group.device,
         choose_precision(task.engine.precision, group.device),

@@ -1,5 +1,6 @@
 """Stages `pretrain` and `finetune`: the region classifier, trained on objects' boxes and then on regions."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from detector.config import (
+    BoxSettings,
     FinetuneSettings,
     PretrainSettings,
     RegionTraining,
 )
+from detector.files import file_hash
 from detector.networks.backbones import backbone_facts
+from detector.networks.heads import save_head
+from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.weights import save_model
 from detector.runs.best import Best
@@ -26,7 +31,7 @@ from detector.runs.training_result import UNTRAINED, run_training
 from detector.stages.label import LabelledRegions
 from detector.stages.region_batches import BatchMaker, LabelledBatch
 from detector.stages.region_sets import ObjectRegions, TrainingRegions
-from detector.stages.region_trainer import NetworkTask, make_finetuner, make_pretrainer
+from detector.stages.region_trainer import NetworkTask, Trained, classifier_of, make_finetuner, make_pretrainer
 
 VERSION = 1
 MEMBER_SEED = 1_000_003  # apart from the seeds that people choose
@@ -59,7 +64,7 @@ def run_pretrain(
             make_board(task.log, run.path, "pretrain"),
         ),
         run.pretrained_path,
-        lambda path, network: save_model(path, network, preprocessing, classes=list(classes)),
+        lambda path, network: save_model(path, classifier_of(network), preprocessing, classes=list(classes)),
     )
 
 
@@ -70,18 +75,22 @@ def run_finetune(
     task: NetworkTask,
     labelled: LabelledRegions[TrainingRegions],
     validation: LabelledRegions[TrainingRegions] | None,
+    boxes: BoxSettings | None = None,
     member: int = 0,
     config: str = "",
 ) -> Path:
     """Train the region classifier; the path of its weights. Resumes from the last checkpoint.
 
-    The members of an ensemble, from 0, begin with the same weights and draw other regions in another order.
-    `config` is the text of all settings, which the file of the weights states.
+    With settings of `boxes` it trains box regressors with the classes. The members of an ensemble, from 0, begin
+    with the same weights and draw other regions in another order. `config` is the text of all settings, which the
+    file of the weights states.
     """
     classes, group = labelled.regions.split.dataset.classes, stage.group
     seed = task.seed + MEMBER_SEED * member
-    trainer, preprocessing = make_finetuner(settings, task, len(classes), group, seed)
+    trainer, preprocessing = make_finetuner(settings, task, len(classes), boxes, group, seed)
     makes = _batch_maker(settings, task, settings.positives, preprocessing, group, seed)
+    if boxes:
+        makes = replace(makes, paired_iou=boxes.min_iou)
     result = stage.result(
         VERSION,
         labels=labelled.labels,
@@ -89,6 +98,7 @@ def run_finetune(
         settings=settings.model_dump(exclude=UNTRAINED),
         member=member,
         classes=classes.names,
+        **_box_reads(boxes),
         **task.reads(group),
     )
     facts: dict[str, Any] = {
@@ -97,6 +107,13 @@ def run_finetune(
         "region": task.region.model_dump(),
         "config": config,
     }
+
+    def save(path: Path, network: Trained) -> None:
+        save_model(path, classifier_of(network), preprocessing, **facts)
+        if isinstance(network, MultiTaskClassifier):
+            named = {"classes": list(classes.names), "model": file_hash(path)}
+            save_head(path.with_name(run.boxes_path.name), network.boxes.head(), **named)
+
     return run_training(
         result,
         trainer,
@@ -104,15 +121,21 @@ def run_finetune(
         MetricsLog(
             run.path / "metrics.csv",
             "finetune",
-            ("object_accuracy", "background_accuracy"),
+            ("object_accuracy", "background_accuracy", *(("box_loss",) if boxes else ())),
             "region",
             settings.batch_size,
             make_board(task.log, run.path, "finetune"),
         ),
         run.model_path,
-        lambda path, network: save_model(path, network, preprocessing, **facts),
+        save,
         _best(result, settings, makes, validation) if validation else None,
+        beside=(run.boxes_path,) if boxes else (),
     )
+
+
+def _box_reads(boxes: BoxSettings | None) -> dict[str, Any]:
+    """What box regressors that are trained with the classes depend on."""
+    return {} if boxes is None else {"boxes": boxes.model_dump(include={"min_iou", "weight", "grid"})}
 
 
 def _batch_maker(
@@ -138,7 +161,7 @@ def _best(
 
     @torch.inference_mode()
     def measure(network: nn.Module) -> dict[str, float]:
-        judged = [_judge(network, batch) for batch in makes.batches(validation, 0, batches)]
+        judged = [_judge(classifier_of(network), batch) for batch in makes.batches(validation, 0, batches)]
         loss, accuracy = np.mean(judged, axis=0).tolist()
         return {"loss": loss, "accuracy": accuracy}
 

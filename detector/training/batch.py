@@ -14,8 +14,10 @@ from detector.boxes import expand_boxes
 from detector.config import RegionSettings
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.records import Float32, Image
+from detector.training.box_targets import mirror_targets, no_targets
 from detector.training.sample import Draw
 
+NO_TARGETS = torch.empty(0, 4)  # of a batch that teaches no boxes
 CACHE_BYTES = 2 << 30  # of decoded images, all workers together
 
 
@@ -23,7 +25,8 @@ class Patches(NamedTuple):
     """One batch as the workers send it: the pixels around each region, flat, and where things are in them.
 
     pixels (P,) uint8 holds B patches (H, W, 3) RGB one after the other; sizes (B, 2) i64 their heights and widths;
-    boxes (B, 4) f32 in the patches' own coordinates; labels (B,) i64; mirror (B,) bool.
+    boxes (B, 4) f32 in the patches' own coordinates; labels (B,) i64; mirror (B,) bool; targets (B, 4) f32 as in
+    `RegionBatch`.
     """
 
     step: int
@@ -32,15 +35,20 @@ class Patches(NamedTuple):
     boxes: Tensor
     labels: Tensor
     mirror: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True)
 class RegionBatch:
-    """Crops (B, 3 K, S, S) f32 preprocessed, K of each region, and labels (B,) i64, on the device."""
+    """Crops (B, 3 K, S, S) f32 preprocessed, K of each region, and labels (B,) i64, on the device.
+
+    targets (B, 4) f32 are the offsets to the regions' objects, as the crops show them; NaN where none is learned.
+    """
 
     step: int
     crops: Tensor
     labels: Tensor
+    targets: Tensor = NO_TARGETS
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,9 @@ class RegionReader:
     """What batches are made of, by step and by position in the data set.
 
     draw(step) says which regions, read_image(position) gives an image (H, W, 3) uint8 RGB, read_boxes(position)
-    its regions (R, 4) f32; distort(image, seed) changes colours, not geometry. Each worker keeps decoded images up
-    to `cache_bytes`.
+    its regions (R, 4) f32; distort(image, seed) changes colours, not geometry. read_targets(position, boxes) gives
+    the offsets (N, 4) f32 from some of the regions to their objects, NaN where none is learned. Each worker keeps
+    decoded images up to `cache_bytes`.
     """
 
     draw: Callable[[int], Draw]
@@ -57,6 +66,7 @@ class RegionReader:
     read_boxes: Callable[[int], Float32]
     distort: Callable[[Image, int], Image]
     cache_bytes: int
+    read_targets: Callable[[int, Float32], Float32] = no_targets
 
 
 class PatchSource(Dataset[Patches]):
@@ -72,12 +82,15 @@ class PatchSource(Dataset[Patches]):
         draw = reader.draw(step)
         patches: list[Image] = []
         boxes: list[Float32] = []
+        targets: list[Float32] = []
         for image, region, seed in zip(draw.image, draw.region, draw.seed, strict=True):
             position = int(image)
             pixels = self.cache.get(position, reader.read_image)
-            patch, box = cut_patch(pixels, reader.read_boxes(position)[region], self.region)
+            chosen = reader.read_boxes(position)[region]
+            patch, box = cut_patch(pixels, chosen, self.region)
             patches.append(reader.distort(patch, int(seed)))
             boxes.append(box)
+            targets.append(reader.read_targets(position, chosen[None]))
         return Patches(
             step,
             torch.from_numpy(np.concatenate([patch.reshape(-1) for patch in patches])),
@@ -85,6 +98,7 @@ class PatchSource(Dataset[Patches]):
             torch.from_numpy(np.stack(boxes)),
             torch.from_numpy(draw.label),
             torch.from_numpy(draw.mirror),
+            torch.from_numpy(mirror_targets(np.concatenate(targets), draw.mirror)),
         )
 
 
@@ -135,5 +149,8 @@ def warp_patches(
     mirror = patches.mirror.to(device)[:, None, None, None]
     stacked = torch.where(mirror, stacked.flip(3), stacked)
     return RegionBatch(
-        patches.step, stacked.contiguous(memory_format=torch.channels_last), patches.labels.to(device)
+        patches.step,
+        stacked.contiguous(memory_format=torch.channels_last),
+        patches.labels.to(device),
+        patches.targets.to(device),
     )

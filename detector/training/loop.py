@@ -201,15 +201,18 @@ def _make_average(network: nn.Module, settings: TrainingSettings) -> AveragedMod
 
 
 def parameter_groups(
-    parts: Iterable[tuple[nn.Module, float]], learning_rate: float, weight_decay: float
+    parts: Iterable[tuple[nn.Module, float]], learning_rate: float, weight_decay: float, bias_factor: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Two groups a (module, factor): at `factor` times the rate, matrices with weight decay, biases without."""
+    """Two groups a (module, factor): at `factor` times the rate, matrices with weight decay, vectors without.
+
+    Vectors, biases and those of batch norm, learn `bias_factor` times as fast as matrices.
+    """
     groups = []
     for part, factor in parts:
         trained = [p for p in part.parameters() if p.requires_grad]
-        for decay, is_matrix in ((weight_decay, True), (0.0, False)):
+        for decay, is_matrix, own in ((weight_decay, True, 1.0), (0.0, False, bias_factor)):
             chosen = [p for p in trained if (p.ndim > 1) == is_matrix]
             if chosen:
-                rate = learning_rate * factor
+                rate = learning_rate * factor * own
                 groups.append({"params": chosen, "weight_decay": decay, "base_rate": rate})
     return groups

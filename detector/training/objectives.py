@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detector.networks.multi_task import OFFSET_STD
 from detector.records import BACKGROUND, FIRST_LABEL
 from detector.training.batch import RegionBatch
 from detector.training.image_batches import ImageBatch
@@ -22,14 +23,43 @@ class RegionObjective:
 
     def __call__(self, network: nn.Module, batch: RegionBatch | SharedBatch) -> Loss:
         """The loss, and the shares of object and of background regions that were right."""
-        logits = network(batch.crops).float()
-        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
-        right = (logits.argmax(1) == batch.labels).float()
-        background = batch.labels == BACKGROUND
-        return loss, {
-            "object_accuracy": right[~background].mean(),
-            "background_accuracy": right[background].mean(),
-        }
+        return _classified(network(batch.crops).float(), batch.labels, self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class MultiTaskObjective:
+    """The same, and `box_weight` times the smooth L1 loss of the offsets of a region's own class.
+
+    Fast R-CNN (arXiv 1504.08083, section 2.3): offsets in units of `OFFSET_STD`; their losses are summed, and
+    divided by the number of all regions of the batch, so that boxes count by how many regions have one.
+    """
+
+    label_smoothing: float = 0.0
+    box_weight: float = 1.0
+
+    def __call__(self, network: nn.Module, batch: RegionBatch | SharedBatch) -> Loss:
+        """The loss of a `MultiTaskClassifier`, the shares of right regions, and the loss of the boxes."""
+        logits, offsets = network(batch.crops)
+        loss, numbers = _classified(logits.float(), batch.labels, self.label_smoothing)
+        column = (batch.labels - FIRST_LABEL).clamp(min=0)[:, None, None].expand(-1, 1, 4)
+        wanted = batch.targets / batch.targets.new_tensor(OFFSET_STD)
+        known = wanted.isfinite()
+        apart = functional.smooth_l1_loss(
+            offsets.take_along_dim(column, 1)[:, 0], wanted.nan_to_num(), reduction="none"
+        )
+        box_loss = (apart * known).sum() / len(batch.labels)
+        return loss + self.box_weight * box_loss, numbers | {"box_loss": box_loss}
+
+
+def _classified(logits: Tensor, labels: Tensor, label_smoothing: float) -> Loss:
+    """Cross entropy, and the shares of object and of background regions that were right."""
+    loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    right = (logits.argmax(1) == labels).float()
+    background = labels == BACKGROUND
+    return loss, {
+        "object_accuracy": right[~background].mean(),
+        "background_accuracy": right[background].mean(),
+    }
 
 
 @dataclass(frozen=True)

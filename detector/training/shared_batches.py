@@ -16,7 +16,8 @@ from detector.networks.backbones.base import SharedMap
 from detector.networks.shared_map import ImageRegions, mirror_boxes, place_regions, scale_image
 from detector.networks.warp import Preprocessing, prepare_image
 from detector.records import BACKGROUND, FIRST_LABEL, Array, Int64
-from detector.training.batch import ImageCache, RegionReader
+from detector.training.batch import NO_TARGETS, ImageCache, RegionReader
+from detector.training.box_targets import mirror_targets
 from detector.training.sample import Draw, RegionSampler
 
 
@@ -69,22 +70,27 @@ class ImageSampler:
 class DrawnImages(NamedTuple):
     """One batch as the workers send it: images (H, W, 3) uint8 RGB, the drawn regions (n, 4) f32 of each, labels.
 
-    labels (B,) i64 are those of the regions, image after image.
+    labels (B,) i64 are those of the regions, image after image, and targets (B, 4) f32 as in `RegionBatch`.
     """
 
     step: int
     images: list[Tensor]
     boxes: list[Tensor]
     labels: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True)
 class SharedBatch:
-    """Images with their regions, B in all, on the device, in the place of crops; and their labels (B,) i64."""
+    """Images with their regions, B in all, on the device, in the place of crops; and their labels (B,) i64.
+
+    targets (B, 4) f32 as in `RegionBatch`.
+    """
 
     step: int
     crops: list[ImageRegions]
     labels: Tensor
+    targets: Tensor = NO_TARGETS
 
 
 class ImageSource(Dataset[DrawnImages]):
@@ -98,17 +104,20 @@ class ImageSource(Dataset[DrawnImages]):
         reader = self.reader
         draw = reader.draw(step)
         views, view = np.unique(np.stack([draw.image, draw.mirror, draw.seed], 1), axis=0, return_inverse=True)
-        images, boxes, labels = [], [], []
+        images, boxes, labels, targets = [], [], [], []
         for number, (position, is_mirrored, seed) in enumerate(views.tolist()):
             rows = np.flatnonzero(view.ravel() == number)
             pixels = reader.distort(self.cache.get(position, reader.read_image), seed)
-            found = torch.from_numpy(reader.read_boxes(position)[draw.region[rows]])
+            chosen = reader.read_boxes(position)[draw.region[rows]]
+            found = torch.from_numpy(chosen)
+            targets.append(mirror_targets(reader.read_targets(position, chosen), draw.mirror[rows]))
             if is_mirrored:
                 pixels, found = np.ascontiguousarray(pixels[:, ::-1]), mirror_boxes(found, pixels.shape[1])
             images.append(torch.from_numpy(pixels))
             boxes.append(found)
             labels.append(draw.label[rows])
-        return DrawnImages(step, images, boxes, torch.from_numpy(np.concatenate(labels)))
+        joined = (torch.from_numpy(np.concatenate(each)) for each in (labels, targets))
+        return DrawnImages(step, images, boxes, *joined)
 
 
 def place_images(
@@ -125,4 +134,4 @@ def place_images(
         sizes, windows = place_regions(boxes, height, width, region, shared)
         prepared = prepare_image(image.to(device, non_blocking=True), preprocessing)
         found.append(ImageRegions(scale_image(prepared, sizes), windows))
-    return SharedBatch(drawn.step, found, drawn.labels.to(device))
+    return SharedBatch(drawn.step, found, drawn.labels.to(device), drawn.targets.to(device))

@@ -161,6 +161,13 @@ def test_the_new_classifier_learns_faster_and_biases_do_not_decay() -> None:
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4)
     assert [(g["base_rate"], g["weight_decay"]) for g in groups] == [(0.1, 5e-4), (0.1, 0), (1, 5e-4), (1, 0)]
     assert sum(len(g["params"]) for g in groups) == 116
+    assert all((parameter.ndim > 1) == (g["weight_decay"] > 0) for g in groups for parameter in g["params"])
+
+
+def test_biases_may_learn_faster_than_weights() -> None:
+    network = RegionClassifier(make_backbone("tiny"), 3)
+    groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4, bias_factor=2)
+    assert [g["base_rate"] for g in groups] == [0.1, 0.2, 1, 2]
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from oracles_boxes import random_boxes
-from oracles_ridge import pairs_one_by_one, released_regressor
+from oracles_ridge import error_without_each_image, pairs_one_by_one, released_regressor
 
 from detector.boxes import decode_boxes, encode_boxes
 from detector.errors import DataError
 from detector.records import Array, GroundTruth
 from detector.training import ridge as box_regression
-from detector.training.ridge import LEAST_PAIRS, fit_ridge, pairs
+from detector.training.ridge import LEAST_PAIRS, RIDGES, choose_ridge, fit_ridge, pairs
 
 
 def truth_of(boxes: Any, difficult: list[int] | None = None, crowd: list[int] | None = None) -> GroundTruth:
@@ -141,3 +141,46 @@ def test_a_ridge_too_small_to_tell_features_apart_is_named(rows: int) -> None:
     boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (rows, 1))
     with pytest.raises(DataError, match=r"^boxes.ridge must be large enough for the regressors .*, got 1e-300$"):
         fit_ridge(features, boxes, boxes, 1e-300)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.3, 3.0])
+def test_the_ridge_chosen_is_that_of_least_error_on_images_left_out(noise: float) -> None:
+    features, regions, objects = problem(90, 60)
+    random = np.random.default_rng(5)
+    objects = decode_boxes(regions, encode_boxes(regions, objects) + random.normal(0, noise, (90, 4)))
+    images = np.sort(random.integers(0, 12, 90))
+    offsets = encode_boxes(regions.astype(float), objects.astype(np.float32).astype(float))
+    errors = [error_without_each_image(features.numpy(), offsets, images, ridge) for ridge in RIDGES]
+    chosen = choose_ridge(features, regions, objects.astype(np.float32), images)
+    assert chosen == RIDGES[int(np.argmin(errors))]
+
+
+def test_noisier_offsets_want_a_greater_ridge() -> None:
+    features, regions, objects = problem(90, 60)
+    images = np.arange(90) // 5
+    noisy = decode_boxes(regions, encode_boxes(regions, objects) + np.random.default_rng(1).normal(0, 3, (90, 4)))
+    few, many = (choose_ridge(features, regions, each.astype(np.float32), images) for each in (objects, noisy))
+    assert few < many
+
+
+def test_rows_that_are_the_same_object_s_do_not_foretell_each_other() -> None:
+    """Copies of each row, left out one by one, would be foretold by the others without any ridge."""
+    features, regions, _ = problem(60, 100)
+    objects = decode_boxes(regions, np.random.default_rng(2).normal(0, 1, (60, 4))).astype(np.float32)
+    rows = np.repeat(np.arange(60), 5)
+    chosen = choose_ridge(features[rows], regions[rows], objects[rows], rows)
+    one_by_one = choose_ridge(features[rows], regions[rows], objects[rows], np.arange(300))
+    assert one_by_one == RIDGES[-1] < chosen
+
+
+def test_of_many_rows_whole_images_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box_regression, "MOST_ROWS", 30)
+    images = np.repeat(np.arange(10), 9)
+    rows = box_regression._rows_of_some_images(images)
+    assert len(rows) == 27
+    assert np.unique(images[rows]).tolist() == [0, 4, 8]
+
+
+def test_a_class_with_too_few_rows_gets_the_greatest_ridge() -> None:
+    features, regions, objects = problem(LEAST_PAIRS - 1, 5)
+    assert choose_ridge(features, regions, objects, np.arange(LEAST_PAIRS - 1)) == RIDGES[0]

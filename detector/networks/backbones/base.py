@@ -6,11 +6,12 @@ A module of that table has a `FACTS[variant]`, what is known of a network before
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from detector.errors import ConfigError
 from detector.networks.preprocessing import Preprocessing
 
 Variant = str  # a key of BACKBONES
@@ -70,6 +71,7 @@ class BackboneFacts:
     channels: of its last map. width: features of a crop. preprocessing: the input it is trained with from scratch.
     behind: as `SharedMap.kernels`, from the shared map to the last.
     crop_size: pixels along a side of the crops that it was published with; smallest: the least that it takes.
+    stages: how many first stages of it can be frozen.
     layers: the rows of its layer table in turn, (name, path of the module that ends it).
     rounded: paths of the parts that int8 may have: their input, what a ReLU left, is rounded, and so are the
     weights of the convolutions in them. Batch norm behind a convolution, `conv`, is called `norm` then.
@@ -86,6 +88,7 @@ class BackboneFacts:
     layers: tuple[tuple[str, str], ...]
     smallest: int = 32
     crop_size: int = 224
+    stages: int = 0
     rounded: tuple[str, ...] = ()
     foreign: Mapping[Family, Mapping[str, str]] = field(default_factory=dict)
 
@@ -125,6 +128,11 @@ class Backbone(nn.Module):
         """The last map (B, channels, h, w) of shared maps."""
         raise NotImplementedError
 
+    def freeze(self, stages: int) -> Self:
+        """Keep the first `stages` of its stages as they are, 0 to `facts.stages`."""
+        check_frozen(self.facts, stages)
+        return self
+
     def to_features(self, last_map: Tensor) -> Tensor:
         """Features (B, width) of last maps (B, channels, h, w): the means over their cells."""
         return last_map.mean((2, 3))
@@ -133,6 +141,12 @@ class Backbone(nn.Module):
 def batch_norms(network: nn.Module) -> list[_NormBase]:
     """The modules of `network` that keep batch statistics, whatever their class: SyncBatchNorm, too."""
     return [module for module in network.modules() if isinstance(module, _NormBase)]
+
+
+def check_frozen(facts: BackboneFacts, stages: int) -> None:
+    """Raise ConfigError for more first stages than a network has to freeze."""
+    if not 0 <= stages <= facts.stages:
+        raise ConfigError(f"frozen stages of {facts.title} must be 0 to {facts.stages}, got {stages}")
 
 
 def _side(side: int, kernels: tuple[Kernel, ...]) -> int:

@@ -29,6 +29,7 @@ from detector.networks.backbones.base import (
     SharedMap,
     Variant,
     batch_norms,
+    check_frozen,
 )
 from detector.networks.backbones.googlenet_layers import caffe_layers, torchvision_layers
 from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
@@ -115,6 +116,7 @@ FACTS = {
         behind=(Kernel(design.last_pool, 2, ceil=True),),
         layers=(*MODULES.items(), ("max pool", "pool"), ("max pool", "last_pool")),
         smallest=31,
+        stages=len(STAGES),
         rounded=ROUNDED,
         foreign=FOREIGN[variant],
     )
@@ -270,6 +272,7 @@ class GoogLeNet(Backbone):
 
     def freeze(self, stages: int) -> Self:
         """Keep the first `stages` of STAGES, 0 to 5, as they are: no gradients, batch statistics not updated."""
+        check_frozen(self.facts, stages)
         self.frozen_stages = stages
         for module in self._frozen():
             module.requires_grad_(False)

@@ -1,0 +1,47 @@
+from typing import Any
+
+import pytest
+import torch
+
+from detector.config import (
+    BoxSettings,
+    EngineSettings,
+    FinetuneSettings,
+    LogSettings,
+    NetworkSettings,
+    RegionSettings,
+)
+from detector.errors import ConfigError
+from detector.networks.multi_task import MultiTaskClassifier
+from detector.runs.processes import alone
+from detector.stages.region_trainer import NetworkTask, RegionTrainer, classifier_of, make_finetuner
+
+
+def trainer_of(variant: str = "paper", boxes: BoxSettings | None = None, **settings: Any) -> RegionTrainer:
+    task = NetworkTask(
+        NetworkSettings(variant=variant), RegionSettings(), EngineSettings(device="cpu"), LogSettings(), seed=0
+    )
+    return make_finetuner(FinetuneSettings(steps=4, **settings), task, 3, boxes, alone(torch.device("cpu")), 0)[0]
+
+
+def test_frozen_stages_get_no_gradient_and_the_others_do() -> None:
+    trainer = trainer_of(frozen=2)
+    frozen = {name for name, value in trainer.network.named_parameters() if not value.requires_grad}
+    assert {name.split(".")[1] for name in frozen} == {"conv1", "conv2_reduce", "conv2"}
+    given = sum(len(group["params"]) for group in trainer.optimizer.param_groups)
+    assert given == len(list(trainer.network.parameters())) - len(frozen)
+
+
+def test_a_network_without_stages_to_freeze_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"^frozen stages of .* must be 0 to 0, got 1$"):
+        trainer_of("tiny", frozen=1)
+
+
+def test_regressors_are_trained_with_the_classes_where_there_are_settings_of_them() -> None:
+    with_boxes = trainer_of("tiny", BoxSettings(grid=2)).network
+    assert isinstance(with_boxes, MultiTaskClassifier)
+    assert with_boxes.boxes.linear.out_features == 12
+    without = trainer_of("tiny").network
+    assert classifier_of(without) is without
+    mine, theirs = (classifier_of(each).state_dict() for each in (with_boxes, without))
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)  # they begin alike
