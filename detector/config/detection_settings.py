@@ -146,11 +146,11 @@ class RegionTraining(TrainingSettings):
         10.0, gt=0, le=SCALE, description="the new classifier's learning rate is so much higher [2] S"
     )
     bias_factor: float = Field(2.0, gt=0, le=SCALE, description="biases' learning rate is so much higher [2] S")
-    frozen: int = Field(
+    frozen_stages: int = Field(
         0,
         ge=0,
         le=5,
-        description="first stages of the network that stay as they are; 2: what lies before 3a, as in arXiv 1504.08083",
+        description="first stages of the network that stay as they are; arXiv 1504.08083: what lies before 3a, 2",
     )
     step_size: int = Field(20_000, ge=1, le=MANY, description="steps; then the rate is divided by ten [2] S")
     mirror: bool = Field(True, description="at random [2] S")

@@ -44,5 +44,5 @@ def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
             check_apart(key, training, held_out.dataset)
     check_image_network(config.context, config.network)
     check_cascade(config.cascade, config.network.variant)
-    make_finetuner(config.finetune, task, len(training.classes), config.joint_boxes, job.group, config.seed)
+    make_finetuner(config.finetune, task, training.classes.names, config.joint_boxes, job.group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(further_models(config.ensemble)))

@@ -36,7 +36,7 @@ def make_classifier_trainer(
     preprocessing = network.backbone.facts.preprocessing
     weights = weights_file(config.network.weights)
     if weights:
-        preprocessing = load_pretrained(network, weights)
+        preprocessing = load_pretrained(network, weights, training.classes.names)
     trained: ClassifierNetwork = network
     if settings.auxiliary:
         trained = WithAuxiliaryHeads(network)

@@ -1,6 +1,6 @@
 """The trainer of a region classifier: the network as `region.mode` trains it, its objective and its schedule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import SharedClassifier
 from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import load_pretrained
+from detector.networks.weight_files.weights import load_pretrained, load_trunk, weights_header
 from detector.runs.processes import Group
 from detector.runs.training_result import check_shares
 from detector.stages.region_batches import LabelledBatch
@@ -70,37 +70,38 @@ class NetworkTask:
 
 
 def make_pretrainer(
-    settings: PretrainSettings, task: NetworkTask, classes: int, group: Group
+    settings: PretrainSettings, task: NetworkTask, classes: Sequence[str], group: Group
 ) -> tuple[RegionTrainer, Preprocessing]:
-    """The trainer of a classifier of objects at step 0, and its network's input."""
+    """The trainer of a classifier of objects, `classes` by their names, at step 0, and its network's input."""
     check_shares("pretrain.batch_size", settings.batch_size, group)
     objective = ObjectObjective(settings.label_smoothing)
-    return _make_trainer(settings, task, classes, objective, None, group, task.seed)
+    return _make_trainer(settings, task, classes, len(classes), objective, None, group, task.seed)
 
 
 def make_finetuner(
     settings: FinetuneSettings,
     task: NetworkTask,
-    classes: int,
+    classes: Sequence[str],
     boxes: BoxSettings | None,
     group: Group,
     seed: int,
 ) -> tuple[RegionTrainer, Preprocessing]:
-    """The trainer of the region classifier at step 0, its dropout drawn by `seed`, and its network's input.
+    """The trainer of the classifier of `classes` and background at step 0, and its network's input.
 
-    It trains box regressors, too, where there are settings of `boxes`.
+    Its dropout is drawn by `seed`. It trains box regressors, too, where there are settings of `boxes`.
     """
     check_shares("finetune.batch_size", settings.batch_size, group)
     check_shares("finetune.positives", settings.positives, group)
     objective: Objective = RegionObjective(settings.label_smoothing)
     if boxes:
         objective = MultiTaskObjective(settings.label_smoothing, boxes.weight)
-    return _make_trainer(settings, task, classes + 1, objective, boxes, group, seed)
+    return _make_trainer(settings, task, classes, len(classes) + 1, objective, boxes, group, seed)
 
 
 def _make_trainer(
     settings: RegionTraining,
     task: NetworkTask,
+    classes: Sequence[str],
     outputs: int,
     objective: Objective,
     boxes: BoxSettings | None,
@@ -109,7 +110,8 @@ def _make_trainer(
 ) -> tuple[RegionTrainer, Preprocessing]:
     """A trainer at step 0, of a network with the weights to start from, and its network's input.
 
-    DataError or ConfigError for wrong weights or settings.
+    The classifier starts from them, too, where they state that it is one of the same `classes`. DataError or
+    ConfigError for wrong weights or settings.
     """
     if task.region.mode == "shared":
         check_shares("region.shared_images", task.region.shared_images, group)
@@ -117,13 +119,16 @@ def _make_trainer(
     network = _make_network(task, outputs)
     preprocessing = network.backbone.facts.preprocessing
     if task.start is not None:
-        preprocessing = load_pretrained(network, task.start)
-    network.backbone.freeze(settings.frozen)
+        if weights_header(task.start).metadata.get("classes") == list(classes):
+            preprocessing = load_pretrained(network, task.start)
+        else:
+            preprocessing = load_trunk(network.backbone, task.start)
+    network.backbone.freeze(settings.frozen_stages)
     parts: list[tuple[nn.Module, float]] = [(network.backbone, 1.0), (network.classifier, settings.head_factor)]
     trained: Trained = network
     if boxes:
         trained = MultiTaskClassifier(network, boxes.grid)
-        parts.append((trained.boxes, 1.0))
+        parts.append((trained.boxes, settings.head_factor))
     trainer: RegionTrainer = Trainer(
         trained,
         objective,

@@ -46,7 +46,7 @@ def run_pretrain(
 ) -> Path:
     """Train a classifier of the objects' own boxes; its weights, whose trunk fine-tuning starts from."""
     classes = labelled.regions.split.dataset.classes.names
-    trainer, preprocessing = make_pretrainer(settings, task, len(classes), stage.group)
+    trainer, preprocessing = make_pretrainer(settings, task, classes, stage.group)
     result = stage.result(
         VERSION, labels=labelled.labels, settings=settings.model_dump(exclude=UNTRAINED), **task.reads(stage.group)
     )
@@ -87,7 +87,7 @@ def run_finetune(
     """
     classes, group = labelled.regions.split.dataset.classes, stage.group
     seed = task.seed + MEMBER_SEED * member
-    trainer, preprocessing = make_finetuner(settings, task, len(classes), boxes, group, seed)
+    trainer, preprocessing = make_finetuner(settings, task, classes.names, boxes, group, seed)
     makes = _batch_maker(settings, task, settings.positives, preprocessing, group, seed)
     if boxes:
         makes = replace(makes, paired_iou=boxes.min_iou)

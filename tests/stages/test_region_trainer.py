@@ -1,7 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from random_networks import randomise
 
 from detector.config import (
     BoxSettings,
@@ -12,20 +14,26 @@ from detector.config import (
     RegionSettings,
 )
 from detector.errors import ConfigError
+from detector.networks.backbones import make_backbone
 from detector.networks.multi_task import MultiTaskClassifier
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.weight_files.weights import save_model
 from detector.runs.processes import alone
 from detector.stages.region_trainer import NetworkTask, RegionTrainer, classifier_of, make_finetuner
 
 
-def trainer_of(variant: str = "paper", boxes: BoxSettings | None = None, **settings: Any) -> RegionTrainer:
-    task = NetworkTask(
-        NetworkSettings(variant=variant), RegionSettings(), EngineSettings(device="cpu"), LogSettings(), seed=0
-    )
-    return make_finetuner(FinetuneSettings(steps=4, **settings), task, 3, boxes, alone(torch.device("cpu")), 0)[0]
+def trainer_of(
+    variant: str = "paper", boxes: BoxSettings | None = None, start: Path | None = None, **settings: Any
+) -> RegionTrainer:
+    network, engine = NetworkSettings(variant=variant), EngineSettings(device="cpu")
+    task = NetworkTask(network, RegionSettings(), engine, LogSettings(), 0, start)
+    return make_finetuner(
+        FinetuneSettings(steps=4, **settings), task, "abc", boxes, alone(torch.device("cpu")), 0
+    )[0]
 
 
 def test_frozen_stages_get_no_gradient_and_the_others_do() -> None:
-    trainer = trainer_of(frozen=2)
+    trainer = trainer_of(frozen_stages=2)
     frozen = {name for name, value in trainer.network.named_parameters() if not value.requires_grad}
     assert {name.split(".")[1] for name in frozen} == {"conv1", "conv2_reduce", "conv2"}
     given = sum(len(group["params"]) for group in trainer.optimizer.param_groups)
@@ -34,7 +42,7 @@ def test_frozen_stages_get_no_gradient_and_the_others_do() -> None:
 
 def test_a_network_without_stages_to_freeze_says_so() -> None:
     with pytest.raises(ConfigError, match=r"^frozen stages of .* must be 0 to 0, got 1$"):
-        trainer_of("tiny", frozen=1)
+        trainer_of("tiny", frozen_stages=1)
 
 
 def test_regressors_are_trained_with_the_classes_where_there_are_settings_of_them() -> None:
@@ -45,3 +53,17 @@ def test_regressors_are_trained_with_the_classes_where_there_are_settings_of_the
     assert classifier_of(without) is without
     mine, theirs = (classifier_of(each).state_dict() for each in (with_boxes, without))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)  # they begin alike
+
+
+@pytest.mark.parametrize(("stated", "is_kept"), [(["a", "b", "c"], True), (["a", "c", "b"], False), (None, False)])
+def test_a_classifier_starts_from_weights_of_the_same_classes_alone(
+    stated: list[str] | None, is_kept: bool, tmp_path: Path
+) -> None:
+    network = RegionClassifier(make_backbone("tiny"), 4)
+    randomise(network)
+    named = {} if stated is None else {"classes": stated}
+    save_model(tmp_path / "w.safetensors", network, network.backbone.facts.preprocessing, **named)
+    found = classifier_of(trainer_of("tiny", start=tmp_path / "w.safetensors").network)
+    mine, theirs = found.backbone.state_dict(), network.backbone.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert torch.equal(found.classifier.weight, network.classifier.weight) == is_kept

@@ -1,6 +1,6 @@
 """Weight files of every family, read under this project's names; written as safetensors with all a model needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,18 +118,20 @@ def weights_header(path: Path) -> Header:
     return Header(variant, outputs, width, metadata)
 
 
-def load_pretrained(network: RegionClassifier, path: Path) -> Preprocessing:
+def load_pretrained(network: RegionClassifier, path: Path, classes: Sequence[str] | None = None) -> Preprocessing:
     """Load the weights of `path` into `network`, without auxiliary heads; return their preprocessing.
 
-    A classifier with another number of outputs keeps its initial weights: that is fine-tuning. DataError names
-    the layer that is missing or of another shape.
+    A classifier with another number of outputs, or of other classes than `classes` where the file names its own,
+    keeps its initial weights: that is fine-tuning. DataError names the layer that is missing or of another shape.
     """
     weights = read_weights(path)
     _check_variant(weights, network.backbone.variant)
     own = network.state_dict()
     state = weights.network()
-    if state.get("classifier.weight", own["classifier.weight"]).shape != own["classifier.weight"].shape:
-        state |= {key: own[key] for key in ("classifier.weight", "classifier.bias")}
+    stated = weights.metadata.get("classes")
+    are_others = classes is not None and stated is not None and stated != list(classes)
+    if are_others or state.get(CLASSIFIER, own[CLASSIFIER]).shape != own[CLASSIFIER].shape:
+        state |= {key: own[key] for key in (CLASSIFIER, "classifier.bias")}
     load_state(network, state, path)
     return weights.preprocessing
 
