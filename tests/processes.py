@@ -93,6 +93,15 @@ def finish(words: Sequence[str], processes: int = 1) -> list[str]:
         return [command.said() for command in commands]
 
 
+def status_of(code: str) -> int | None:
+    """The exit status of a program that has loaded what commands load at once; None where it does not end."""
+    process = FORKS.Process(target=exec, args=(code, {"__name__": "__main__"}))
+    process.start()
+    process.join(PATIENCE)
+    process.kill()
+    return process.exitcode
+
+
 def wait_until_written(command: Command, folder: Path, pattern: str) -> None:
     """Wait until a file `pattern` is in `folder`; the command that writes it must not end before."""
     deadline = time.monotonic() + PATIENCE

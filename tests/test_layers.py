@@ -1,6 +1,7 @@
 """The rules of the architecture, read from the imports."""
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,19 @@ NUMPY_ROOMS = {room for room, rank in RANK.items() if rank <= RANK["data"]}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imported(path: Path) -> Iterator[str]:
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imported(path: Path) -> list[str]:
     """The dotted names of all modules that the file imports, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return list(imports_of(parsed(path)))
+
+
+def imports_of(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -97,7 +108,7 @@ READERS: dict[str, set[str]] = {
 def test_files_from_outside_are_read_in_one_place() -> None:
     found: dict[str, set[str]] = {name: set() for name in READERS}
     for path in MODULES:
-        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        calls = [node.func for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
         for call in calls:
             if isinstance(call, ast.Attribute):
                 for name in {ast.unparse(call), call.attr} & READERS.keys():
@@ -148,7 +159,7 @@ SEE_ALL_SETTINGS = {"config", "runs", "jobs", "commands", "bench"}
 def test_a_stage_takes_the_sections_that_it_names_and_not_all_settings(path: Path) -> None:
     if room_of(path) in SEE_ALL_SETTINGS:
         return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef):
             for argument in [*node.args.args, *node.args.kwonlyargs]:
                 words = {name.id for name in ast.walk(argument) if isinstance(name, ast.Name)}
@@ -171,6 +182,6 @@ def test_a_module_needs_no_more_than_one_can_hold_in_mind(path: Path) -> None:
 def test_a_type_s_name_is_used_once() -> None:  # but what other libraries know a backbone by
     names: Counter[str] = Counter()
     for path in MODULES:
-        body = ast.parse(path.read_text(encoding="utf-8")).body if path.parent.name != "adapters" else []
+        body = parsed(path).body if path.parent.name != "adapters" else []
         names.update(node.name for node in body if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []

@@ -3,12 +3,16 @@ import os
 
 import pytest
 from measured import broken, dying, steady, tiring
+from processes import FORKS
 
 from detector.bench.machine import Load, LoadWatch, peak_memory
 from detector.bench.rounds import Candidate, RoundOutcome, Spread, median_ratio, run_rounds
 
 
-def test_candidates_take_turns_in_processes_of_their_own_and_one_that_fails_stops_nobody() -> None:
+def test_candidates_take_turns_in_processes_of_their_own_and_one_that_fails_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("detector.bench.rounds.get_context", lambda method: FORKS)  # each is loaded at once
     opens = {"steady": steady, "broken": broken, "tiring": tiring, "dying": dying}
     found = run_rounds([Candidate(name, opened) for name, opened in opens.items()], 0.5, 3, "test")
     by_name = {outcome.name: outcome for outcome in found}

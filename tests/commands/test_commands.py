@@ -30,11 +30,14 @@ def test_every_tool_explains_itself(
     assert name in capsys.readouterr().out
 
 
-def test_a_tool_is_a_program_of_its_own() -> None:
-    words = [sys.executable, str(ROOT / "tools" / "train_det.py"), "--help"]
+def test_a_tool_is_a_program_of_its_own_and_a_training_does_without_torchvision() -> None:
+    words = [sys.executable, "-X", "importtime", str(ROOT / "tools" / "train_det.py"), "--help"]
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 0
     assert "train_det" in result.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert {"detector.jobs.train_detector", "torch"} <= loaded
+    assert "torchvision" not in loaded
 
 
 def test_the_user_s_mistakes_are_one_line_and_status_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -315,8 +318,3 @@ def test_a_broken_torchvision_is_one_line_with_the_repair(
     assert line.startswith("describe: torch and torchvision must be a matching pair, got 'operator torchvision")
     assert line.endswith("repair: pip install --force-reinstall torch torchvision\n")
     assert line.count("\n") == 1
-
-
-def test_a_training_does_without_torchvision() -> None:
-    code = "import sys, detector.commands.train_det; raise SystemExit('torchvision' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -176,11 +176,12 @@ def test_two_processes_give_the_very_same_files_as_one(tiny_config_path: Path, t
 
 
 def test_two_processes_train_as_one(tiny_config_path: Path, tmp_path: Path) -> None:
-    network = ("network.variant=paper", "network.dropout=0", "svm.enabled=false", "boxes.enabled=false")
+    network = ("network.variant=paper", "network.dropout=0")
+    heads = ("svm.enabled=false", "boxes.enabled=false", "context.splits=[]")
     training = ("pretrain.steps=2", "pretrain.batch_size=8", "finetune.steps=3", "finetune.learning_rate=0.001")
     runs = [RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")]
     for processes, run in enumerate(runs, 1):
-        finish(command(tiny_config_path, run.path, *network, *training), processes)
+        finish(command(tiny_config_path, run.path, *network, *heads, *training), processes)
     for name in ("pretrained", "region_classifier"):
         one, two = (load_model(run.path / f"model/{name}.safetensors")[0].state_dict() for run in runs)
         for key in one:

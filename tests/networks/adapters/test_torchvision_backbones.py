@@ -7,7 +7,7 @@ import torch
 from bvlc_like import random_network, write_bvlc_like
 from scripting import script
 from torch import Tensor, nn
-from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
@@ -33,12 +33,6 @@ def retinanet() -> RetinaNet:
     return RetinaNet(backbone, num_classes=3, **SIZES)
 
 
-def fcos() -> FCOS:
-    blocks = LastLevelP6P7(256, 256)
-    backbone = googlenet_fpn_backbone("paper_bn", out_indices=(2, 3, 4), extra_blocks=blocks)
-    return FCOS(backbone, num_classes=3, **SIZES)
-
-
 def pictures() -> list[Tensor]:
     generator = torch.Generator().manual_seed(3)
     return [torch.rand(3, height, width, generator=generator) for height, width in ((90, 120), (110, 101))]
@@ -52,7 +46,7 @@ def targets() -> list[dict[str, Tensor]]:
     ]
 
 
-@pytest.mark.parametrize("build", [faster_rcnn, faster_rcnn_of_one_map, retinanet, fcos])
+@pytest.mark.parametrize("build", [faster_rcnn, faster_rcnn_of_one_map, retinanet])
 def test_torchvision_s_detectors_train_and_detect(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     detector = build()
@@ -70,7 +64,7 @@ def test_torchvision_s_detectors_train_and_detect(build: Callable[[], nn.Module]
 
 
 @pytest.mark.filterwarnings("ignore:.*always returns a .* tuple in scripting")
-@pytest.mark.parametrize("build", [faster_rcnn, faster_rcnn_of_one_map, retinanet])
+@pytest.mark.parametrize("build", [faster_rcnn_of_one_map, retinanet])
 def test_torchvision_s_detectors_are_scripted(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     detector = build().eval()
