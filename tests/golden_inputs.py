@@ -137,7 +137,7 @@ region: {{crop_size: 32, padding: 2}}
 network: {{variant: paper_bn}}
 finetune: {{steps: 3, batch_size: 32, positives: 8, learning_rate: 1.0e-5, head_factor: 3000, log_every: 1,
   bias_factor: 1, photometric: 0, weight_decay: 0.1}}
-boxes: {{enabled: true, min_iou: 0.6, ridge: 1000}}
+boxes: {{enabled: true, ridge: 1000}}
 engine: {{device: cpu, backend: torch, precision: fp32, workers: 0}}
 detect: {{min_score: 0}}
 evaluate: {{pictures: 0}}

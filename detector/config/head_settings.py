@@ -46,7 +46,7 @@ class BoxSettings(Section):
         "the classes (Fast R-CNN, arXiv 1504.08083)",
     )
     min_iou: Fraction = Field(
-        0.5, description="of a region with its object is above it; [2] P: 0.6, arXiv 1504.08083: 0.5"
+        0.6, description="of a region with its object is above it; [2] P: 0.6, arXiv 1504.08083: 0.5"
     )
     weight: float = Field(
         1.0, gt=0, le=SCALE, description="of joint: of the boxes' loss beside the classes' (arXiv 1504.08083: 1)"

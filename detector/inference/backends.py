@@ -108,6 +108,7 @@ def _torch(module: nn.Module, settings: EngineSettings, precision: torch.dtype) 
     for part in placed.modules():
         if isinstance(part, RegionClassifier):
             part.to(precision).to(memory_format=torch.channels_last)
+            part.classifier.float()  # in bf16 logits about 10 would be multiples of 1/16, and scores often equal
     forward: Forward = torch.compile(placed) if settings.compile else placed
 
     def run(crops: Tensor) -> dict[str, Tensor]:

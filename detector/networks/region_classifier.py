@@ -62,7 +62,9 @@ class RegionClassifier(nn.Module):
         return self._join(self.backbone.to_features(self._apart(last_map)))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits (B, outputs) of features (B, F)."""
+        """Logits (B, outputs) of features (B, F), in the classifier's precision, which may be the finer one."""
+        if features.dtype != self.classifier.weight.dtype:
+            features = features.to(self.classifier.weight.dtype)
         return self.classifier(self.dropout(features))
 
     def _finish(self, x: Tensor) -> Tensor:

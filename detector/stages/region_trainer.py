@@ -128,7 +128,7 @@ def _make_trainer(
     trained: Trained = network
     if boxes:
         trained = MultiTaskClassifier(network, boxes.grid)
-        parts.append((trained.boxes, settings.head_factor))
+        parts.append((trained.boxes, 1.0))
     trainer: RegionTrainer = Trainer(
         trained,
         objective,

@@ -97,6 +97,16 @@ def test_bf16_scores_are_close_to_fp32() -> None:
     np.testing.assert_allclose(full.probs, half.probs, atol=0.03)
 
 
+def test_the_classifier_computes_in_float32_whatever_the_network_does() -> None:
+    """Logits of bf16 above 8 are multiples of 1/16: regions would score alike."""
+    network = make_network()
+    settings = EngineSettings(device="cpu", backend="torch", precision="bf16")
+    found = next(RegionEngine(network, IMAGENET, REGION, settings).describe([make_image(0, 20)]))
+    with torch.no_grad():
+        probs = network.classifier(torch.from_numpy(found.features)).softmax(1)
+    np.testing.assert_allclose(found.probs, probs, atol=1e-6)
+
+
 def test_the_caller_s_network_is_left_as_it_was() -> None:
     network = make_network().train()
     RegionEngine(network, IMAGENET, REGION, EngineSettings(device="cpu", backend="torch", precision="bf16"))
