@@ -26,7 +26,11 @@ class MultiBoxSettings(Section):
     form: Literal["grid", "learned"] = Field("grid", description="1,420 priors on grids [5], or clusters [4]")
     priors: int = Field(800, ge=1, le=20_000, description="of the form learned [5]")
     box_weight: float = Field(
-        0.3, gt=0, le=SCALE, description="of the boxes' loss beside the confidences': alpha [4]"
+        30.0,
+        gt=0,
+        le=SCALE,
+        description="of the boxes' loss beside the confidences'; with 0.3, the alpha of [4], boxes hardly leave "
+        "their priors, as our offsets are fractions of the image",
     )
     matching: Literal["priors", "predictions"] = Field(
         "priors", description="objects are matched to slots by prior (trains faster), or by predicted box [4]"

@@ -1,4 +1,8 @@
-"""Training batches and loss of MultiBox (arXiv 1312.2249, section 3; arXiv 1412.1441, sections 3 and 4)."""
+"""Training batches and loss of MultiBox (arXiv 1312.2249, section 3; arXiv 1412.1441, sections 3 and 4).
+
+Differs from the papers: alpha is 30 by default, not 0.3, as our offsets are fractions of the image: with 0.3 a box
+that is a tenth of it too far right and too low costs 0.006, and a wrong confidence several nats.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

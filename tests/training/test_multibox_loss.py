@@ -87,6 +87,17 @@ def test_the_loss_is_the_paper_s_with_confident_slots_dropped_later(step: int, l
     )
 
 
+def test_by_default_a_box_a_tenth_off_costs_about_as_much_as_a_confidence_of_a_half() -> None:
+    network, batch = make_batch()
+    exact = network.boxes.detach().clone()
+    exact[batch.owner, batch.slots] = batch.boxes
+    objective = MultiBoxObjective(MultiBoxSettings().box_weight, "priors", 1.0, bootstrap_from=0)
+    right, _ = objective(Fixed(exact, network.logits.detach()), batch)
+    wrong, _ = objective(Fixed(exact + 0.1, network.logits.detach()), batch)
+    objects_an_image = len(batch.slots) / len(network.logits)
+    assert (wrong - right).item() / objects_an_image == pytest.approx(0.6, rel=1e-4)  # and -log 0.5 is 0.69
+
+
 def test_matching_by_prediction_minimises_the_loss() -> None:
     network, batch = make_batch()
     loss, _ = MultiBoxObjective(5.0, "predictions", 1.0, bootstrap_from=0)(network, batch)
