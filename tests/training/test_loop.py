@@ -43,7 +43,7 @@ def batches(first: int, last: int) -> Iterator[RegionBatch]:
 
 def make_trainer(settings: FinetuneSettings = SETTINGS) -> Trainer[RegionClassifier, RegionBatch]:
     torch.manual_seed(0)
-    network = RegionClassifier(make_backbone("paper_bn"), 3)
+    network = RegionClassifier(make_backbone("tiny"), 3)
     schedule = Schedule(settings.schedule, settings.steps, settings.step_size, 0.1)
     groups = parameter_groups(
         [(network.backbone, 1.0), (network.classifier, 2.0)], settings.learning_rate, settings.weight_decay
