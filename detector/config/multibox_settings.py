@@ -52,7 +52,10 @@ class MultiBoxTraining(TrainingSettings):
 
     steps: int = Field(100_000, ge=1, le=MANY)
     batch_size: int = Field(32, ge=2, le=BATCH, description="images of all processes together")
-    learning_rate: float = Field(0.01, gt=0, le=RATE)
+    optimizer: Literal["sgd", "adamw"] = Field(
+        "adamw", description="the new head's loss grows without end with sgd at 0.003 and more"
+    )
+    learning_rate: float = Field(2e-4, gt=0, le=RATE)
     schedule: Literal["step", "cosine"] = Field("cosine", description="step: divided by ten every `step_size`")
     step_size: int = Field(40_000, ge=1, le=MANY, description="steps")
     warmup: int = Field(500, ge=0, le=MANY, description="steps of linear warm-up")
