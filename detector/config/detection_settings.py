@@ -138,6 +138,16 @@ class ProposalSettings(Section):
         return self
 
 
+class DetectorNetwork(NetworkSettings):
+    """The same, with the start of a detector's training."""
+
+    head: Literal["random", "fitted"] = Field(
+        "random",
+        description="the new classifier begins at random [2], or fitted to the features of the pretrained network "
+        "(arXiv 2202.10054), with which a short training comes further",
+    )
+
+
 class RegionTraining(TrainingSettings):
     """Training on regions."""
 
@@ -275,7 +285,7 @@ class Config(Section):
     data: DataSettings = DataSettings()
     proposals: ProposalSettings = ProposalSettings()
     region: RegionSettings = RegionSettings()
-    network: NetworkSettings = NetworkSettings()
+    network: DetectorNetwork = DetectorNetwork()
     pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     svm: SvmSettings = SvmSettings()
@@ -319,6 +329,12 @@ class Config(Section):
             raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
         if self.detect.method not in ("auto", *methods):
             raise ValueError(f"detect.method must be one of {', '.join(methods)}, got {self.detect.method}")
+        return self
+
+    @model_validator(mode="after")
+    def _classifier_is_fitted_to_something(self) -> "Config":
+        if self.network.head == "fitted" and not (self.network.weights or self.pretrain.steps):
+            raise ValueError("network.head must be random without network.weights and pretrain.steps, got fitted")
         return self
 
     @property

@@ -1,15 +1,15 @@
 """Training a detector: every stage that the settings ask for, each skipped where its result is there.
 
-propose, labels -> pretrain -> finetune -> features, svm -> pairs, boxes -> cascade_rows, cascade
--> on held-out data propose, labels, weight_rows, weights, filter, seen, context_rows, context
--> the test (`test_detector`).
+propose, labels -> pretrain -> first_rows, first_classifier -> finetune -> features, svm -> pairs, boxes
+-> cascade_rows, cascade -> on held-out data propose, labels, weight_rows, weights, filter, seen, context_rows,
+context -> the test (`test_detector`).
 """
 
 from detector.config import Config
 from detector.data.classes import write_classes
 from detector.jobs.outcome import Outcome
 from detector.jobs.test_detector import run_test
-from detector.jobs.train_model import label, pretrained, train_model
+from detector.jobs.train_model import label, pretrained, train_model, with_classifier
 from detector.jobs.train_rest import learn_context, train_cascade, weigh_models
 from detector.jobs.training_data import check_settings, open_splits
 from detector.networks.device import choose_device
@@ -39,7 +39,7 @@ def train_detector(job: Job[Config]) -> Outcome:
         job.run.log_notes(dict.fromkeys(splits.training.dataset.notes + splits.testing.dataset.notes))
     labelled = label(job, splits.training)
     validation = label(job, splits.validation) if splits.validation else None
-    task = pretrained(job, task, splits.training)
+    task = with_classifier(job, pretrained(job, task, splits.training), labelled)
     for number in range(config.ensemble.members):
         train_model(job.member(number), task, labelled, validation, number)
     if config.cascade.is_used:

@@ -10,6 +10,8 @@ from detector.runs.job import Job
 from detector.runs.split import Split
 from detector.stages.box_regression import run_boxes, run_pairs
 from detector.stages.calibrate import calibrate
+from detector.stages.drawn_rows import run_drawn_rows
+from detector.stages.first_classifier import IMAGES, run_first_classifier
 from detector.stages.label import LabelledRegions, run_labels
 from detector.stages.region_features import run_training_features
 from detector.stages.region_sets import MinedRegions, ObjectRegions, TrainingRegions, choose_images
@@ -59,3 +61,14 @@ def pretrained(job: Job[Config], task: NetworkTask, training: Split) -> NetworkT
     labelled = run_labels(job.stage("labels", "objects"), ObjectRegions(training))
     start = run_pretrain(job.stage("pretrain"), job.run, job.config.pretrain, task, labelled)
     return replace(task, start=start)
+
+
+def with_classifier(job: Job[Config], task: NetworkTask, labelled: Labelled) -> NetworkTask:
+    """`task` with the classifier that fine-tuning begins with, where one is to be fitted."""
+    config = job.config
+    if config.network.head == "random" or task.start is None:
+        return task
+    stage, names = job.stage("first_rows"), labelled.regions.split.dataset.classes.names
+    rows = run_drawn_rows(stage, IMAGES, labelled, task.start, config.region, config.engine, config.seed)
+    head = run_first_classifier(job.stage("first_classifier"), rows, names, job.run.first_classifier_path)
+    return replace(task, head=head)

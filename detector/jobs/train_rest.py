@@ -8,8 +8,8 @@ from detector.runs.pretrained import weights_file
 from detector.runs.split import Split
 from detector.stages.cascade import run_cascade
 from detector.stages.cascade_network import small_region
-from detector.stages.cascade_rows import run_cascade_rows
 from detector.stages.context import SplitScores, run_context, run_context_rows
+from detector.stages.drawn_rows import run_drawn_rows
 from detector.stages.ensemble_weights import run_weight_rows, run_weights
 from detector.stages.image_features import image_weights, keep_image_network
 from detector.stages.region_sets import TrainingRegions
@@ -20,9 +20,8 @@ def train_cascade(job: Job[Config], labelled: Labelled) -> None:
     config = job.config
     network = weights_file(config.cascade.weights or config.network.weights) or job.run.model_path
     region = small_region(config.region, config.cascade.crop_size)
-    rows = run_cascade_rows(
-        job.stage("cascade_rows"), config.cascade, labelled, network, region, config.engine, config.seed
-    )
+    stage, images = job.stage("cascade_rows"), config.cascade.images
+    rows = run_drawn_rows(stage, images, labelled, network, region, config.engine, config.seed)
     run_cascade(job.stage("cascade"), rows, network, region, job.run.cascade_path)
 
 

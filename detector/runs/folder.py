@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "model" / "pretrained.safetensors"
 
     @property
+    def first_classifier_path(self) -> Path:
+        """The classifier that fine-tuning begins with, where one was fitted."""
+        return self.path / "model" / "first_classifier.safetensors"
+
+    @property
     def model_path(self) -> Path:
         """The fine-tuned network."""
         return self.path / "model" / "region_classifier.safetensors"

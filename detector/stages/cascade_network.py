@@ -1,12 +1,8 @@
 """The cheap network of a cascade: a network as it stands under a classifier of small crops."""
 
-from pathlib import Path
-
 from detector.config import CascadeSettings, RegionSettings
 from detector.networks.backbones import check_crop
 from detector.networks.backbones.base import Variant
-from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.weights import load_model
 from detector.runs.pretrained import weights_file
 
@@ -28,9 +24,3 @@ def small_region(region: RegionSettings, crop_size: int) -> RegionSettings:
     """How the cheap network sees a region: as the detector does with one crop, but smaller."""
     padding = region.padding * crop_size // region.crop_size
     return RegionSettings(crop_size=crop_size, padding=padding, fill=region.fill)
-
-
-def open_network(path: Path) -> tuple[RegionClassifier, Preprocessing]:
-    """The trunk of a network under a classifier of one crop: background, or an object."""
-    whole, preprocessing, _ = load_model(path)
-    return RegionClassifier(whole.backbone, outputs=2).eval(), preprocessing

@@ -27,6 +27,7 @@ from detector.networks.warp import Preprocessing
 from detector.networks.weight_files.weights import load_pretrained, load_trunk, weights_header
 from detector.runs.processes import Group
 from detector.runs.training_result import check_shares
+from detector.stages.first_classifier import read_first_classifier
 from detector.stages.region_batches import LabelledBatch
 from detector.stages.training_reads import training_reads
 from detector.training.loop import Trainer, parameter_groups
@@ -51,7 +52,8 @@ def classifier_of(network: nn.Module) -> RegionClassifier:
 class NetworkTask:
     """What both trainings have in common: the network, how it sees regions, and how it is run.
 
-    `start` are the weights that the training begins with, None for random ones.
+    `start` are the weights that the training begins with, None for random ones, and `head` what fine-tuning's
+    classifier begins with, None for what `start` or chance makes of it.
     """
 
     network: NetworkSettings
@@ -60,11 +62,13 @@ class NetworkTask:
     log: LogSettings
     seed: int
     start: Path | None = None
+    head: Path | None = None
 
     def reads(self, group: Group) -> dict[str, Any]:
         """What a training depends on beside its data."""
         return {
             "region": self.region,
+            "head": self.head,
             **training_reads(self.network, self.start, self.engine, group, self.seed),
         }
 
@@ -124,6 +128,8 @@ def _make_trainer(
         else:
             preprocessing = load_trunk(network.backbone, task.start)
     network.backbone.freeze(settings.frozen_stages)
+    if task.head is not None:
+        network.classifier.load_state_dict(read_first_classifier(task.head))
     parts: list[tuple[nn.Module, float]] = [(network.backbone, 1.0), (network.classifier, settings.head_factor)]
     trained: Trained = network
     if boxes:

@@ -13,7 +13,7 @@ def training_reads(
 ) -> dict[str, Any]:
     """What a training from the weights `start` reads; the number of processes decides who draws which dropout."""
     return {
-        "network": network.model_dump(exclude={"weights"}),
+        "network": network.model_dump(exclude={"weights", "head"}),
         "start": start,
         "precision": precision_name(engine),
         "processes": group.world,

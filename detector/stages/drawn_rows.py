@@ -1,19 +1,20 @@
-"""Stage `cascade_rows`: some labelled regions as a cheap network sees them, from small crops."""
+"""Stages `cascade_rows` and `first_rows`: some labelled regions as a network sees them, for linear classifiers."""
 
 from pathlib import Path
 
 import numpy as np
 
-from detector.config import CascadeSettings, EngineSettings, RegionSettings
-from detector.inference.engine import CropEngine
+from detector.config import EngineSettings, RegionSettings
+from detector.inference.engine import make_engine
 from detector.networks.backbones import backbone_facts
 from detector.networks.heads import FeaturesAndMoves
-from detector.networks.weight_files.weights import weights_header
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.warp import Preprocessing
+from detector.networks.weight_files.weights import load_model, weights_header
 from detector.records import Array, Float32, Int64
 from detector.runs.journal import Entry, Fields
 from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.stages.cascade_network import open_network
 from detector.stages.label import LabelledRegions
 from detector.stages.region_features import NamedRows
 from detector.stages.region_rows import HALF, Engine, engine_name, in_half, store_rows
@@ -24,18 +25,21 @@ VERSION = 1
 NO_ROWS = np.empty(0, np.int64)
 
 
-def run_cascade_rows(
+def run_drawn_rows(
     stage: Stage,
-    settings: CascadeSettings,
+    images: int,
     labelled: LabelledRegions[TrainingRegions],
     network: Path,
     region: RegionSettings,
     engine: EngineSettings,
     seed: int,
 ) -> Store:
-    """Some regions of some images: what the network in the file `network` makes of them, and their labels."""
-    chosen = choose_images(np.diff(labelled.labels.offsets) > 0, settings.images, seed)
-    width = backbone_facts(weights_header(network).variant).width
+    """Some regions of `images` images (0: of all), as features (F,) f16 and labels i16.
+
+    The features are what the network in the file `network` makes of them.
+    """
+    chosen = choose_images(np.diff(labelled.labels.offsets) > 0, images, seed)
+    width = backbone_facts(weights_header(network).variant).width * len(region.paddings)
     features: Fields = {"features": (HALF, (width,))}
     fields: Fields = {**features, "labels": (LABEL, ())}
 
@@ -49,13 +53,13 @@ def run_cascade_rows(
         return labelled.regions.boxes(position)[drawn(position)]
 
     def open_engine() -> Engine[NamedRows]:
-        opened, preprocessing = open_network(network)
-        return CropEngine(FeaturesAndMoves(opened, None), preprocessing, region, engine.in_floats).run
+        opened, preprocessing = open_trunk(network, 2, len(region.paddings))
+        return make_engine(FeaturesAndMoves(opened, None), preprocessing, region, engine.in_floats).run
 
     def entry(position: int, found: NamedRows) -> Entry:
         return {**in_half(found[1], features), "labels": labels_of(position)[drawn(position)]}
 
-    reads = {"labels": labelled.labels, "images": settings.images, "seed": seed, "network": network}
+    reads = {"labels": labelled.labels, "images": images, "seed": seed, "network": network}
     result = stage.result(VERSION, **reads, region=region, engine=engine_name(engine.in_floats))
     return store_rows(
         result,
@@ -67,3 +71,14 @@ def run_cascade_rows(
         engine,
         lambda store: {"images": int(chosen.sum()), "regions": int(store.offsets[-1])},
     )
+
+
+def images_of(rows: Store) -> Int64:
+    """Of which image each row is (M,), rising."""
+    return np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
+
+
+def open_trunk(path: Path, outputs: int, crops: int = 1) -> tuple[RegionClassifier, Preprocessing]:
+    """The trunk of the network in a file under a new classifier of `outputs`, of regions of so many crops."""
+    whole, preprocessing, _ = load_model(path)
+    return RegionClassifier(whole.backbone, outputs, crops=crops).eval(), preprocessing
