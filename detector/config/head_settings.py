@@ -31,7 +31,11 @@ class SvmSettings(Section):
     retrain_after: int = Field(2000, ge=1, le=MANY, description="new hard negatives of a class [2] S")
     passes: int = Field(1, ge=1, le=1000, description="over the images [2] P")
     images: int = Field(
-        5000, ge=0, le=MANY, description="that negatives are mined in, drawn at random; 0: all [2] P"
+        5000,
+        ge=0,
+        le=MANY,
+        description="that negatives are mined in, drawn at random, those labelled for every class first; 0: all "
+        "[2] P: of val1",
     )
     tolerance: float = Field(1e-3, gt=0, lt=1, description="relative duality gap at which a class is solved")
 
@@ -52,7 +56,11 @@ class BoxSettings(Section):
         1.0, gt=0, le=SCALE, description="of joint: of the boxes' loss beside the classes' (arXiv 1504.08083: 1)"
     )
     images: int = Field(
-        10_000, ge=0, le=MANY, description="of ridge: that regions are taken from, drawn at random; 0: all"
+        10_000,
+        ge=0,
+        le=MANY,
+        description="of ridge: that regions are taken from, drawn at random, those labelled for every class "
+        "first; 0: all; [2] P: of val1",
     )
     ridge: float = Field(
         0.0,

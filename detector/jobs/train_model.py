@@ -27,6 +27,7 @@ def train_model(
 ) -> None:
     """Fine-tune one model of the ensemble, and train the SVMs and box regressors that are asked for."""
     config, regions = job.config, labelled.regions
+    complete, exhaustive = regions.split.dataset.complete, regions.split.dataset.exhaustive
     text = dump_config(config)
     joint = config.joint_boxes
     model = run_finetune(
@@ -34,14 +35,14 @@ def train_model(
     )
     calibrate(job.stage("finetune"), model, lambda: regions.split, config.region, config.engine, config.seed)
     if config.svm.enabled:
-        mined = choose_images(np.any(regions.split.dataset.complete, axis=1), config.svm.images, config.seed)
+        mined = choose_images(np.any(complete, axis=1), config.svm.images, config.seed, first=exhaustive)
         chosen = MinedRegions(regions, mined)
         stage = job.stage("features", regions.split.name)
         features = run_training_features(stage, chosen, model, config.region, config.engine)
         run_svm(job.stage("svm"), config.svm, chosen, features, model, job.run.svm_path)
     if config.boxes.enabled and not joint:
         with_proposals = np.diff(labelled.labels.offsets) > 0
-        used = choose_images(with_proposals, config.boxes.images, config.seed)
+        used = choose_images(with_proposals, config.boxes.images, config.seed, first=exhaustive)
         paired = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
         names = regions.split.dataset.classes.names
         run_boxes(job.stage("boxes"), config.boxes, paired, names, model, job.run.boxes_path)

@@ -6,7 +6,7 @@ every convolution. `paper_bn` has the same topology with batch normalisation in 
 response normalisation, so that it trains from scratch. `torchvision` is `torchvision.models.googlenet`, a port of
 TF-slim's network: batch normalisation, 3x3 kernels in the "5x5" branches, and a last pool of 2x2.
 
-Differs from the paper: Xavier initialisation for `paper` (the BVLC model's; the paper gives none), He's for the
+Differs from the paper, which gives no initialisation: that of the public BVLC model for `paper`, He's for the
 others. The auxiliary classifiers are in `auxiliary`.
 """
 
@@ -35,6 +35,7 @@ from detector.networks.backbones.googlenet_layers import caffe_layers, torchvisi
 from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
 from detector.text import shown
 
+FIRST_BIAS = 0.2  # of a convolution without batch norm
 FEATURES = 1024  # channels of inception 5b
 STRIDE = 32  # pixels of the input for one cell of the last feature map
 
@@ -342,14 +343,18 @@ class GoogLeNet(Backbone):
 
 
 def initialise(module: nn.Module) -> None:
-    """He's initialisation in a convolution followed by batch norm, Xavier's with zero bias elsewhere."""
+    """He's initialisation in a convolution followed by batch norm, the BVLC model's elsewhere.
+
+    That is Caffe's `xavier`, uniform with variance 1 / fan-in, and biases of 0.2, with which few units begin dead.
+    """
     if not isinstance(module, nn.Conv2d):
         return
     if module.bias is None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     else:
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        bound = (3 / module.weight[0].numel()) ** 0.5
+        nn.init.uniform_(module.weight, -bound, bound)
+        nn.init.constant_(module.bias, FIRST_BIAS)
 
 
 def make(variant: Variant) -> GoogLeNet:

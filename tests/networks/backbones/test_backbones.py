@@ -165,3 +165,13 @@ def test_tiny_has_little_to_compute_and_learns_what_is_easy() -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_the_paper_s_network_begins_as_caffe_begins_it() -> None:
+    torch.manual_seed(0)
+    for conv in (module for module in make_backbone("paper").modules() if isinstance(module, nn.Conv2d)):
+        fan_in = conv.weight[0].numel()
+        assert conv.weight.abs().max().item() <= (3 / fan_in) ** 0.5
+        assert 0.8 < conv.weight.var().item() * fan_in < 1.2
+        assert conv.bias is not None
+        assert conv.bias.eq(0.2).all()
