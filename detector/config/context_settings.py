@@ -39,7 +39,7 @@ class ContextSettings(Section):
         "and without these the region classifier",
     )
     after_nms: bool = Field(
-        False,
+        True,
         description="true: the scores as they were choose by NMS what is detected, which is then rescored [1]; "
         "false: all regions are rescored, and what they score then chooses",
     )
