@@ -30,6 +30,10 @@ class RegionClassifier(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(backbone.facts.width * crops, outputs)
+        self.restart()
+
+    def restart(self) -> None:
+        """Let the classifier begin at random."""
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 

@@ -121,6 +121,9 @@ def _make_trainer(
         check_shares("region.shared_images", task.region.shared_images, group)
     torch.manual_seed(task.seed)
     network = _make_network(task, outputs)
+    if seed != task.seed:  # of an ensemble's further member all but the trunk is its own
+        torch.manual_seed(seed)
+        network.restart()
     preprocessing = network.backbone.facts.preprocessing
     if task.start is not None:
         if weights_header(task.start).metadata.get("classes") == list(classes):

@@ -82,8 +82,8 @@ def run_finetune(
     """Train the region classifier; the path of its weights. Resumes from the last checkpoint.
 
     With settings of `boxes` it trains box regressors with the classes. The members of an ensemble, from 0, begin
-    with the same weights and draw other regions in another order. `config` is the text of all settings, which the
-    file of the weights states.
+    with the same trunk under classifiers of their own, and draw other regions in another order. `config` is the
+    text of all settings, which the file of the weights states.
     """
     classes, group = labelled.regions.split.dataset.classes, stage.group
     seed = task.seed + MEMBER_SEED * member

@@ -44,7 +44,7 @@ def detections(run: RunFolder, method: str) -> list[dict[str, np.ndarray]]:
     return [store.read(position) for position in range(len(store))]
 
 
-def test_members_start_alike_and_see_other_regions(finished: RunFolder) -> None:
+def test_members_train_apart_on_the_same_proposals(finished: RunFolder) -> None:
     one, two = (load_model(finished.member(k).model_path)[0].state_dict() for k in range(2))
     assert any((one[key] != two[key]).any() for key in one)
     first, second = ((finished.member(k).path / "metrics.csv").read_text() for k in range(2))

@@ -110,7 +110,8 @@ def test_objects_come_first_and_images_that_are_not_mined_have_nothing_else(
     dataset = open_dataset(config.data, config.data.train)
     features = Store.open(run.path / "stages/features/train/store")
     labels = Store.open(run.path / "stages/labels/train/store")
-    mined = choose_images(np.any(dataset.complete, axis=1), config.svm.images, config.seed)
+    any_class, every_class = np.any(dataset.complete, axis=1), dataset.exhaustive
+    mined = choose_images(any_class, config.svm.images, config.seed, first=every_class)
     for position, rows in enumerate(np.diff(features.offsets).tolist()):
         objects = len(dataset.truth(position).labels)
         assert rows == (int(np.diff(labels.offsets)[position]) if mined[position] else objects)

@@ -23,13 +23,16 @@ from detector.stages.region_trainer import NetworkTask, RegionTrainer, classifie
 
 
 def trainer_of(
-    variant: str = "paper", boxes: BoxSettings | None = None, start: Path | None = None, **settings: Any
+    variant: str = "paper",
+    boxes: BoxSettings | None = None,
+    start: Path | None = None,
+    seed: int = 0,
+    **settings: Any,
 ) -> RegionTrainer:
     network, engine = NetworkSettings(variant=variant), EngineSettings(device="cpu")
     task = NetworkTask(network, RegionSettings(), engine, LogSettings(), 0, start)
-    return make_finetuner(
-        FinetuneSettings(steps=4, **settings), task, "abc", boxes, alone(torch.device("cpu")), 0
-    )[0]
+    chosen, group = FinetuneSettings(steps=4, **settings), alone(torch.device("cpu"))
+    return make_finetuner(chosen, task, "abc", boxes, group, seed)[0]
 
 
 def test_frozen_stages_get_no_gradient_and_the_others_do() -> None:
@@ -67,3 +70,11 @@ def test_a_classifier_starts_from_weights_of_the_same_classes_alone(
     mine, theirs = found.backbone.state_dict(), network.backbone.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     assert torch.equal(found.classifier.weight, network.classifier.weight) == is_kept
+
+
+def test_members_begin_with_the_same_trunk_under_classifiers_of_their_own() -> None:
+    first, again, second = (
+        classifier_of(trainer_of("tiny", seed=seed).network).state_dict() for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert {name for name in first if not torch.equal(first[name], second[name])} == {"classifier.weight"}
