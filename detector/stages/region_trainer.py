@@ -112,27 +112,11 @@ def _make_trainer(
     group: Group,
     seed: int,
 ) -> tuple[RegionTrainer, Preprocessing]:
-    """A trainer at step 0, of a network with the weights to start from, and its network's input.
-
-    The classifier starts from them, too, where they state that it is one of the same `classes`. DataError or
-    ConfigError for wrong weights or settings.
-    """
+    """A trainer at step 0, and its network's input; DataError or ConfigError for wrong weights or settings."""
     if task.region.mode == "shared":
         check_shares("region.shared_images", task.region.shared_images, group)
-    torch.manual_seed(task.seed)
-    network = _make_network(task, outputs)
-    if seed != task.seed:  # of an ensemble's further member all but the trunk is its own
-        torch.manual_seed(seed)
-        network.restart()
-    preprocessing = network.backbone.facts.preprocessing
-    if task.start is not None:
-        if weights_header(task.start).metadata.get("classes") == list(classes):
-            preprocessing = load_pretrained(network, task.start)
-        else:
-            preprocessing = load_trunk(network.backbone, task.start)
+    network, preprocessing = _start_network(task, classes, outputs, seed)
     network.backbone.freeze(settings.frozen_stages)
-    if task.head is not None:
-        network.classifier.load_state_dict(read_first_classifier(task.head))
     parts: list[tuple[nn.Module, float]] = [(network.backbone, 1.0), (network.classifier, settings.head_factor)]
     trained: Trained = network
     if boxes:
@@ -149,6 +133,29 @@ def _make_trainer(
         choose_precision(task.engine.precision, group.device),
     )
     return trainer, preprocessing
+
+
+def _start_network(
+    task: NetworkTask, classes: Sequence[str], outputs: int, seed: int
+) -> tuple[RegionClassifier, Preprocessing]:
+    """The network with what the training begins with, and its input.
+
+    The classifier begins with the weights to start from where they state that it is one of the same `classes`.
+    """
+    torch.manual_seed(task.seed)
+    network = _make_network(task, outputs)
+    if seed != task.seed:  # of an ensemble's further member all but the trunk is its own
+        torch.manual_seed(seed)
+        network.restart()
+    preprocessing = network.backbone.facts.preprocessing
+    if task.start is not None:
+        if weights_header(task.start).metadata.get("classes") == list(classes):
+            preprocessing = load_pretrained(network, task.start)
+        else:
+            preprocessing = load_trunk(network.backbone, task.start)
+    if task.head is not None:
+        network.classifier.load_state_dict(read_first_classifier(task.head))
+    return network, preprocessing
 
 
 def _make_network(task: NetworkTask, outputs: int) -> RegionClassifier:
