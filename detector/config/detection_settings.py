@@ -155,7 +155,9 @@ class RegionTraining(TrainingSettings):
     head_factor: float = Field(
         10.0, gt=0, le=SCALE, description="the new classifier's learning rate is so much higher [2] S"
     )
-    bias_factor: float = Field(2.0, gt=0, le=SCALE, description="biases' learning rate is so much higher [2] S")
+    bias_factor: float = Field(
+        2.0, gt=0, le=SCALE, description="biases, but for those of batch norm, learn so much faster [2] S"
+    )
     frozen_stages: int = Field(
         0,
         ge=0,

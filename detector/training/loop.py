@@ -203,16 +203,19 @@ def _make_average(network: nn.Module, settings: TrainingSettings) -> AveragedMod
 def parameter_groups(
     parts: Iterable[tuple[nn.Module, float]], learning_rate: float, weight_decay: float, bias_factor: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Two groups a (module, factor): at `factor` times the rate, matrices with weight decay, vectors without.
+    """Groups a (module, factor): at `factor` times the rate, matrices with weight decay, vectors without.
 
-    Vectors, biases and those of batch norm, learn `bias_factor` times as fast as matrices.
+    Biases, but for those of batch norm, learn `bias_factor` times as fast as all else.
     """
     groups = []
     for part, factor in parts:
-        trained = [p for p in part.parameters() if p.requires_grad]
-        for decay, is_matrix, own in ((weight_decay, True, 1.0), (0.0, False, bias_factor)):
-            chosen = [p for p in trained if (p.ndim > 1) == is_matrix]
-            if chosen:
-                rate = learning_rate * factor * own
-                groups.append({"params": chosen, "weight_decay": decay, "base_rate": rate})
+        biases = {id(module.bias) for module in part.modules() if isinstance(module, (nn.Conv2d, nn.Linear))}
+        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in part.parameters():
+            if parameter.requires_grad:
+                rate = learning_rate * factor * (bias_factor if id(parameter) in biases else 1.0)
+                decay = weight_decay if parameter.ndim > 1 else 0.0
+                found.setdefault((rate, decay), []).append(parameter)
+        order = sorted(found, key=lambda key: -key[1])
+        groups += [{"params": found[key], "weight_decay": key[1], "base_rate": key[0]} for key in order]
     return groups

@@ -164,10 +164,13 @@ def test_the_new_classifier_learns_faster_and_biases_do_not_decay() -> None:
     assert all((parameter.ndim > 1) == (g["weight_decay"] > 0) for g in groups for parameter in g["params"])
 
 
-def test_biases_may_learn_faster_than_weights() -> None:
-    network = RegionClassifier(make_backbone("tiny"), 3)
-    groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4, bias_factor=2)
-    assert [g["base_rate"] for g in groups] == [0.1, 0.2, 1, 2]
+def test_biases_may_learn_faster_than_weights_and_than_batch_norm() -> None:
+    rates = {}
+    for variant in ("paper", "paper_bn"):
+        network = RegionClassifier(make_backbone(variant), 3)
+        groups = parameter_groups([(network.backbone, 1), (network.classifier, 10)], 0.1, 5e-4, bias_factor=2)
+        rates[variant] = [g["base_rate"] for g in groups]
+    assert rates == {"paper": [0.1, 0.2, 1, 2], "paper_bn": [0.1, 0.1, 1, 2]}
 
 
 @pytest.fixture(scope="module")
