@@ -114,10 +114,13 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                 continue
             axes.scatter([p["seconds"] for p in points], [100 * p[name] for p in points], color=COLOURS[method])
             axes.plot(*zip(*means(points, name), strict=True), color=COLOURS[method], label=label)
-            axes.set_xscale("log")
+        axes.set_xscale("log", subs=[2, 5])
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
+        axes.set_ylim(bottom=0)
         axes.set(xlabel="seconds of training", ylabel=f"{title} on the test split, %")
         axes.grid(alpha=0.3)
-        axes.legend(*axes.get_legend_handles_labels(), loc="lower right")
+        axes.legend(*axes.get_legend_handles_labels(), loc="best")
     FigureCanvasAgg(figure).print_png(path)
 
 
