@@ -15,13 +15,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
 
 from detector.boxes import box_iou
 from detector.config import DataSettings
 from detector.data.readers import open_dataset
 from detector.errors import DataError
-from detector.proposals.priors import GRIDS, SHAPES, grid_priors, learned_priors
+from detector.proposals.priors import grid_priors, learned_priors
 from detector.records import Array, Float32, Int64
 
 LEARNED = 800
@@ -50,26 +49,8 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def by_size(boxes: Float32, seed: int) -> Float32:
-    """Priors of the grids with the smallest shapes on the finest grid, whatever its spacing."""
-    sides = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)).astype(np.float64)
-    random = np.random.default_rng(seed)
-    shapes = np.exp(kmeans2(sides, SHAPES * len(GRIDS), 50, minit="++", rng=random)[0])
-    shapes = shapes[np.argsort(shapes.prod(1), kind="stable")].reshape(len(GRIDS), SHAPES, 2)
-    priors = [on_grid(cells, own) for cells, own in zip(GRIDS, shapes, strict=True)]
-    return np.clip(np.concatenate([*priors, [[0, 0, 1, 1]]]), 0, 1).astype(np.float32)
-
-
-def on_grid(cells: int, shapes: Array) -> Array:
-    """Boxes (cells * cells * S, 4) of the `shapes` (S, 2) about the centre of each cell."""
-    centre = (np.arange(cells) + 0.5) / cells
-    x, y, shape = (each.ravel() for each in np.meshgrid(centre, centre, np.arange(len(shapes))))
-    centres = np.stack([x, y], axis=1)
-    return np.concatenate([centres - shapes[shape] / 2, centres + shapes[shape] / 2], axis=1)
-
-
 WAYS: dict[str, Fit] = {
-    "grids, the smallest shapes on the finest": by_size,
+    "grids, the smallest shapes on the finest": lambda boxes, seed: grid_priors(boxes, seed, "size"),
     "grids, by coverage": grid_priors,
     f"{LEARNED} clusters": lambda boxes, seed: learned_priors(boxes, LEARNED, seed),
 }

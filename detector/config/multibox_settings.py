@@ -24,6 +24,11 @@ class MultiBoxSettings(Section):
     """The slots and what they are trained for."""
 
     form: Literal["grid", "learned"] = Field("grid", description="1,420 priors on grids [5], or clusters [4]")
+    shapes: Literal["coverage", "size"] = Field(
+        "coverage",
+        description="of a grid's priors: those by which all priors cover most objects, or the smallest on the "
+        "finest grid",
+    )
     priors: int = Field(800, ge=1, le=20_000, description="of the form learned [5]")
     box_weight: float = Field(
         30.0,

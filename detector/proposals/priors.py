@@ -4,19 +4,23 @@ The two forms of Erhan et al. (arXiv 1312.2249, section 3: K boxes by clustering
 1412.1441, section 4: 11 shapes in each cell of grids of 8, 6, 4, 3 and 2 cells a side, and one box for the image).
 Boxes are (x1, y1, x2, y2) as fractions of the image.
 
-Not in the papers: candidates for the shapes are clusters of the objects' logarithmic widths and heights; each grid
-gets eleven of them, chosen one after another, that which adds most to how well the priors cover the objects. So a
-grid's spacing counts: of shapes narrower than its cells few cover an object. Priors are cut at the image's edge;
-the last prior is the image.
+Not in the papers: the shapes of the grids are clusters of the objects' logarithmic widths and heights, in one of
+two ways. By `size` there are 55, the eleven smallest for the finest grid, and so on. By `coverage` each grid gets
+eleven of a hundred, chosen one after another, that which adds most to how well the priors cover the objects: a
+grid's spacing counts then, and of shapes narrower than its cells few cover an object. Priors are cut at the image's
+edge; the last prior is the image.
 """
 
 import warnings
+from typing import Literal
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from detector.errors import DataError
 from detector.records import Array, Float32
+
+Shapes = Literal["coverage", "size"]
 
 GRIDS = (8, 6, 4, 3, 2)  # cells a side
 SHAPES = 11  # a cell
@@ -36,20 +40,37 @@ def learned_priors(boxes: Float32, count: int, seed: int) -> Float32:
     return centres[np.argsort(-area, kind="stable")].astype(np.float32)
 
 
-def grid_priors(boxes: Float32, seed: int) -> Float32:
+def grid_priors(boxes: Float32, seed: int, shapes: Shapes = "coverage") -> Float32:
     """The priors (1420, 4) of the grids, finest first, row by row, cell by cell, and last the image.
 
-    The shapes of a cell are those of its grid, the smallest first. DataError for fewer than `SHAPES` different
-    objects.
+    The shapes of a cell are those of its grid, the smallest first. DataError for too few different objects:
+    `SHAPES` are needed by coverage, 55 by size.
     """
-    sides = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3))
+    chosen = _by_size(boxes, seed) if shapes == "size" else _by_coverage(boxes, seed)
+    grids = [_grid(cells, own) for cells, own in zip(GRIDS, chosen, strict=True)]
+    priors = np.concatenate([*grids, [WHOLE]])
+    return np.clip(priors, 0, 1).astype(np.float32)
+
+
+def _log_sides(boxes: Float32) -> Float32:
+    """The logarithms of the widths and heights (G, 2) of boxes (G, 4)."""
+    return np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3))
+
+
+def _by_size(boxes: Float32, seed: int) -> Array:
+    """The shapes (5, 11, 2) of the grids: clusters, the smallest on the finest grid."""
+    shapes = np.exp(_cluster(_log_sides(boxes), SHAPES * len(GRIDS), seed))
+    return shapes[np.argsort(np.prod(shapes, axis=1), kind="stable")].reshape(len(GRIDS), SHAPES, 2)
+
+
+def _by_coverage(boxes: Float32, seed: int) -> list[Array]:
+    """The shapes (11, 2) of each grid by which the priors together cover the boxes (G, 4) best."""
+    sides = _log_sides(boxes)
     distinct = len(np.unique(sides, axis=0))
     candidates = np.exp(_cluster(sides, max(SHAPES, min(CANDIDATES, distinct)), seed))
     if len(boxes) > MAX_COVERED:
         boxes = boxes[np.random.default_rng(seed).choice(len(boxes), MAX_COVERED, replace=False)]
-    grids = [_grid(cells, own) for cells, own in zip(GRIDS, _choose_shapes(boxes, candidates), strict=True)]
-    priors = np.concatenate([*grids, [WHOLE]])
-    return np.clip(priors, 0, 1).astype(np.float32)
+    return _choose_shapes(boxes, candidates)
 
 
 def _choose_shapes(boxes: Array, candidates: Array) -> list[Array]:

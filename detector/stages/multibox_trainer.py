@@ -73,6 +73,6 @@ def fit_priors(config: MultiBoxConfig, training: Dataset) -> Float32:
     fractions = (boxes / np.tile(sides, 2))[usable].astype(np.float32)
     match config.multibox.form:
         case "grid":
-            return grid_priors(fractions, config.seed)
+            return grid_priors(fractions, config.seed, config.multibox.shapes)
         case "learned":
             return learned_priors(fractions, config.multibox.priors, config.seed)

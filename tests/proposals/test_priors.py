@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,15 @@ def test_objects_on_one_grid_get_their_shapes_on_that_grid() -> None:
         assert np.abs(found - shape).max(1).min() < 1e-3
 
 
-def test_priors_chosen_for_objects_cover_more_of_others_than_the_smallest_on_the_finest_grid() -> None:
+def test_by_size_finer_grids_have_smaller_shapes() -> None:
+    areas = [shapes.prod(1) for shapes in shapes_of(grid_priors(random_boxes(500), 0, "size"))]
+    assert all(one.max() <= two.min() + 1e-6 for one, two in pairwise(areas))
+
+
+def test_priors_by_coverage_cover_more_of_other_objects_than_those_by_size() -> None:
     boxes, others = random_boxes(900, seed=1), random_boxes(400, seed=2)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    spread = np.linspace(0, len(sides) - 1, 5 * SHAPES).astype(int)
-    by_size = sides[np.argsort(sides.prod(1))][spread].astype(np.float64).reshape(5, SHAPES, 2)
-    sorted_out = np.concatenate([on_grid(cells, own) for cells, own in zip(GRIDS, by_size, strict=True)])
-    assert covered(others, grid_priors(boxes, seed=0)) > covered(others, sorted_out) + 0.1
+    by_coverage, by_size = (covered(others, grid_priors(boxes, 0, shapes)) for shapes in ("coverage", "size"))
+    assert by_coverage > by_size + 0.1
 
 
 def test_priors_chosen_for_photographs_cover_others(shared: Path) -> None:
