@@ -6,9 +6,9 @@ Boxes are (x1, y1, x2, y2) as fractions of the image.
 
 Not in the papers: the shapes of the grids are clusters of the objects' logarithmic widths and heights, in one of
 two ways. By `size` there are 55, the eleven smallest for the finest grid, and so on. By `coverage` each grid gets
-eleven of a hundred, chosen one after another, that which adds most to how well the priors cover the objects: a
-grid's spacing counts then, and of shapes narrower than its cells few cover an object. Priors are cut at the image's
-edge; the last prior is the image.
+eleven of a hundred, chosen one after another, that which adds most to how well the priors cover the objects: then
+the spacing counts, as of shapes narrower than their cells few cover an object. Priors are cut at the image's edge;
+the last prior is the image.
 """
 
 import warnings
