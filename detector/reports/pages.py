@@ -5,7 +5,6 @@ HTML is escaped by jinja2, Markdown here; a template marks with `safe` what is m
 """
 
 import re
-from functools import cache
 
 import jinja2
 from markupsafe import Markup
@@ -20,7 +19,6 @@ SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 LEADING = re.compile(r"^(?:(\d+)(?=[.)](?: |$))|(?=[#+-]+(?: |$)|>|=+$))")  # of a line: a heading, a list, a quote
 
 
-@cache  # which keeps the templates compiled
 def page_environment() -> jinja2.Environment:
     """The templates, with filters for numbers, and for Markdown `plain`, `code` and `fenced`."""
     environment = jinja2.Environment(
