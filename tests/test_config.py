@@ -20,7 +20,7 @@ def kind_of(path: Path) -> type[Config] | type[ClassificationConfig] | type[Mult
     text = path.read_text()
     if "tools/train_cls.py" in text:
         return ClassificationConfig
-    return MultiBoxConfig if "tools/train_multibox.py" in text else Config
+    return MultiBoxConfig if "tools/train_multibox.py" in text and "tools/train_det.py" not in text else Config
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -92,3 +92,8 @@ class ClassificationConfig(Section):
     test: MultiCropSettings = MultiCropSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _classifier_begins_at_random(self) -> "ClassificationConfig":
+        self.network.check_head_is_random()
+        return self

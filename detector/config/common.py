@@ -48,6 +48,16 @@ class NetworkSettings(Section):
         "torchvision, alexnet, vgg16, resnet50, inception_v3; none: random",
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="[1] Table 1")
+    head: Literal["random", "fitted"] = Field(
+        "random",
+        description="of a detector: its new classifier begins at random [2], or fitted to the features of the "
+        "pretrained network (arXiv 2202.10054)",
+    )
+
+    def check_head_is_random(self) -> None:
+        """Raise ValueError for another head, which detectors alone have."""
+        if self.head != "random":
+            raise ValueError(f"network.head must be random but for detectors, got {self.head}")
 
 
 class TrainingSettings(Section):

@@ -138,16 +138,6 @@ class ProposalSettings(Section):
         return self
 
 
-class DetectorNetwork(NetworkSettings):
-    """The same, with the start of a detector's training."""
-
-    head: Literal["random", "fitted"] = Field(
-        "random",
-        description="the new classifier begins at random [2], or fitted to the features of the pretrained network "
-        "(arXiv 2202.10054), with which a short training comes further",
-    )
-
-
 class RegionTraining(TrainingSettings):
     """Training on regions."""
 
@@ -287,7 +277,7 @@ class Config(Section):
     data: DataSettings = DataSettings()
     proposals: ProposalSettings = ProposalSettings()
     region: RegionSettings = RegionSettings()
-    network: DetectorNetwork = DetectorNetwork()
+    network: NetworkSettings = NetworkSettings()
     pretrain: PretrainSettings = PretrainSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     svm: SvmSettings = SvmSettings()

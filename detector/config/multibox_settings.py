@@ -5,7 +5,7 @@ Sources: [4] Erhan et al., arXiv 1312.2249; [5] Szegedy et al., arXiv 1412.1441.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from detector.config.common import (
     EngineSettings,
@@ -84,3 +84,8 @@ class MultiBoxConfig(Section):
     propose: MultiBoxInference = MultiBoxInference()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _classifier_begins_at_random(self) -> "MultiBoxConfig":
+        self.network.check_head_is_random()
+        return self

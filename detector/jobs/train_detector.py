@@ -17,7 +17,7 @@ from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.pretrained import weights_file
 from detector.runs.processes import Group, alone
-from detector.stages.region_trainer import NetworkTask
+from detector.stages.start_network import NetworkTask
 
 
 def run_training(run: RunFolder, config: Config, group: Group | None = None) -> Outcome:

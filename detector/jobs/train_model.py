@@ -15,7 +15,7 @@ from detector.stages.first_classifier import IMAGES, run_first_classifier
 from detector.stages.label import LabelledRegions, run_labels
 from detector.stages.region_features import run_training_features
 from detector.stages.region_sets import MinedRegions, ObjectRegions, TrainingRegions, choose_images
-from detector.stages.region_trainer import NetworkTask
+from detector.stages.start_network import NetworkTask
 from detector.stages.svm import run_svm
 from detector.stages.train_regions import run_finetune, run_pretrain
 

@@ -12,7 +12,8 @@ from detector.runs.split import Split, open_split
 from detector.stages.cascade_network import check_cascade
 from detector.stages.context import check_apart
 from detector.stages.image_features import check_image_network
-from detector.stages.region_trainer import NetworkTask, make_finetuner
+from detector.stages.region_trainer import make_finetuner
+from detector.stages.start_network import NetworkTask
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 from detector.config import RegionSettings
 from detector.errors import DataError
 from detector.networks.context_maps import LinearRescoring
-from detector.networks.weight_files.weights import save_model
+from detector.networks.weight_files.weights import open_trunk, save_model
 from detector.records import BACKGROUND, Array, Float32, Int64
 from detector.runs.part_result import Tensors, run_parts
 from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.stages.drawn_rows import images_of, open_trunk
+from detector.stages.drawn_rows import images_of
 from detector.stages.region_sets import LABEL
 from detector.training.context_fit import FittedRescoring
 from detector.training.logistic import learn_regions, softmax_of

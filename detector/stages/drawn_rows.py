@@ -8,9 +8,7 @@ from detector.config import EngineSettings, RegionSettings
 from detector.inference.engine import make_engine
 from detector.networks.backbones import backbone_facts
 from detector.networks.heads import FeaturesAndMoves
-from detector.networks.region_classifier import RegionClassifier
-from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import load_model, weights_header
+from detector.networks.weight_files.weights import open_trunk, weights_header
 from detector.records import Array, Float32, Int64
 from detector.runs.journal import Entry, Fields
 from detector.runs.stage import Stage
@@ -76,9 +74,3 @@ def run_drawn_rows(
 def images_of(rows: Store) -> Int64:
     """Of which image each row is (M,), rising."""
     return np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
-
-
-def open_trunk(path: Path, outputs: int, crops: int = 1) -> tuple[RegionClassifier, Preprocessing]:
-    """The trunk of the network in a file under a new classifier of `outputs`, of regions of so many crops."""
-    whole, preprocessing, _ = load_model(path)
-    return RegionClassifier(whole.backbone, outputs, crops=crops).eval(), preprocessing

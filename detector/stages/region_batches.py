@@ -11,11 +11,14 @@ from torch.utils.data import Dataset as TorchDataset
 
 from detector.config import RegionSettings, RegionTraining
 from detector.data.augment import PhotometricAugment
+from detector.networks.backbones import backbone_facts
 from detector.networks.backbones.base import SharedMap
 from detector.networks.warp import Preprocessing
 from detector.records import Float32
+from detector.runs.processes import Group
 from detector.runs.split import Split
 from detector.stages.label import LabelledRegions
+from detector.stages.start_network import NetworkTask
 from detector.training.batch import CACHE_BYTES, PatchSource, RegionBatch, RegionReader, warp_patches
 from detector.training.batch_loading import load_batches
 from detector.training.box_targets import box_targets, no_targets
@@ -70,6 +73,20 @@ class BatchMaker:
 
     def _load(self, source: TorchDataset[Sent], first: int, last: int) -> Iterator[Sent]:
         return load_batches(source, first, last, self.workers, pin=self.device.type != "cpu")
+
+
+def batch_maker(
+    settings: RegionTraining,
+    task: NetworkTask,
+    positives: int,
+    preprocessing: Preprocessing,
+    group: Group,
+    seed: int,
+) -> BatchMaker:
+    """The maker of a training's batches, drawn by `seed`."""
+    workers = group.workers(task.engine.workers)
+    shared = backbone_facts(task.network.variant).shared
+    return BatchMaker(task.region, settings, positives, preprocessing, shared, group.device, workers, seed)
 
 
 def _draw_share(sampler: RegionSampler | ImageSampler, rank: int, world: int, step: int) -> Draw:

@@ -13,25 +13,19 @@ from detector.config import (
     BoxSettings,
     FinetuneSettings,
     PretrainSettings,
-    RegionTraining,
 )
-from detector.files import file_hash
-from detector.networks.backbones import backbone_facts
-from detector.networks.heads import save_head
-from detector.networks.multi_task import MultiTaskClassifier
-from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import save_model
 from detector.runs.best import Best
 from detector.runs.board import make_board
 from detector.runs.folder import RunFolder
-from detector.runs.processes import Group
 from detector.runs.stage import Result, Stage
 from detector.runs.train_loop import MetricsLog
 from detector.runs.training_result import UNTRAINED, run_training
 from detector.stages.label import LabelledRegions
-from detector.stages.region_batches import BatchMaker, LabelledBatch
+from detector.stages.region_batches import BatchMaker, LabelledBatch, batch_maker
 from detector.stages.region_sets import ObjectRegions, TrainingRegions
-from detector.stages.region_trainer import NetworkTask, Trained, classifier_of, make_finetuner, make_pretrainer
+from detector.stages.region_trainer import make_finetuner, make_pretrainer
+from detector.stages.save_network import classifier_of, save_trained
+from detector.stages.start_network import NetworkTask
 
 VERSION = 1
 MEMBER_SEED = 1_000_003  # apart from the seeds that people choose
@@ -50,7 +44,7 @@ def run_pretrain(
     result = stage.result(
         VERSION, labels=labelled.labels, settings=settings.model_dump(exclude=UNTRAINED), **task.reads(stage.group)
     )
-    makes = _batch_maker(settings, task, settings.batch_size, preprocessing, stage.group, task.seed)
+    makes = batch_maker(settings, task, settings.batch_size, preprocessing, stage.group, task.seed)
     return run_training(
         result,
         trainer,
@@ -64,7 +58,7 @@ def run_pretrain(
             make_board(task.log, run.path, "pretrain"),
         ),
         run.pretrained_path,
-        lambda path, network: save_model(path, classifier_of(network), preprocessing, classes=list(classes)),
+        lambda path, network: save_trained(path, network, preprocessing, "", classes=list(classes)),
     )
 
 
@@ -88,7 +82,7 @@ def run_finetune(
     classes, group = labelled.regions.split.dataset.classes, stage.group
     seed = task.seed + MEMBER_SEED * member
     trainer, preprocessing = make_finetuner(settings, task, classes.names, boxes, group, seed)
-    makes = _batch_maker(settings, task, settings.positives, preprocessing, group, seed)
+    makes = batch_maker(settings, task, settings.positives, preprocessing, group, seed)
     if boxes:
         makes = replace(makes, paired_iou=boxes.min_iou)
     result = stage.result(
@@ -107,13 +101,6 @@ def run_finetune(
         "region": task.region.model_dump(),
         "config": config,
     }
-
-    def save(path: Path, network: Trained) -> None:
-        save_model(path, classifier_of(network), preprocessing, **facts)
-        if isinstance(network, MultiTaskClassifier):
-            named = {"classes": list(classes.names), "model": file_hash(path)}
-            save_head(path.with_name(run.boxes_path.name), network.boxes.head(), **named)
-
     return run_training(
         result,
         trainer,
@@ -127,7 +114,7 @@ def run_finetune(
             make_board(task.log, run.path, "finetune"),
         ),
         run.model_path,
-        save,
+        lambda path, network: save_trained(path, network, preprocessing, run.boxes_path.name, **facts),
         _best(result, settings, makes, validation) if validation else None,
         beside=(run.boxes_path,) if boxes else (),
     )
@@ -136,19 +123,6 @@ def run_finetune(
 def _box_reads(boxes: BoxSettings | None) -> dict[str, Any]:
     """What box regressors that are trained with the classes depend on."""
     return {} if boxes is None else {"boxes": boxes.model_dump(include={"min_iou", "weight", "grid"})}
-
-
-def _batch_maker(
-    settings: RegionTraining,
-    task: NetworkTask,
-    positives: int,
-    preprocessing: Preprocessing,
-    group: Group,
-    seed: int,
-) -> BatchMaker:
-    workers = group.workers(task.engine.workers)
-    shared = backbone_facts(task.network.variant).shared
-    return BatchMaker(task.region, settings, positives, preprocessing, shared, group.device, workers, seed)
 
 
 def _best(

@@ -1,5 +1,6 @@
 import json
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SHORT, LONG = 1e-3, 2.0  # seconds
+TICK = 0.1  # seconds that seem to pass each time they are asked for
+PILOT = 4  # steps
 PEER_WORDS = [
     "--peer-batch",
     "1",
@@ -57,13 +60,15 @@ def halves(tiny_data: Path, tmp_path: Path) -> list[str]:
 
 
 def words(config: Path, out: Path, *further: str) -> list[str]:
-    return [str(config), *QUICK, "--out", str(out), "--side", "48", "--pilot", "4", *further]
+    return [str(config), *QUICK, "--out", str(out), "--side", "48", "--pilot", str(PILOT), *further]
 
 
 @pytest.mark.slow
 def test_all_are_trained_for_their_seconds_and_once(
     accuracy: Any, tiny_config_path: Path, halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ticks = count()
+    monkeypatch.setattr(accuracy.Task, "clock", lambda task: TICK * next(ticks))  # the same on any machine
     out = tmp_path / "out"
     asked = words(tiny_config_path, out, "--methods", "crops", "shared", "--budgets", str(SHORT), str(LONG))
     asked = [asked[0], f"data.test={halves[1]}", *asked[1:], "--held-out", halves[0]]
@@ -74,8 +79,8 @@ def test_all_are_trained_for_their_seconds_and_once(
     ]
     for short, trained in (rows[:2], rows[2:]):
         assert "too_short" in short
-        assert LONG / 4 < trained["seconds"] < LONG * 4
-        assert trained["steps"] > 1
+        assert trained["seconds"] > 0
+        assert 10 < trained["steps"] <= LONG / TICK * PILOT
         assert trained["parts"].keys() == {"propose/train", "labels/train", "finetune"}
         assert sum(trained["parts"].values()) == pytest.approx(trained["seconds"])
         assert trained["test_seconds"] > 0

@@ -10,7 +10,7 @@ from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import alone
 from detector.runs.split import open_split
-from detector.stages.region_trainer import NetworkTask
+from detector.stages.start_network import NetworkTask
 from detector.training.loop import DivergedError
 
 # batch norm hides weights of any size from the loss

@@ -10,7 +10,6 @@ from detector.config import RegionSettings
 from detector.networks.backbones import make_backbone
 from detector.networks.backbones.base import Variant
 from detector.networks.backbones.googlenet import SHARED, GoogLeNet
-from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import join_maps
 from detector.networks.shared_map import (
     ImageRegions,
@@ -47,7 +46,7 @@ def test_the_side_of_a_crop_s_map_is_the_network_s(size: int) -> None:
 def test_a_region_that_is_the_image_at_the_crop_s_size_is_its_crop(variant: Variant) -> None:
     network, image = make_network(REGION, variant), noise(1, 3, 64, 64)
     found = network([regions_of(image, torch.tensor([[0.0, 0.0, 64.0, 64.0]]), REGION)])
-    wanted = RegionClassifier.forward(network, image)
+    wanted = network.classify(network.features(image))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 

@@ -19,7 +19,9 @@ from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.weight_files.weights import save_model
 from detector.runs.processes import alone
-from detector.stages.region_trainer import NetworkTask, RegionTrainer, classifier_of, make_finetuner
+from detector.stages.region_trainer import RegionTrainer, make_finetuner
+from detector.stages.save_network import classifier_of
+from detector.stages.start_network import NetworkTask
 
 
 def trainer_of(

@@ -174,6 +174,12 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
     return network.eval(), weights.preprocessing, weights.metadata
 
 
+def open_trunk(path: Path, outputs: int, crops: int = 1) -> tuple[RegionClassifier, Preprocessing]:
+    """The trunk of the network in a file, in eval mode, under a new classifier of regions of so many crops."""
+    whole, preprocessing, _ = load_model(path)
+    return RegionClassifier(whole.backbone, outputs, crops=crops).eval(), preprocessing
+
+
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load `state` into `network`; DataError names the first layer that is missing or misshapen.
 

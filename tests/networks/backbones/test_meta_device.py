@@ -29,6 +29,7 @@ from detector.networks.context_maps import LinearRescoring
 from detector.networks.features import GoogLeNetFeatures, Renormalise
 from detector.networks.heads import BoxHead, Cells, FeaturesAndMoves, Probabilities, SvmHead
 from detector.networks.member import Ensemble, Member
+from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.multibox import INPUT_SIZE, Form, MultiBox
 from detector.networks.preprocessing import BVLC, IMAGENET
 from detector.networks.quantized import MapPeaks, RoundedWeight
@@ -102,6 +103,7 @@ def of_the_paper() -> dict[str, Case]:
         "Probabilities": Case(lambda: Probabilities(classifier()), images),
         "FeaturesAndMoves": Case(lambda: FeaturesAndMoves(classifier(), boxes()), images),
         "Cells": Case(lambda: Cells(classifier(), 2), images),
+        "MultiTaskClassifier": Case(lambda: MultiTaskClassifier(classifier(), 2), images),
         "Ensemble": Case(lambda: Ensemble([member(), member(True)]), images),
         "torchvision": Case(lambda: torchvision_backbone("backbone", "paper"), images),
         "mmengine": Case(lambda: of_library("mmengine", "mmdet_backbone", "paper"), images),
