@@ -12,12 +12,8 @@ from torch import Tensor, nn
 from detector.networks.heads import BoxHead, pool_cells
 from detector.networks.region_classifier import RegionClassifier
 
-OFFSET_STD = (
-    0.1,
-    0.1,
-    0.2,
-    0.2,
-)  # of the offsets of regions from IoU 0.5 on, as the authors' released system has it
+# of the offsets of regions from IoU 0.5 on, as the authors' released system has it
+OFFSET_STD = (0.1, 0.1, 0.2, 0.2)
 FIRST_STD = 0.001  # of the weights (arXiv 1504.08083, section 2.3)
 
 

@@ -1,8 +1,8 @@
 """Stage `first_classifier`: what the new classifier of the pretrained network begins as, fitted to its features.
 
 Linear probing before fine-tuning (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
-Out-of-Distribution", arXiv 2202.10054): a classifier that begins at random pulls the network about until it has
-learned, which takes most of a short training.
+Out-of-Distribution", arXiv 2202.10054): a classifier that begins at random moves the network until it has learned.
+benchmarks/short_trainings.md says what it was worth.
 """
 
 from pathlib import Path
