@@ -304,6 +304,11 @@ class Config(Section):
         return self.methods[-1] if self.detect.method == "auto" else Method.named(self.detect.method)
 
     @property
+    def joint_boxes(self) -> BoxSettings | None:
+        """The settings of the box regressors that fine-tuning trains, None where it trains none."""
+        return self.boxes if self.boxes.enabled and self.boxes.method == "joint" else None
+
+    @property
     def reported(self) -> str:
         """What the detections are called that the run's report is about.
 
@@ -328,11 +333,6 @@ class Config(Section):
         if self.network.head == "fitted" and not (self.network.weights or self.pretrain.steps):
             raise ValueError("network.head must be random without network.weights and pretrain.steps, got fitted")
         return self
-
-    @property
-    def joint_boxes(self) -> BoxSettings | None:
-        """The settings of the box regressors that fine-tuning trains, None where it trains none."""
-        return self.boxes if self.boxes.enabled and self.boxes.method == "joint" else None
 
     @model_validator(mode="after")
     def _boxes_are_trained(self) -> "Config":

@@ -67,7 +67,7 @@ class BoxSettings(Section):
         ge=0,
         le=1e12,
         description="lambda; [2] P: 1000, for 10,000 pairs of a class; 0: of each class that under which the "
-        "regions of its images, each left out in turn, come nearest to their objects",
+        "offsets of its images, each left out in turn, are foretold best",
     )
     grid: int = Field(
         3, ge=1, le=7, description="cells along a side, in which the last map is averaged; [2]'s pool5 has 6"

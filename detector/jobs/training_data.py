@@ -6,6 +6,8 @@ from detector.config import Config
 from detector.inference.backends import choose_backend
 from detector.inference.models import check_weights
 from detector.jobs.trained_models import further_models
+from detector.networks.backbones import backbone_facts
+from detector.networks.backbones.base import check_frozen
 from detector.runs.board import check_tensorboard
 from detector.runs.job import Job
 from detector.runs.split import Split, open_split
@@ -39,6 +41,9 @@ def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
     """Tell what is wrong now, not after hours of proposals."""
     config, training = job.config, splits.training.dataset
     choose_backend(config.engine)
+    facts = backbone_facts(config.network.variant)
+    for key in ("pretrain", "finetune"):
+        check_frozen(facts, getattr(config, key).frozen_stages, f"{key}.frozen_stages")
     check_tensorboard(config.log)
     for key, held_out in (("ensemble.fit_weights", splits.weighed), ("context.splits", splits.context)):
         if held_out:

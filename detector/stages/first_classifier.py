@@ -19,7 +19,7 @@ from detector.stages.drawn_rows import images_of
 from detector.training.logistic import learn_regions, softmax_of
 
 VERSION = 1
-IMAGES = 2000  # of the training split that it is fitted to; regions of more images change little
+IMAGES = 2000  # of the training split that it is fitted to, at most
 TOLERANCE = 1e-3  # it is but a start
 
 

@@ -7,17 +7,21 @@ from random_networks import randomise
 
 from detector.config import (
     BoxSettings,
+    Config,
     EngineSettings,
     FinetuneSettings,
     LogSettings,
     NetworkSettings,
     RegionSettings,
+    load_config,
 )
 from detector.errors import ConfigError
+from detector.jobs.train_detector import run_training
 from detector.networks.backbones import make_backbone
 from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.weight_files.weights import save_model
+from detector.runs.folder import RunFolder
 from detector.runs.processes import alone
 from detector.stages.region_trainer import RegionTrainer, make_finetuner
 from detector.stages.save_network import classifier_of
@@ -80,3 +84,13 @@ def test_members_begin_with_the_same_trunk_under_classifiers_of_their_own() -> N
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert {name for name in first if not torch.equal(first[name], second[name])} == {"classifier.weight"}
+
+
+@pytest.mark.parametrize("key", ["pretrain", "finetune"])
+def test_frozen_stages_that_a_network_lacks_are_told_before_any_work(
+    key: str, tiny_config_path: Path, tmp_path: Path
+) -> None:
+    config = load_config(Config, tiny_config_path, [f"{key}.frozen_stages=1"])
+    with pytest.raises(ConfigError, match=rf"^{key}\.frozen_stages of tiny must be 0 to 0, got 1$"):
+        run_training(RunFolder(tmp_path / "run"), config)
+    assert not (tmp_path / "run" / "stages").exists()

@@ -143,10 +143,10 @@ def batch_norms(network: nn.Module) -> list[_NormBase]:
     return [module for module in network.modules() if isinstance(module, _NormBase)]
 
 
-def check_frozen(facts: BackboneFacts, stages: int) -> None:
-    """Raise ConfigError for more first stages than a network has to freeze."""
+def check_frozen(facts: BackboneFacts, stages: int, key: str = "frozen stages") -> None:
+    """Raise ConfigError, naming the setting `key`, for more first stages than a network has to freeze."""
     if not 0 <= stages <= facts.stages:
-        raise ConfigError(f"frozen stages of {facts.title} must be 0 to {facts.stages}, got {stages}")
+        raise ConfigError(f"{key} of {facts.title} must be 0 to {facts.stages}, got {stages}")
 
 
 def _side(side: int, kernels: tuple[Kernel, ...]) -> int:
