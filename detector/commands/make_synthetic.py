@@ -10,7 +10,7 @@ from detector.synthetic.classification_set import make_crops
 from detector.synthetic.detection_set import EXHAUSTIVE, MIN_MEAN_WIDTH, make_dataset
 from detector.synthetic.scenes import MAX_CLASSES, MEAN_WIDTH
 
-DETECTION_ONLY = ("exhaustive", "mean_width", "context")
+DETECTION_ONLY = ("exhaustive", "mean_width", "context", "gentle")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_dataset(options.out, *numbers, val=options.val, workers=options.workers, **given)
         return 0
     for name, value in given.items():
-        raise ConfigError(f"--{name.replace('_', '-')} must be left out with --task cls, got {value}")
+        got = "" if value is True else f", got {value}"
+        raise ConfigError(f"--{name.replace('_', '-')} must be left out with --task cls{got}")
     make_crops(options.out, *numbers, val=options.val, workers=options.workers)
     return 0
 
@@ -32,8 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="make_synthetic",
         description="Write a synthetic set. det: scenes in the 2015 layout of ILSVRC-DET: Data, Annotations, "
         "ImageSets, synsets.csv and det_validation_blacklist.txt. cls: crops of one object each in the layout of "
-        "ImageNet: train/WNID, val/WNID and classes.txt. Classes differ by shape and texture, never by colour. "
-        "The same settings give the same bytes; an interrupted run is completed by running it again.",
+        "ImageNet: train/WNID, val/WNID and classes.txt. Classes differ by shape and texture, by colour only "
+        "with --gentle. The same settings give the same bytes; an interrupted run is completed by a repeated one.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -72,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="det: classes that meet by theme, and this share of the objects so blurred that only the rest of the "
         "image tells them from a twin in another theme; context.json says which (default: no themes)",
+    )
+    parser.add_argument(
+        "--gentle",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="det: few things in an image, none of them small, and each class in its own colour",
     )
     parser.add_argument("--workers", type=whole_number(-1, WORKERS), default=1, help="processes; -1: one a core")
     return parser

@@ -1,9 +1,9 @@
 """A synthetic detection set in the 2015 layout of ILSVRC-DET, for trying the whole pipeline without a download.
 
-Classes differ by silhouette and surface pattern, never by colour. Image i of a split depends on the seed, the
-split, i, the number of classes and the mean width, and on nothing else. As in the real set, a part of the training
-images is labelled for every class; the others are listed for some classes only, sometimes with a part of the
-instances boxed, and may hold objects that nobody boxed.
+Classes differ by silhouette and surface pattern, and but in the gentle world never by colour. Image i of a split
+depends on the seed, the split, i, the number of classes, the mean width and the kind of world, and on nothing
+else. As in the real set, a part of the training images is labelled for every class; the others are listed for
+some classes only, sometimes with a part of the instances boxed, and may hold objects that nobody boxed.
 """
 
 import json
@@ -21,6 +21,7 @@ from detector.errors import ConfigError
 from detector.files import write_text
 from detector.parallel import worker_count
 from detector.records import FIRST_LABEL, Bool, GroundTruth, Image, take
+from detector.synthetic.gentle import GentleWorld, check_gentle
 from detector.synthetic.painting import paint
 from detector.synthetic.scenes import MEAN_WIDTH, PlainWorld, Scene, World, compose
 from detector.synthetic.set_files import (
@@ -65,15 +66,16 @@ class _SceneRecipe:
     exhaustive: float
     mean_width: float
     context: float | None
+    gentle: bool
 
     @property
     def world(self) -> World:
         """Where the images are taken."""
-        return _world(self.classes, self.context)
+        return _world(self.classes, self.context, self.gentle)
 
     def settings(self) -> dict[str, Any]:
-        """What the set's marker states; without context as before there was any."""
-        stated = {name: value for name, value in asdict(self).items() if value is not None}
+        """What the set's marker states; of a plain world as before there were others."""
+        stated = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
         return {"version": VERSION, **stated}
 
 
@@ -90,7 +92,10 @@ class _Labelling:
 
 
 def class_list(classes: int, context: float | None = None) -> ClassList:
-    """The first `classes` classes of the synthetic world, or the themed one; the earliest differ most."""
+    """The first `classes` classes of the synthetic world, or the themed one; the earliest differ most.
+
+    Those of the gentle world are called as the plain one's.
+    """
     labels = range(FIRST_LABEL, classes + FIRST_LABEL)
     world = _world(classes, context)
     return ClassList(tuple(map(world.name, labels)), tuple(f"n9{label:07d}" for label in labels))
@@ -104,9 +109,10 @@ def render_image(
     split: SetSplit = "train",
     mean_width: float = MEAN_WIDTH,
     context: float | None = None,
+    gentle: bool = False,
 ) -> tuple[Image, GroundTruth]:
     """Image `index` (from 0) of a split, (H, W, 3) RGB, and all its objects, boxed by their visible parts."""
-    scene = _scene(index, _world(classes, context), seed, split, mean_width)
+    scene = _scene(index, _world(classes, context, gentle), seed, split, mean_width)
     return paint(scene, stream(seed, split, index, PAINT)), scene.truth
 
 
@@ -120,19 +126,20 @@ def make_dataset(
     exhaustive: float = EXHAUSTIVE,
     mean_width: float = MEAN_WIDTH,
     context: float | None = None,
+    gentle: bool = False,
     workers: int = 1,
 ) -> None:
     """Write a set of `images` training and `val` (default: a quarter as many) validation images under `out`.
 
     `exhaustive` is the share of the training images that are labelled for every class. With `context` the classes
     are those of `ThemedWorld`, this share of the objects is out of focus, and context.json tells which, in the
-    order of the XML. `workers` are processes, -1 for one a core; they do not change the files. A set that was
-    interrupted is completed; one that is finished is left as it is. DataError where `out` holds anything else,
-    ConfigError where a number is out of range.
+    order of the XML. With `gentle` the images are those of `GentleWorld`. `workers` are processes, -1 for one a
+    core; they do not change the files. A set that was interrupted is completed; one that is finished is left as
+    it is. DataError where `out` holds anything else, ConfigError where a number is out of range.
     """
     workers = worker_count(workers)
     val = max(images // 4, 1) if val is None else val
-    recipe = _SceneRecipe(images, val, classes, seed, exhaustive, mean_width, context)
+    recipe = _SceneRecipe(images, val, classes, seed, exhaustive, mean_width, context, gentle)
     _check(recipe, workers)
     if not begin_set(out, recipe.settings()):
         return
@@ -153,9 +160,15 @@ def _check(recipe: _SceneRecipe, workers: int) -> None:
         raise ConfigError(f"exhaustive must be in 0..1, got {recipe.exhaustive}")
     if recipe.context is not None:
         check_context(recipe.context, recipe.classes)
+    if recipe.gentle:
+        check_gentle(recipe.classes)
+        if recipe.context is not None:
+            raise ConfigError(f"context must be left out in the gentle world, got {recipe.context}")
 
 
-def _world(classes: int, context: float | None) -> World:
+def _world(classes: int, context: float | None, gentle: bool = False) -> World:
+    if gentle:
+        return GentleWorld(classes)
     return PlainWorld(classes) if context is None else ThemedWorld(classes, context)
 
 

@@ -71,12 +71,31 @@ class Scene:
     truth: GroundTruth
 
 
+@dataclass(frozen=True)
+class Crowding:
+    """What makes the objects of a scene hard to find.
+
+    `behind` and `before` bound how many things of no class lie behind them and on top, from the first number to
+    under the second; `smallest` is the least share of the image that an object's box has, and `objects` how many
+    there are at most.
+    """
+
+    behind: tuple[int, int] = (3, 9)
+    before: tuple[int, int] = (0, 4)
+    smallest: float = MIN_SCALE
+    objects: int = MAX_OBJECTS
+
+
 class World(Protocol):
     """What its classes, labels 1..`classes`, look like and in whose company they are seen."""
 
     @property
     def classes(self) -> int:
         """The number of classes."""
+
+    @property
+    def crowding(self) -> Crowding:
+        """What stands in the way of its objects."""
 
     def name(self, label: int) -> str:
         """What class `label` is called."""
@@ -99,6 +118,11 @@ class PlainWorld:
     """A `World` whose classes have their own shapes and textures, and where any may meet any other."""
 
     classes: int
+
+    @property
+    def crowding(self) -> Crowding:
+        """As on photographs."""
+        return Crowding()
 
     def name(self, label: int) -> str:
         """As `class_name`."""
@@ -184,14 +208,14 @@ def compose(rng: np.random.Generator, world: World, first: int, mean_width: floa
     canvas = _Canvas(height, width)
     if ground := world.ground(first, (height, width), rng):
         canvas.place(ground)
-    for _ in range(rng.integers(3, 9)):
+    for _ in range(rng.integers(*world.crowding.behind)):
         canvas.place(_clutter(rng, canvas.owner.shape, np.exp(rng.normal(-2.6, 1.1))))
     labels = _draw_labels(rng, world, first)
-    scales = _draw_scales(rng, labels)
+    scales = _draw_scales(rng, labels, world.crowding.smallest)
     order = np.argsort(-scales * np.exp(rng.normal(0, 0.4, len(scales))))  # small things mostly lie in front
     for label, scale in zip(labels[order], scales[order], strict=True):
         _place_object(rng, canvas, world, int(label), float(scale))
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(*world.crowding.before)):
         canvas.place(_clutter(rng, canvas.owner.shape, np.exp(rng.normal(-4.2, 0.8))))
     return Scene(tuple(canvas.layers), canvas.owner, _visible_truth(canvas))
 
@@ -214,10 +238,10 @@ def _draw_labels(rng: np.random.Generator, world: World, first: int) -> Int64:
         return np.empty(0, np.int64)
     labels = np.concatenate([[first], world.companions(first, rng)[: count - 1]])
     counts = rng.choice(np.arange(1, MAX_INSTANCES + 1), count, p=INSTANCES / INSTANCES.sum())
-    return np.repeat(labels, counts)[:MAX_OBJECTS]
+    return np.repeat(labels, counts)[: world.crowding.objects]
 
 
-def _draw_scales(rng: np.random.Generator, labels: Int64) -> Float64:
+def _draw_scales(rng: np.random.Generator, labels: Int64, smallest: float) -> Float64:
     """Box area over image area for each object: many objects are smaller, those of a class are alike."""
     count = len(labels)
     spread = 0.75 if count < 3 else 1.2
@@ -225,7 +249,7 @@ def _draw_scales(rng: np.random.Generator, labels: Int64) -> Float64:
     middle = (
         np.log(min(0.255, 0.66 / max(count, 1) ** 1.2)) + rng.normal(0, spread, group.max(initial=0) + 1)[group]
     )
-    return np.clip(np.exp(middle + rng.normal(0, 0.4, count)), MIN_SCALE, MAX_SCALE)
+    return np.clip(np.exp(middle + rng.normal(0, 0.4, count)), smallest, MAX_SCALE)
 
 
 def _place_object(rng: np.random.Generator, canvas: _Canvas, world: World, label: int, scale: float) -> None:

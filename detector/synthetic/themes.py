@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.errors import ConfigError
 from detector.records import FIRST_LABEL, Bool, Int64
-from detector.synthetic.scenes import Corner, Layer, Surface, class_name, class_shape, class_surface
+from detector.synthetic.scenes import Corner, Crowding, Layer, Surface, class_name, class_shape, class_surface
 from detector.synthetic.shapes import Outline
 from detector.synthetic.textures import TEXTURES
 
@@ -38,6 +38,11 @@ class ThemedWorld:
 
     classes: int
     blurred: float
+
+    @property
+    def crowding(self) -> Crowding:
+        """As in the plain world."""
+        return Crowding()
 
     @property
     def themes(self) -> int:
