@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with run.lock() as lock, process_group(config.engine.device) as group:
         lock.take(group)
         split = open_split(config.data, config.data.test)
+        if group.is_first:
+            run.log_notes(split.dataset.notes)
         stage = run.stage("propose", split.name, group=group)
         store = run_propose(stage, split, config.proposals, config.engine, config.seed)
         if group.is_first:
