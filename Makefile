@@ -20,8 +20,7 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	@touch $@
 
 demo: $(VENV)/installed ## a synthetic set, a detector trained on it, its report in runs/demo
-	$(BIN)/python tools/make_synthetic.py datasets/demo --images 800 --val 80 --classes 5 --seed 0
-	$(BIN)/python tools/train_det.py configs/demo.yaml --run $(DEMO)
+	$(BIN)/python tools/demo.py --run $(DEMO)
 
 test: $(VENV)/installed ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile

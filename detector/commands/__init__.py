@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 COMMANDS = {
+    "demo": "the whole job in minutes: a synthetic set, a detector trained on it, its report",
     "train_det": "train a detector and test it, into a run folder",
     "test_det": "test a run's detector on another split",
     "ablate": "what views, ensembles, context and box voting of a run are worth",
@@ -57,6 +58,7 @@ COMMANDS = {
     "make_synthetic": "make a synthetic set, for detection or classification",
 }
 NEED_TORCH = (
+    "demo",
     "train_det",
     "test_det",
     "ablate",
@@ -73,7 +75,7 @@ NEED_TORCH = (
     "describe",
     "bench",
 )
-RESUMED = ("train_det", "test_det", "ablate", "train_cls", "eval_cls", "train_multibox", "propose")
+RESUMED = ("demo", "train_det", "test_det", "ablate", "train_cls", "eval_cls", "train_multibox", "propose")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 

@@ -8,7 +8,7 @@ from detector.errors import ConfigError
 from detector.synthetic.scenes import Crowding, PlainWorld, Surface
 
 MAX_GENTLE_CLASSES = 12  # whose hues can be told apart
-GENTLE = Crowding(behind=(0, 3), before=(0, 1), smallest=0.03, objects=6)
+GENTLE = Crowding(behind=(0, 3), before=(0, 1), smallest=0.03, visible=0.9, objects=4)
 
 
 @dataclass(frozen=True)

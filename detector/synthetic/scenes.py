@@ -76,13 +76,14 @@ class Crowding:
     """What makes the objects of a scene hard to find.
 
     `behind` and `before` bound how many things of no class lie behind them and on top, from the first number to
-    under the second; `smallest` is the least share of the image that an object's box has, and `objects` how many
-    there are at most.
+    under the second; `smallest` is the least share of the image that an object's box has, `visible` the share of
+    its silhouette that it keeps, and `objects` how many there are at most.
     """
 
     behind: tuple[int, int] = (3, 9)
     before: tuple[int, int] = (0, 4)
     smallest: float = MIN_SCALE
+    visible: float = MIN_VISIBLE
     objects: int = MAX_OBJECTS
 
 
@@ -146,9 +147,10 @@ class PlainWorld:
 
 
 class _Canvas:
-    """The scene while things are laid on it."""
+    """The scene while things are laid on it; every object keeps the share `visible` of its silhouette."""
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, visible: float = MIN_VISIBLE) -> None:
+        self.least_visible = visible
         self.owner = np.zeros((height, width), np.uint8)
         self.layers: list[Layer] = []
         self.full: list[int] = []  # pixels of each layer's silhouette, also outside the image
@@ -167,7 +169,7 @@ class _Canvas:
         region = self.owner[rows, columns]
         hidden = np.bincount(region[solid], minlength=len(self.layers) + 1)[1:]
         full, shown = int((layer.mask > 127).sum()), int(solid.sum())
-        if not self._all_visible(hidden) or (layer.label and shown < MIN_VISIBLE * full):
+        if not self._all_visible(hidden) or (layer.label and shown < self.least_visible * full):
             return False
         self.visible = [v - int(h) for v, h in zip(self.visible, hidden, strict=True)] + [shown]
         self.full.append(full)
@@ -177,7 +179,7 @@ class _Canvas:
 
     def _all_visible(self, hidden: Int64) -> bool:
         return all(
-            not layer.label or v - h >= MIN_VISIBLE * f
+            not layer.label or v - h >= self.least_visible * f
             for layer, v, h, f in zip(self.layers, self.visible, hidden, self.full, strict=True)
         )
 
@@ -205,7 +207,7 @@ def class_name(label: int) -> str:
 def compose(rng: np.random.Generator, world: World, first: int, mean_width: float = MEAN_WIDTH) -> Scene:
     """A random scene of the world; unless it is empty of objects it holds label `first`."""
     height, width = _image_size(rng, mean_width)
-    canvas = _Canvas(height, width)
+    canvas = _Canvas(height, width, world.crowding.visible)
     if ground := world.ground(first, (height, width), rng):
         canvas.place(ground)
     for _ in range(rng.integers(*world.crowding.behind)):
