@@ -99,9 +99,10 @@ def test_a_command_is_taken_by_its_tool_and_its_settings_resolve(
     options = parsed(shown.tool, words, monkeypatch)
     overrides = [*getattr(options, "overrides", []), *getattr(options, "set", [])]
     assert all("=" in word for word in overrides)
-    path = getattr(options, "config", None)
-    stands_for_data = path is None or not path.suffix  # of a folder of images the settings are the defaults
-    load_config(kind, Path(STAND_INS[kind]) if stands_for_data else path, overrides)
+    path: Path | None = getattr(options, "config", None)
+    if path is None or not path.suffix:  # a folder of images, whose settings are the defaults
+        path = Path(STAND_INS[kind])
+    load_config(kind, path, overrides)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
