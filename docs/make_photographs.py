@@ -1,7 +1,7 @@
-"""Draw the pictures of docs/tutorial.md: `python docs/make_tutorial.py PHOTO WEIGHTS`.
+"""Draw the README's photographs and the tutorial's pictures: `python docs/make_photographs.py FOLDER WEIGHTS`.
 
-WEIGHTS are GoogLeNet's of 1,000 classes. The page shows the cup of coffee that scikit-image ships
-(skimage/data/coffee.png), a photograph by Rachel Michetti that she gave to the public domain.
+FOLDER is skimage/data of an installed scikit-image, whose photographs of a cup of coffee (Rachel Michetti) and of
+Chelsea the cat (Stefan van der Walt) are in the public domain. WEIGHTS are GoogLeNet's of ImageNet's classes.
 """
 
 import sys
@@ -16,16 +16,16 @@ from matplotlib.figure import Figure
 from detector import load_detector
 from detector.config import ProposalSettings, RegionSettings
 from detector.data.images import read_image
-from detector.drawing.class_boxes import draw_boxes
 from detector.evaluation.average_precision import area_under_envelope, envelope, precision_recall
 from detector.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE
 from detector.files import write_atomically
+from detector.inference.detector import ObjectDetector
 from detector.networks.backbones.googlenet import GoogLeNet
 from detector.networks.warp import crop_regions, prepare_image
 from detector.networks.weight_files.weights import load_model
 from detector.proposals.segmentation import Scale, pixel_graph, segment
 from detector.proposals.selective_search import convert_colour, selective_search
-from detector.records import FIRST_LABEL, Array, Image
+from detector.records import Array, Float32, Image, take
 
 IMAGES = Path(__file__).parent / "images"
 HEIGHT = 240  # pixels of a row of pictures
@@ -36,7 +36,8 @@ JPEG_QUALITY = 88
 SEED = 0
 FIRST = 40  # regions drawn
 CROPS = 6
-PROBABLE = 0.3
+PROBABLE = 0.9
+CLASSES = ("espresso", "cat")
 HITS = np.array(
     [True, True, False, True, False, False, False, True, False, False]
 )  # of ten detections, best first
@@ -44,14 +45,24 @@ OBJECTS = 5
 
 
 def main() -> None:
-    """Write docs/images/tutorial_*.jpg."""
-    image, weights = read_image(Path(sys.argv[1])), Path(sys.argv[2])
-    save("superpixels", superpixels_picture(image))
-    save("regions", regions_picture(image))
-    save("crops", crops_picture(image))
-    save("inception", inception_picture(image, weights))
-    save("nms", nms_picture(image, weights))
-    save("precision_recall", precision_recall_picture())
+    """Write docs/images/photographs.jpg and tutorial_*.jpg."""
+    folder, weights = Path(sys.argv[1]), Path(sys.argv[2])
+    coffee, chelsea = (read_image(folder / f"{name}.png") for name in ("coffee", "chelsea"))
+    detector = load_detector(weights, classes=CLASSES)
+    save("photographs", row([best_of_each_class(detector, image) for image in (coffee, chelsea)]))
+    save("tutorial_superpixels", superpixels_picture(coffee))
+    save("tutorial_regions", regions_picture(coffee))
+    save("tutorial_crops", crops_picture(coffee))
+    save("tutorial_inception", inception_picture(coffee, weights))
+    save("tutorial_nms", nms_picture(detector, coffee))
+    save("tutorial_precision_recall", precision_recall_picture())
+
+
+def best_of_each_class(detector: ObjectDetector, image: Image) -> Image:
+    """The photograph with the best detection of each class that is likely there."""
+    found = detector.detect(image)
+    _, first = np.unique(found.labels, return_index=True)
+    return detector.draw(image, take(found, np.sort(first)))
 
 
 def superpixels_picture(image: Image) -> Image:
@@ -74,9 +85,8 @@ def regions_picture(image: Image) -> Image:
     """The first regions of selective search, and all of them as a map of how many cover each pixel."""
     found = selective_search(image, ProposalSettings(), SEED)
     drawn = image.copy()
-    for x1, y1, x2, y2 in found.boxes[:FIRST].astype(int).tolist():
-        colour = tuple(int(part) for part in np.random.default_rng(x1 + 7 * y2).integers(60, 255, 3))
-        cv2.rectangle(drawn, (x1, y1), (x2 - 1, y2 - 1), colour, 2)
+    for box in found.boxes[:FIRST]:
+        outline(drawn, box)
     covered = np.zeros(image.shape[:2], np.float64)
     for x1, y1, x2, y2 in found.boxes.round().astype(int).tolist():
         covered[y1:y2, x1:x2] += 1
@@ -108,14 +118,13 @@ def inception_picture(image: Image, weights: Path) -> Image:
     return np.vstack([row(pictures[:3]), row(pictures[3:])])
 
 
-def nms_picture(image: Image, weights: Path) -> Image:
+def nms_picture(detector: ObjectDetector, image: Image) -> Image:
     """All regions whose best class is probable, and what non-maximum suppression leaves of them."""
-    detector = load_detector(weights)
     (regions,) = detector.proposer.finish([detector.proposer.prepare(image)])
     (scores,) = detector.scorer.score([(image, regions.boxes)])
-    rows, columns = np.nonzero(scores.scores >= PROBABLE)
-    names = [f"{detector.classes[c]} {scores.scores[r, c]:.2f}" for r, c in zip(rows, columns, strict=True)]
-    before = draw_boxes(image, scores.boxes[rows, columns], columns + FIRST_LABEL, names)
+    before = image.copy()
+    for region, column in np.argwhere(scores.scores >= PROBABLE).tolist():
+        outline(before, scores.boxes[region, column])
     return row([before, detector.draw(image, detector.detect(image), PROBABLE)])
 
 
@@ -135,6 +144,13 @@ def precision_recall_picture() -> Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+
+
+def outline(image: Image, box: Float32) -> None:
+    """Draw a box (4,) into `image`, in a colour of its own."""
+    x1, y1, x2, y2 = box.astype(int).tolist()
+    colour = np.random.default_rng(x1 + 7 * y2).integers(60, 255, 3).tolist()
+    cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), colour, 2)
 
 
 def in_heat(values: Array) -> Image:
@@ -157,9 +173,9 @@ def row(pictures: list[Image]) -> Image:
 
 
 def save(name: str, picture: Image) -> None:
-    """Write docs/images/tutorial_NAME.jpg."""
+    """Write docs/images/NAME.jpg."""
     _, content = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    with write_atomically(IMAGES / f"tutorial_{name}.jpg") as temporary:
+    with write_atomically(IMAGES / f"{name}.jpg") as temporary:
         temporary.write_bytes(content.tobytes())
 
 
