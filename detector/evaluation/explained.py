@@ -155,7 +155,7 @@ class ExplainedDetection(NamedTuple):
 
     region_box is the proposal, moved that of the class's regressor, box what voting made of it. before is the
     score without context. rank is the place of its region among all. object is the place of the object that it
-    found, -1 for a false one.
+    found, or that does not count, and -1 for a false one.
     """
 
     name: str
@@ -180,14 +180,15 @@ class ClassScore(NamedTuple):
 class SeenRegion:
     """What the network saw of the region number `region` of a trace, and where it saw the best classes.
 
-    crops (K, S, S, 3) uint8 RGB are the warped crops with their context; `best` are the best classes, best first,
-    and evidence (len(best), K, h, w) f32 their class activation maps in the cells of the last map: of a linear
-    classifier on mean features, the mean of a map over all cells and crops, times K, is the class's logit without
-    its bias.
+    crops (K, S, S, 3) uint8 RGB are the warped crops, with `paddings` pixels of context on each side. `best` are
+    the best classes, best first, and then those that were asked for. evidence (len(best), K, h, w) f32 are their
+    class activation maps in the cells of the last map: where the classifier is linear on mean features, the means
+    of a class's maps, summed over the crops, are its logit without the bias.
     """
 
     region: int
     crops: Image
+    paddings: tuple[int, ...]
     best: tuple[ClassScore, ...]
     evidence: Float32
 

@@ -73,7 +73,7 @@ class Explainer:
         limits = Limits(max(min_score, trace.floor), self.settings.nms_iou, trace.scored)
         selection = trace_selection(trace, limits, self.settings)
         verdicts, matched = judge(trace, selection, limits, self.settings, objects)
-        detections = _detections(trace, selection, matched.on.tolist())
+        detections = _detections(trace, selection, matched.on.tolist(), objects)
         view, model = max(views, key=lambda each: each[1].weight)
         wanted = _regions_to_show(trace, selection, verdicts)
         return Explanation(
@@ -117,14 +117,17 @@ def known_object(given: ObjectInput) -> KnownObject:
     return KnownObject(name, (x1, y1, x2, y2), bool(rest[0]) if rest else True)
 
 
-def _detections(trace: Trace, selection: Selection, on: Sequence[int]) -> Iterable[ExplainedDetection]:
+def _detections(
+    trace: Trace, selection: Selection, on: Sequence[int], objects: Sequence[KnownObject]
+) -> Iterable[ExplainedDetection]:
     """The detections, best first; the best on an object found it, others are false."""
     claimed: set[int] = set()
     unchanged = trace.final if trace.unchanged is None else trace.unchanged
     for place, candidate in enumerate(selection.detections.tolist()):
         row = int(trace.rows[candidate])
         found = on[place] if on[place] not in claimed else -1
-        claimed.add(found)
+        if found >= 0 and objects[found].counts:
+            claimed.add(found)
         others = np.flatnonzero(selection.by == candidate).tolist()
         yield ExplainedDetection(
             name=trace.classes[trace.columns[candidate]],
@@ -184,7 +187,8 @@ def _see(
     for number, row in enumerate(rows):
         scores = steps.unchanged.scores[places[row]] if row in places else np.empty(0, np.float32)
         best = [ClassScore(trace.classes[label - 1], float(scores[label - 1])) for label in labels[number]]
-        yield SeenRegion(row, crops[number], tuple(best), np.array(evidence[number, : len(best)], np.float32))
+        own = np.array(evidence[number, : len(best)], np.float32)
+        yield SeenRegion(row, crops[number], model.region.paddings, tuple(best), own)
 
 
 def _scored_rows(trace: Trace) -> list[int]:

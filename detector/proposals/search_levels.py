@@ -1,4 +1,4 @@
-"""Selective search of one image as it goes: the superpixels of each scale, and which regions merge in which order."""
+"""Selective search of one image as it goes: the superpixels of each scale, and which regions merge when."""
 
 from dataclasses import dataclass
 

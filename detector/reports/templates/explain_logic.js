@@ -64,13 +64,13 @@ const Explain = (() => {
 
   function greedy(boxes, scores, own, threshold) {
     const order = bestFirst(own, (k) => scores[k]);
-    const dropped = new Set(), kept = [];
+    const dropped = new Uint8Array(order.length), kept = [];
     order.forEach((k, place) => {
-      if (dropped.has(k)) return;
+      if (dropped[place]) return;
       kept.push(k);
       for (let later = place + 1; later < order.length; later++) {
         const other = order[later];
-        if (!dropped.has(other) && nmsOverlap(boxes, k, other) > threshold) dropped.add(other);
+        if (!dropped[later] && nmsOverlap(boxes, k, other) > threshold) dropped[later] = 1;
       }
     });
     return { kept, scores: kept.map((k) => scores[k]) };
@@ -231,8 +231,7 @@ const Explain = (() => {
     }
 
     function furthest(places) {
-      let last = UNDER;
-      if (places.length) last = Math.max(...places.map((k) => status[k]));
+      const last = places.reduce((most, k) => Math.max(most, status[k]), UNDER);
       return firstOf(after, places.filter((k) => status[k] === last));
     }
 
