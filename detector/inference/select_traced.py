@@ -42,6 +42,8 @@ def trace_selection(trace: Trace, limits: Limits, settings: DetectSettings) -> S
             settings,
         )
         status[own] = SUPPRESSED
+        if settings.nms != "greedy":
+            status[own[trace.scores[own] < limits.min_score]] = UNDER  # soft NMS looks at no others
         by[own], overlaps[own] = suppressors(trace.moved[own], found.rows, settings)
         by[own] = np.append(own, -1)[by[own]]
         status[own[found.rows]] = RESCORED

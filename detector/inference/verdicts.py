@@ -34,7 +34,7 @@ from detector.records import FIRST_LABEL, Array, Float64, Int64
 
 HIT = 0.5  # IoU from which a box is on an object
 MINUS = "\N{MINUS SIGN}"
-NUDGE = 1e-9  # so that 0.29, which is 0.28999... in binary, is cut to 0.29
+NUDGE = 1e-4  # of the last digit, so that 0.9 in float32, which is 0.89999998, is cut to 0.90
 
 
 class Matched(NamedTuple):
@@ -231,9 +231,12 @@ class _Case:
         """Why a region's score is under the least; candidate `k` is -1 where it is under the trace's floor."""
         trace, name = self.trace, thing.name
         where = f"its region (IoU {figure(covered[row])})"
-        score = figure(self.after[k]) if k >= 0 else f"under {figure(trace.floor)}"
-        before = self._before(name, row, k)
-        if before is not None and np.float32(before) >= np.float32(self.limits.min_score):
+        before, least = self._before(name, row, k), np.float32(self.limits.min_score)
+        score = f"under {figure(trace.floor)}"
+        if k >= 0:
+            is_under = before is None or self.after[k] < least  # else soft NMS looked at the score before context
+            score = figure(self.after[k] if is_under else before)
+        if before is not None and np.float32(before) >= least:
             text = f"context lowered {name} at {where} from {figure(before)} to {score}"
             return Reason("context", f"Missed: {text}, the least is {self.least}.", row, k)
         label, top = int(trace.top_labels[row, 0]), float(trace.top_scores[row, 0])

@@ -7,7 +7,7 @@
 const Explain = (() => {
   const BEYOND = -1, UNDER = 0, SUPPRESSED = 1, RESCORED = 2, LEFT_OUT = 3, KEPT = 4;
   const HIT = 0.5;
-  const NUDGE = 1e-9;
+  const NUDGE = 1e-4;
   const f = Math.fround;
 
   const proposalsOf = (trace) => {
@@ -81,7 +81,7 @@ const Explain = (() => {
     const threshold = sigma > 0 ? 0 : limits.nmsIou;
     const now = new Map(own.map((k) => [k, scores[k]]));
     const found = { kept: [], scores: [] };
-    let left = [...own];
+    let left = own.filter((k) => scores[k] >= f(limits.minScore));
     while (left.length) {
       let winner = left[0];
       for (const k of left) if (now.get(k) > now.get(winner)) winner = k;
@@ -141,7 +141,10 @@ const Explain = (() => {
       const chosen = settings.nms === "greedy"
         ? greedy(trace.moved, trace.scores, own, limits.nmsIou)
         : soft(trace.moved, trace.scores, own, limits, settings);
-      for (const k of own) status[k] = SUPPRESSED;
+      for (const k of own) {
+        const isLooked = settings.nms === "greedy" || trace.scores[k] >= least; // soft NMS looks at no others
+        status[k] = isLooked ? SUPPRESSED : UNDER;
+      }
       const keptNow = new Set(chosen.kept);
       for (const winner of chosen.kept) {
         for (const k of own) {
@@ -249,8 +252,9 @@ const Explain = (() => {
     function low(thing, row, k, covered) {
       const name = thing.name;
       const where = `its region (IoU ${figure(covered[row])})`;
-      const score = k >= 0 ? figure(after[k]) : `under ${figure(trace.floor)}`;
       const old = before(columnOf(name), row, k);
+      let score = `under ${figure(trace.floor)}`;
+      if (k >= 0) score = figure(old === null || after[k] < f(limits.minScore) ? after[k] : old);
       if (old !== null && f(old) >= f(limits.minScore)) {
         const text = `context lowered ${name} at ${where} from ${figure(old)} to ${score}`;
         return reason("context", `Missed: ${text}, the least is ${least}.`, row, k);
