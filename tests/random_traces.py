@@ -46,7 +46,7 @@ def random_case(seed: int, kind: str, floor: float = 0.0) -> Case:
 def _settings(random: np.random.Generator, kind: str) -> DetectSettings:
     nms = "greedy" if kind == "svm" else str(random.choice(["greedy", "greedy", "soft_linear", "soft_gaussian"]))
     return DetectSettings(
-        nms=nms,  # type: ignore[arg-type]
+        nms=nms,
         voting_iou=float(random.choice([0.0, 0.5, 0.2])),
         max_per_image=int(random.choice([0, 4])),
     )

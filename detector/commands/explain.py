@@ -25,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     files = list(_files(options.images))
     given = objects_of_json(options.annotations) if options.annotations else None
-    for file in files if given else ():
-        given(file)  # what is no image of the annotations is told before any work
+    if given:
+        for file in files:
+            given(file)  # what is no image of the annotations is told before any work
     detector = load_detector(options.run, options.set)
     objects_of = given or objects_of_test(detector.config)
     job = PageJob(detector, options.out, objects_of, str(options.run), options.min_score)

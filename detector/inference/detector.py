@@ -16,7 +16,7 @@ from detector.drawing.class_boxes import draw_boxes
 from detector.errors import ConfigError, DataError
 from detector.evaluation.explained import Explanation
 from detector.inference.engine import ImageScorer
-from detector.inference.explaining import Explainer, ObjectInput, Views, known_object
+from detector.inference.explaining import Explainer, NetworkViews, ObjectInput, known_object
 from detector.inference.proposer import Proposer
 from detector.inference.select import select
 from detector.parallel import ordered_map, worker_count
@@ -76,7 +76,7 @@ class ObjectDetector:
         exif: Exif = "ignore",
         workers: int = -1,
         config: Any = None,
-        views: Views | None = None,
+        views: NetworkViews | None = None,
     ) -> None:
         self.config = config
         self.views = views

@@ -42,7 +42,7 @@ BATCH = 16  # of them that go through the network together
 ObjectInput = KnownObject | tuple[str, Sequence[float]]  # or KnownObject(name, box, counts)
 
 
-class Views(NamedTuple):
+class NetworkViews(NamedTuple):
     """Loads the networks that score, each with the way it sees a region, and how they are run."""
 
     load: Callable[[], Sequence[tuple[View, Model]]]
@@ -57,7 +57,7 @@ class Explainer:
     proposer: Proposer
     scorer: ImageScorer
     settings: DetectSettings
-    views: Views
+    views: NetworkViews
 
     def explain(self, image: Image, objects: Sequence[KnownObject], min_score: float, floor: float) -> Explanation:
         """What becomes of an image (H, W, 3) uint8 RGB with detections from `min_score` on.

@@ -234,8 +234,8 @@ class _Case:
         before, least = self._before(name, row, k), np.float32(self.limits.min_score)
         score = f"under {figure(trace.floor)}"
         if k >= 0:
-            is_under = before is None or self.after[k] < least  # else soft NMS looked at the score before context
-            score = figure(self.after[k] if is_under else before)
+            is_under = self.after[k] < least  # else soft NMS looked at the score before context
+            score = figure(float(self.after[k]) if before is None or is_under else before)
         if before is not None and np.float32(before) >= least:
             text = f"context lowered {name} at {where} from {figure(before)} to {score}"
             return Reason("context", f"Missed: {text}, the least is {self.least}.", row, k)

@@ -54,12 +54,9 @@ class PageJob:
 
 
 def explain_images(
-    job: PageJob, files: Iterable[Path], leave_out: Callable[[Path, DataError], None], back: str = ""
+    job: PageJob, files: Iterable[Path], leave_out: Callable[[Path, DataError], None]
 ) -> list[PageLink]:
-    """Write a page for each image file, and an index of several; an image that cannot be read is left out.
-
-    The index has a link `back` where there is one.
-    """
+    """Write a page for each image file, and an index of several; an image that cannot be read is left out."""
     pages: list[PageLink] = []
     count = 0
     for count, file in enumerate(files, 1):
@@ -68,7 +65,7 @@ def explain_images(
         except DataError as error:
             leave_out(file, error)
     if pages and count > 1:
-        write_index(job.folder, f"Explained: {job.source}", pages, back)
+        write_index(job.folder, f"Explained: {job.source}", pages)
     return pages
 
 

@@ -8,7 +8,7 @@ from detector.config import Config, EnsembleSettings
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.engine import ImageScorer
-from detector.inference.explaining import Views
+from detector.inference.explaining import NetworkViews
 from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, load_models, open_scorer, trained_classes
 from detector.inference.proposer import Proposer, open_proposer
@@ -37,8 +37,12 @@ def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
 
 
 def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
-    job = Job(run, run_config(run, overrides), alone())
-    config = job.config
+    return detector_of(Job(run, run_config(run, overrides), alone()))
+
+
+def detector_of(job: Job[Config]) -> ObjectDetector:
+    """The detector that a job has trained, as it reports it."""
+    run, config = job.run, job.config
     models = [model.by(config.method) for model in trained_models(job)]
     check_region(config.region, models[0].network)
     proposer = open_proposer(config.proposals, config.engine, config.seed)
@@ -86,5 +90,5 @@ def _detector(
         exif=config.data.exif,
         workers=config.engine.workers,
         config=config,
-        views=Views(partial(load_models, models, ensemble), config.engine),
+        views=NetworkViews(partial(load_models, models, ensemble), config.engine),
     )

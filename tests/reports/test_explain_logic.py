@@ -48,7 +48,7 @@ def listed(array: Array | None) -> Any:
 
 def of_page(case: Case) -> dict[str, Any]:
     trace, limits, settings = case.trace, case.limits, case.settings
-    arrays = {
+    arrays: dict[str, Array | None] = {
         "boxes": trace.boxes,
         "rounds": trace.rounds,
         "cascade": trace.cascade,

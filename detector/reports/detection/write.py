@@ -92,6 +92,7 @@ def _context(content: DetectionReport, tree: Tree) -> dict[str, Any]:
         "recall_columns": COLUMNS[1:],
         "recall_rows": [row[1:] for row in recall_cells(recall)[0]] if recall else [],
         "recall_explanation": EXPLANATION.removesuffix(": here") + ".",
+        "explained": content.explained,
         "notes": dict(content.notes),
         "settings": content.settings,
     }
@@ -119,7 +120,7 @@ def _pictures(content: DetectionReport) -> dict[str, Any]:
         else [],
         "training": [(log.name, training_svgs(log)) for log in content.training if len(log.steps)],
         "galleries": [
-            (heading, [(picture.caption, picture_uri(picture.image)) for picture in pictures])
+            (heading, [(picture.caption, picture_uri(picture.image), picture.page) for picture in pictures])
             for heading, pictures in content.pictures.items()
         ],
     }

@@ -11,7 +11,7 @@
   const seen = new Map(data.seen.map((each) => [each.region, { ...each, evidence: unpack(each.evidence, Float32Array) }]));
   const picture = new Picture(at("picture"), await loadImage(data.picture), trace.width, trace.height);
   const cropImages = new Map();
-  const MOST_LISTED = 60, MOST_DRAWN = 250;
+  const MOST_LISTED = 60, MOST_DRAWN = 100;
 
   const limits = { ...data.limits };
   const given = data.objects.map((each) => ({ ...each, yours: false }));
@@ -515,12 +515,22 @@
   addEventListener("resize", () => { picture.fit(); draw(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
 
+  // An address may end with a step and what is chosen in it: #objects-2, #boxes-1, #network-17-1 (a region, a class).
+  const [asked, number, evidence] = location.hash.slice(1).split("-");
+  const place = Number(number) - 1;
+  if (PANELS.includes(asked)) step = asked;
+  if (objects[place]) object = place;
+  if (place >= 0 && step === "boxes") detection = place;
+  if (trace.rounds[place] === 0 && (step === "network" || step === "proposals")) region = place;
+  if (seen.get(region)?.best[Number(evidence) - 1]) heatOf = Number(evidence) - 1;
+
   // The sentences of the numbers as they were detected are those of the library.
   setSliders();
   picture.fit();
   recompute();
+  if (!selection.detections[detection]) detection = -1;
   const differ = data.verdicts.some((text, place) => judged.verdicts[place].text !== text);
   if (differ) console.error("the page's sentences differ from the library's");
-  render();
+  openStep(step);
   document.documentElement.dataset.ready = "yes";
 })();

@@ -31,7 +31,7 @@ const ExplainView = (() => {
   const boxAt = (boxes, i) => [...boxes.subarray(4 * i, 4 * i + 4)];
 
   const STYLES = {
-    right: { width: 3 }, wrong: { width: 3 }, region: { width: 2, dash: [2, 4] }, lost: { width: 1.5, dash: [7, 4] },
+    right: { width: 3 }, wrong: { width: 3 }, region: { width: 2.5, dash: [3, 3] }, lost: { width: 1.5 },
     object: { width: 2, dash: [7, 6] }, yours: { width: 2.5 }, faint: { width: 1 },
   };
 
@@ -82,9 +82,8 @@ const ExplainView = (() => {
     outline(pen, { box, style, colour: own }) {
       const { width, dash = [] } = STYLES[style];
       const [x1, y1, x2, y2] = box.map((value) => value * this.scale);
-      pen.setLineDash(style === "object" ? [] : dash.map((each) => each * this.unit));
       pen.lineWidth = (width + 2) * this.unit;
-      pen.strokeStyle = style === "object" ? "rgb(20 20 24 / 0.85)" : "rgb(255 255 255 / 0.75)";
+      pen.strokeStyle = style === "object" ? "rgb(20 20 24 / 0.85)" : "rgb(255 255 255 / 0.6)";
       if (style !== "faint") pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
       pen.setLineDash(dash.map((each) => each * this.unit));
       pen.lineWidth = width * this.unit;
