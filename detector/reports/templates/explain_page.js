@@ -39,7 +39,7 @@
 
   // Which object a detection found, or lies on if that does not count; -1 of a false one.
   function foundBy(place) {
-    const on = judged.on[place];
+    const on = judged.on[place] ?? -1;
     return on >= 0 && (!objects[on].counts || judged.of[on][0] === place) ? on : -1;
   }
 
@@ -320,7 +320,8 @@
         if (object >= 0 && verdict.candidate >= 0 && verdict.kind !== "found") put(boxAt(trace.moved, verdict.candidate), "lost");
         if (object >= 0 && verdict.kind === "suppressed") {
           const by = selection.by[verdict.candidate];
-          put(boxAt(trace.moved, by), "wrong", `${thing.name} ${figure(trace.scores[by])}`);
+          const rival = selection.detections.findIndex((each) => each.candidate === by);
+          put(boxAt(trace.moved, by), foundBy(rival) >= 0 ? "right" : "wrong", `${thing.name} ${figure(trace.scores[by])}`);
         }
         if (verdict.detection >= 0) {
           const found = selection.detections[verdict.detection];

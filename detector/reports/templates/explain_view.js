@@ -42,8 +42,10 @@ const ExplainView = (() => {
     }
 
     fit() {
-      const place = this.canvas.parentElement.clientWidth;
-      const scale = Math.min(place / this.width, Math.max(0.76 * innerHeight, 280) / this.height);
+      const isNarrow = matchMedia("(max-width: 900px)").matches; // the picture stays while lists are scrolled
+      const place = this.canvas.closest(isNarrow ? ".bench" : ".stage").clientWidth;
+      const share = isNarrow ? 0.42 : 0.76;
+      const scale = Math.min(place / this.width, Math.max(share * innerHeight, 200) / this.height);
       const density = Math.min(devicePixelRatio || 1, 2);
       this.canvas.style.width = `${Math.round(scale * this.width)}px`;
       this.canvas.width = Math.max(1, Math.round(scale * this.width * density));
