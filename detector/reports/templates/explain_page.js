@@ -376,14 +376,10 @@
     render();
   }
 
-  let waiting = false;
+  let waiting = 0; // of the moves of a slider that come together the last one counts
   function updateSoon() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      update();
-    });
+    clearTimeout(waiting);
+    waiting = setTimeout(update, 0);
   }
 
   function openStep(name) {
