@@ -1,7 +1,7 @@
 """A trained detector from its run folder, or from the file of its network alone."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from detector.config import Config, EnsembleSettings
@@ -90,5 +90,5 @@ def _detector(
         exif=config.data.exif,
         workers=config.engine.workers,
         config=config,
-        views=NetworkViews(partial(load_models, models, ensemble), config.engine),
+        views=NetworkViews(cache(partial(load_models, models, ensemble)), config.engine),
     )

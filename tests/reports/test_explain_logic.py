@@ -21,7 +21,7 @@ function plain(text) {
   const { trace, limits, settings, objects } = JSON.parse(text);
   const types = {
     boxes: Float32Array, rounds: Uint8Array, cascade: Float32Array, background: Float32Array,
-    topLabels: Uint16Array, topScores: Float32Array, rows: Uint32Array, columns: Uint16Array,
+    topLabels: Uint32Array, topScores: Float32Array, rows: Uint32Array, columns: Uint32Array,
     scores: Float32Array, moved: Float32Array, before: Float32Array, rescored: Float32Array,
   };
   for (const [name, Type] of Object.entries(types)) trace[name] = trace[name] && Type.from(trace[name]);
