@@ -19,7 +19,7 @@ def boxes_of(levels: SearchLevels, parts: Int64) -> set[tuple[int, ...]]:
     masks = [levels.labels == label for label in range(levels.labels.max() + 1)]
     for one, other in parts.tolist():
         masks.append(masks[one] | masks[other])
-    found = set()
+    found: set[tuple[int, ...]] = set()
     for mask in masks:
         y, x = np.nonzero(mask)
         found.add((int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1))

@@ -10,7 +10,7 @@ import pytest
 from browsers import shown_by_browser
 from html_pages import Page
 from made_runs import write_run
-from random_traces import random_case
+from random_traces import KINDS, random_case
 
 from detector import load_detector
 from detector.config import DetectSettings, ProposalSettings
@@ -19,6 +19,7 @@ from detector.inference.image_trace import Steps, trace_of
 from detector.inference.iterate import Round
 from detector.inference.score import unrefined
 from detector.inference.select_traced import trace_selection
+from detector.inference.verdicts import judge
 from detector.proposals.search_levels import search_levels
 from detector.records import Image
 from detector.reports.explain.explanation_pages import PageLink, summary, write_index, write_page
@@ -225,3 +226,44 @@ def test_the_page_works_in_a_browser(
     assert re.fullmatch(r"40 . 32 px", size)
     assert "(yours)" in told["yours"]
     assert not told["isWide"]
+
+
+FRAME = """
+<script>
+(async () => {
+  while (!document.documentElement.dataset.ready) await new Promise((go) => setTimeout(go, 20));
+  for (const tab of document.querySelectorAll('[role="tab"]')) {
+    tab.click();
+    await new Promise((go) => setTimeout(go, 50));
+    const buttons = document.querySelectorAll(".list button, .scores button");
+    buttons.forEach((button) => button.isConnected && button.click());
+  }
+  parent.postMessage(document.getElementById("summary").textContent, "*");
+})();
+</script>
+"""
+ALL = """<pre id="told"></pre>
+<script>
+addEventListener("message", (event) => { document.getElementById("told").textContent += `${event.data}\n`; });
+</script>
+"""
+
+
+def test_the_pages_of_every_kind_of_detector_work_in_a_browser(tmp_path: Path, picture: Image) -> None:
+    wanted = []
+    frames = [ALL]
+    for kind in KINDS:
+        case = random_case(5, kind)
+        selection = trace_selection(case.trace, case.limits, case.settings)
+        verdicts, _ = judge(case.trace, selection, case.limits, case.settings, case.objects)
+        told = Explanation(case.trace, case.limits, selection, (), tuple(case.objects), tuple(verdicts), ())
+        path = tmp_path / f"{kind}.html"
+        write_page(path, kind, picture, told, case.settings, [], {})
+        path.write_text(path.read_text(encoding="utf-8").replace("</body>", f"{FRAME}</body>"), encoding="utf-8")
+        found = sum(verdict.kind == "found" for verdict in verdicts)
+        counted = sum(verdict.kind != "ignored" for verdict in verdicts)
+        wanted.append(f"{found} of {counted} found")
+        frames.append(f'<iframe src="{path.name}" width="700" height="700"></iframe>')
+    (tmp_path / "all.html").write_text("".join(frames))
+    shown = Page.text_of(shown_by_browser(tmp_path / "all.html", tmp_path / "profile"), "told").split("\n")
+    assert sorted(line.partition(",")[0] for line in shown if line) == sorted(wanted)
