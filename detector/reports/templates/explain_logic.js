@@ -32,55 +32,58 @@ const Explain = (() => {
     return union > 0 ? inter / union : 0;
   }
 
-  // IoU as greedy NMS rounds it on its way.
+  // IoU of boxes `i` and `j` as greedy NMS rounds it on its way.
   function nmsOverlap(boxes, i, j) {
     const p = 4 * i, q = 4 * j;
     const width = f(Math.min(boxes[p + 2], boxes[q + 2]) - Math.max(boxes[p], boxes[q]));
+    if (!(width > 0)) return 0;
     const height = f(Math.min(boxes[p + 3], boxes[q + 3]) - Math.max(boxes[p + 1], boxes[q + 1]));
-    if (!(width > 0 && height > 0)) return 0;
+    if (!(height > 0)) return 0;
     const inter = f(width * height);
-    return inter / (f(flatArea(boxes, p) + flatArea(boxes, q)) - inter);
+    return inter / (f(areaInNms(boxes, p) + areaInNms(boxes, q)) - inter);
   }
-  const flatArea = (boxes, p) =>
+  const areaInNms = (boxes, p) =>
     f(Math.max(f(boxes[p + 2] - boxes[p]), 0) * Math.max(f(boxes[p + 3] - boxes[p + 1]), 0));
-
-  // IoU as soft NMS (float64) and voting (sides in float32) count it.
-  function softOverlap(boxes, i, j) {
-    return spread(boxes, 4 * i, boxes, 4 * j, (value) => value);
-  }
-  function spread(a, p, b, q, round) {
-    const width = round(Math.min(a[p + 2], b[q + 2]) - Math.max(a[p], b[q]));
-    if (width <= 0) return 0;
-    const height = round(Math.min(a[p + 3], b[q + 3]) - Math.max(a[p + 1], b[q + 1]));
-    if (height <= 0) return 0;
-    const inter = width * height;
-    const area = round(a[p + 2] - a[p]) * round(a[p + 3] - a[p + 1]);
-    const other = round(b[q + 2] - b[q]) * round(b[q + 3] - b[q + 1]);
-    return inter / (area + other - inter);
-  }
 
   // Places of `own` by falling score, equals in their order.
   const bestFirst = (own, score) => [...own].sort((a, b) => score(b) - score(a));
 
+  // The candidates that survive, best first, and of each other one the first that dropped it and their IoU.
   function greedy(boxes, scores, own, threshold) {
-    const order = bestFirst(own, (k) => scores[k]);
-    const dropped = new Uint8Array(order.length), kept = [];
-    order.forEach((k, place) => {
-      if (dropped[place]) return;
-      kept.push(k);
-      for (let later = place + 1; later < order.length; later++) {
-        const other = order[later];
-        if (!dropped[later] && nmsOverlap(boxes, k, other) > threshold) dropped[later] = 1;
+    const kept = [], by = new Map();
+    let left = bestFirst(own, (k) => scores[k]);
+    while (left.length) {
+      const [best] = left, others = left;
+      kept.push(best);
+      left = [];
+      for (let place = 1; place < others.length; place++) {
+        const k = others[place];
+        const overlap = nmsOverlap(boxes, best, k);
+        if (overlap > threshold) by.set(k, [best, overlap]);
+        else left.push(k);
       }
-    });
-    return { kept, scores: kept.map((k) => scores[k]) };
+    }
+    return { kept, scores: kept.map((k) => scores[k]), by };
   }
 
+  // IoU as soft NMS counts it, in float64.
+  function softOverlap(boxes, i, j) {
+    const p = 4 * i, q = 4 * j;
+    const width = Math.min(boxes[p + 2], boxes[q + 2]) - Math.max(boxes[p], boxes[q]);
+    const height = Math.min(boxes[p + 3], boxes[q + 3]) - Math.max(boxes[p + 1], boxes[q + 1]);
+    if (width <= 0 || height <= 0) return 0;
+    const inter = width * height;
+    const area = (boxes[p + 2] - boxes[p]) * (boxes[p + 3] - boxes[p + 1]);
+    const other = (boxes[q + 2] - boxes[q]) * (boxes[q + 3] - boxes[q + 1]);
+    return inter / (area + other - inter);
+  }
+
+  // As `greedy`, with scores that fall; those that are dropped name the survivor that overlaps them most.
   function soft(boxes, scores, own, limits, settings) {
     const sigma = settings.nms === "soft_gaussian" ? settings.softSigma : 0;
     const threshold = sigma > 0 ? 0 : limits.nmsIou;
     const now = new Map(own.map((k) => [k, scores[k]]));
-    const found = { kept: [], scores: [] };
+    const found = { kept: [], scores: [], by: new Map() };
     let left = own.filter((k) => scores[k] >= f(limits.minScore));
     while (left.length) {
       let winner = left[0];
@@ -99,19 +102,36 @@ const Explain = (() => {
       }
       left = stay;
     }
+    const survives = new Set(found.kept);
+    const lost = own.filter((k) => !survives.has(k));
+    for (const winner of found.kept) {
+      for (const k of lost) {
+        const overlap = nmsOverlap(boxes, winner, k);
+        if (overlap > (found.by.get(k)?.[1] ?? 0)) found.by.set(k, [winner, overlap]);
+      }
+    }
     return found;
   }
 
   // The mean of a kept box's neighbours among the class's candidates, weighted by score; null without a vote.
   function vote(boxes, scores, own, k, threshold) {
-    const total = [0, 0, 0, 0];
+    const p = 4 * k, total = [0, 0, 0, 0];
+    const x1 = boxes[p], y1 = boxes[p + 1], x2 = boxes[p + 2], y2 = boxes[p + 3];
+    const area = f(x2 - x1) * f(y2 - y1);
     let weight = 0;
     for (const other of own) {
-      if (!(scores[other] > 0)) continue;
-      if (spread(boxes, 4 * k, boxes, 4 * other, f) >= threshold) {
-        for (let side = 0; side < 4; side++) total[side] += scores[other] * boxes[4 * other + side];
-        weight += scores[other];
+      const score = scores[other], q = 4 * other;
+      if (!(score > 0)) continue;
+      const width = f(Math.min(x2, boxes[q + 2]) - Math.max(x1, boxes[q]));
+      const height = f(Math.min(y2, boxes[q + 3]) - Math.max(y1, boxes[q + 1]));
+      let overlap = 0;
+      if (width > 0 && height > 0) {
+        const inter = width * height;
+        overlap = inter / (area + f(boxes[q + 2] - boxes[q]) * f(boxes[q + 3] - boxes[q + 1]) - inter);
       }
+      if (overlap < threshold) continue;
+      for (let side = 0; side < 4; side++) total[side] += score * boxes[q + side];
+      weight += score;
     }
     return weight > 0 ? total.map((sum) => f(sum / weight)) : null;
   }
@@ -145,16 +165,9 @@ const Explain = (() => {
         const isLooked = settings.nms === "greedy" || trace.scores[k] >= least; // soft NMS looks at no others
         status[k] = isLooked ? SUPPRESSED : UNDER;
       }
-      const keptNow = new Set(chosen.kept);
-      for (const winner of chosen.kept) {
-        for (const k of own) {
-          if (keptNow.has(k) || (settings.nms === "greedy" && by[k] >= 0)) continue;
-          const overlap = nmsOverlap(trace.moved, winner, k);
-          if (overlap > (settings.nms === "greedy" ? limits.nmsIou : overlaps[k])) {
-            by[k] = winner;
-            overlaps[k] = overlap;
-          }
-        }
+      for (const [k, [winner, overlap]] of chosen.by) {
+        by[k] = winner;
+        overlaps[k] = overlap;
       }
       chosen.kept.forEach((k, place) => {
         const voted = settings.votingIou ? vote(trace.moved, trace.scores, own, k, settings.votingIou) : null;

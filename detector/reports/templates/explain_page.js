@@ -299,7 +299,8 @@
       put(box, "region", own && heatOf !== null ? own.best[heatOf].name : "");
     } else if (step === "boxes") {
       const chosen = selection.detections[detection];
-      const shown = chosen ? [[chosen, detection]] : selection.detections.map((each, place) => [each, place]);
+      const all = selection.detections.slice(0, MOST_DRAWN).map((each, place) => [each, place]);
+      const shown = chosen ? [[chosen, detection]] : all;
       if (chosen) {
         lostTo(chosen.candidate).slice(0, 40).forEach((k) => put(boxAt(trace.moved, k), "lost"));
         put(boxAt(trace.boxes, trace.rows[chosen.candidate]), "region");
