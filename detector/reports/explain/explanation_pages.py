@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-import cv2
-import numpy as np
-
 from detector.config import DetectSettings
 from detector.evaluation.explained import Explanation
 from detector.files import write_text
 from detector.proposals.search_levels import SearchLevels
 from detector.records import Image
-from detector.reports.explain.page_data import CROP_QUALITY, jpeg_uri, page_data
+from detector.reports.embedded import jpeg_uri, shrunk
+from detector.reports.explain.page_data import page_data
 from detector.reports.pages import page_environment
 
 THUMBNAIL_SIDE = 320  # pixels
@@ -49,7 +47,7 @@ def write_page(
         summary=summary(explanation),
     )
     write_text(path, text)
-    return PageLink(path.name, title, summary(explanation), _thumbnail(image))
+    return PageLink(path.name, title, summary(explanation), jpeg_uri(shrunk(image, THUMBNAIL_SIDE)))
 
 
 def write_index(folder: Path, title: str, pages: Sequence[PageLink], back: str = "") -> Path:
@@ -73,9 +71,3 @@ def summary(explanation: Explanation) -> str:
         return f"{boxes} {'detection' if boxes == 1 else 'detections'}"
     false = sum(each.object < 0 for each in explanation.detections)
     return f"{found} of {len(counted)} found, {false} false"
-
-
-def _thumbnail(image: Image) -> str:
-    scale = min(1.0, THUMBNAIL_SIDE / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return jpeg_uri(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), CROP_QUALITY)

@@ -5,16 +5,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from detector.config import DetectSettings
 from detector.evaluation.explained import Explanation, SeenRegion, Trace
 from detector.proposals.search_levels import SearchLevels
 from detector.records import Array, Image
+from detector.reports.embedded import jpeg_uri, png_uri, shrunk
 
 PICTURE_SIDE = 1000  # pixels, the most along the longer side
-PICTURE_QUALITY, CROP_QUALITY = 85, 75  # of JPEG
+CROP_QUALITY = 75  # of JPEG
 MOST_LEVELS = 24  # segmentations that are shown
 
 
@@ -24,7 +24,7 @@ def page_data(
     """The JSON text, fit for a script element, of an image (H, W, 3) uint8 RGB and what is told of it."""
     trace = explanation.trace
     tree = {
-        "picture": _picture(image),
+        "picture": jpeg_uri(shrunk(image, PICTURE_SIDE)),
         "trace": _trace(trace),
         "limits": {
             "minScore": explanation.limits.min_score,
@@ -54,19 +54,6 @@ def packed(array: Array | None, dtype: type) -> str | None:
         return None
     values = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
     return base64.b64encode(values.tobytes()).decode("ascii")
-
-
-def jpeg_uri(image: Image, quality: int) -> str:
-    """`image` (H, W, 3) RGB as the address of a JPEG."""
-    _, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")
-
-
-def _picture(image: Image) -> str:
-    scale = min(1.0, PICTURE_SIDE / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    smaller = image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return jpeg_uri(np.asarray(smaller, np.uint8), PICTURE_QUALITY)
 
 
 def _trace(trace: Trace) -> Mapping[str, Any]:
@@ -109,10 +96,9 @@ def _levels(levels: SearchLevels) -> Mapping[str, Any]:
     """The labels as a PNG whose red, green and blue are their low, middle and high bytes."""
     labels = levels.labels
     planes = np.stack([labels >> 16, labels >> 8 & 255, labels & 255], 2).astype(np.uint8)  # BGR
-    _, content = cv2.imencode(".png", planes, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return {
         "colour": levels.colour,
         "k": levels.k,
-        "labels": "data:image/png;base64," + base64.b64encode(content.tobytes()).decode("ascii"),
+        "labels": png_uri(planes),
         "parts": {name: packed(parts, np.uint32) for name, parts in levels.parts.items()},
     }
