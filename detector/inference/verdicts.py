@@ -198,34 +198,36 @@ class _Case:
 
     def _lost(self, thing: KnownObject, hit: int, iou: float, covered: Float64) -> Reason:
         """Why a box of the class on the object is no detection of it."""
-        selection, row = self.selection, int(self.trace.rows[hit])
-        what = f"{thing.name} {figure(self.after[hit])}, IoU {figure(iou)}"
-        match int(selection.status[hit]):
-            case status if status == KEPT:
-                place = int(np.flatnonzero(selection.detections == hit)[0])
-                final = float(overlaps(thing, selection.boxes[place][None])[0])
-                score = figure(selection.scores[place])
-                if final >= HIT:
-                    text = f"the {thing.name} {score} on it (IoU {figure(final)}) counts for another object"
-                    return Reason("neighbour", f"Missed: {text} that it covers better.", row, hit)
-                text = f"its box ({what}) was moved by the votes of others to IoU {figure(final)}"
-                return Reason("voted", f"Missed: {text}.", row, hit)
-            case status if status == LEFT_OUT:
-                most = self.settings.max_per_image
-                text = f"its box ({what}) is left out, the best {most} of the image are kept"
-                return Reason("left_out", f"Missed: {text}.", row, hit)
-            case status if status == RESCORED:
-                return self._low(thing, row, hit, covered)
-            case status if status == SUPPRESSED:
-                other = int(selection.by[hit])
-                rival = figure(self.trace.scores[other])
-                near = figure(selection.overlaps[hit])
-                if self.settings.nms == "greedy":
-                    text = f"its box ({what}) was suppressed by a better one ({rival}) that overlaps it by {near}"
-                    return Reason("suppressed", f"Missed: {text}.", row, hit)
-                text = f"its box ({what}) was lowered under {self.least} by better ones, the nearest ({rival})"
-                return Reason("lowered", f"Missed: {text} overlaps it by {near}.", row, hit)
+        selection, status, row = self.selection, self.selection.status[hit], int(self.trace.rows[hit])
+        by_nms = f"its box ({thing.name} {figure(self.trace.scores[hit])}, IoU {figure(iou)})"
+        in_end = f"its box ({thing.name} {figure(self.after[hit])}, IoU {figure(iou)})"
+        if status == KEPT:
+            return self._kept(thing, hit, in_end)
+        if status == LEFT_OUT:
+            text = f"{in_end} is left out, the best {self.settings.max_per_image} of the image are kept"
+            return Reason("left_out", f"Missed: {text}.", row, hit)
+        if status == RESCORED and self.after[hit] >= np.float32(self.limits.min_score):
+            text = f"{in_end} was lowered under {self.least} by better ones that overlap it"
+            return Reason("lowered", f"Missed: {text}.", row, hit)
+        if status == SUPPRESSED:
+            rival, near = figure(self.trace.scores[selection.by[hit]]), figure(selection.overlaps[hit])
+            if self.settings.nms == "greedy":
+                text = f"{by_nms} was suppressed by a better one ({rival}) that overlaps it by {near}"
+                return Reason("suppressed", f"Missed: {text}.", row, hit)
+            text = f"{by_nms} was lowered under {self.least} by better ones, the nearest ({rival})"
+            return Reason("lowered", f"Missed: {text} overlaps it by {near}.", row, hit)
         return self._low(thing, row, hit, covered)
+
+    def _kept(self, thing: KnownObject, hit: int, what: str) -> Reason:
+        """Why a detection on the object does not count for it."""
+        place = int(np.flatnonzero(self.selection.detections == hit)[0])
+        final = float(overlaps(thing, self.selection.boxes[place][None])[0])
+        row, score = int(self.trace.rows[hit]), figure(self.selection.scores[place])
+        if final >= HIT:
+            text = f"the {thing.name} {score} on it (IoU {figure(final)}) counts for another object"
+            return Reason("neighbour", f"Missed: {text} that it covers better.", row, hit)
+        text = f"{what} was moved by the votes of others to IoU {figure(final)}"
+        return Reason("voted", f"Missed: {text}.", row, hit)
 
     def _low(self, thing: KnownObject, row: int, k: int, covered: Float64) -> Reason:
         """Why a region's score is under the least; candidate `k` is -1 where it is under the trace's floor."""

@@ -30,7 +30,7 @@ VERSION = 1
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
 EXPLAINED = "explain"  # folder of the report
 
-# writes the pages of the images at positions into a folder and returns their files, by position, and all it wrote
+# writes the pages of the images at some positions into a folder, and tells their names
 Explain = Callable[[Sequence[int], Path], "Explained"]
 
 

@@ -128,6 +128,21 @@ def test_lowered_by_soft_nms() -> None:
     )
 
 
+def test_nms_goes_by_the_scores_before_context_where_that_comes_later() -> None:
+    regions, scores = [[0, 0, 10, 6], [0, 0, 10, 3]], [[0.7, 0], [0.93, 0]]
+    greedy = text(steps_of(regions, scores, rescored=[[0.99, 0], [0.6, 0]]))
+    assert greedy.startswith(
+        "suppressed: Missed: its box (apple 0.70, IoU 0.60) was suppressed by a better one (0.93)"
+    )
+    soft = text(
+        steps_of([[0, 0, 10, 6], [0, 0, 10, 3]], [[0.7, 0], [0.93, 0]], rescored=[[0.6, 0], [0.6, 0]]),
+        settings=DetectSettings(nms="soft_linear"),
+        least=0.32,
+    )
+    wanted = "its box (apple 0.60, IoU 0.60) was lowered under 0.32 by better ones that overlap it."
+    assert soft == f"lowered: Missed: {wanted}"
+
+
 def test_the_box_after_regression() -> None:
     assert text(steps_of(HALF, [[0.71, 0]], boxes=[[0, 0, 10, 4.6]])) == (
         "regressed: Missed: its region (IoU 0.60) was found as apple 0.71, but the box made of it has IoU 0.46."

@@ -288,30 +288,37 @@ const Explain = (() => {
       return reason("under", `Missed: ${text}.`, row, k);
     }
 
+    function keptBox(thing, hit, what) {
+      const own = detections.find((each) => each.candidate === hit), row = trace.rows[hit];
+      const final = coverOne(thing, own.box);
+      if (final >= HIT) {
+        const text = `the ${thing.name} ${figure(own.score)} on it (IoU ${figure(final)}) counts for another object`;
+        return reason("neighbour", `Missed: ${text} that it covers better.`, row, hit);
+      }
+      const text = `${what} was moved by the votes of others to IoU ${figure(final)}`;
+      return reason("voted", `Missed: ${text}.`, row, hit);
+    }
+
     function lost(thing, hit, value, covered) {
       const row = trace.rows[hit];
-      const what = `${thing.name} ${figure(after[hit])}, IoU ${figure(value)}`;
-      if (status[hit] === KEPT) {
-        const own = detections.find((each) => each.candidate === hit);
-        const final = coverOne(thing, own.box);
-        if (final >= HIT) {
-          const text = `the ${thing.name} ${figure(own.score)} on it (IoU ${figure(final)}) counts for another object`;
-          return reason("neighbour", `Missed: ${text} that it covers better.`, row, hit);
-        }
-        const text = `its box (${what}) was moved by the votes of others to IoU ${figure(final)}`;
-        return reason("voted", `Missed: ${text}.`, row, hit);
-      }
+      const byNms = `its box (${thing.name} ${figure(trace.scores[hit])}, IoU ${figure(value)})`;
+      const inEnd = `its box (${thing.name} ${figure(after[hit])}, IoU ${figure(value)})`;
+      if (status[hit] === KEPT) return keptBox(thing, hit, inEnd);
       if (status[hit] === LEFT_OUT) {
-        const text = `its box (${what}) is left out, the best ${settings.maxPerImage} of the image are kept`;
+        const text = `${inEnd} is left out, the best ${settings.maxPerImage} of the image are kept`;
         return reason("left_out", `Missed: ${text}.`, row, hit);
+      }
+      if (status[hit] === RESCORED && after[hit] >= f(limits.minScore)) {
+        const text = `${inEnd} was lowered under ${least} by better ones that overlap it`;
+        return reason("lowered", `Missed: ${text}.`, row, hit);
       }
       if (status[hit] === SUPPRESSED) {
         const rival = figure(trace.scores[selection.by[hit]]), near = figure(selection.overlaps[hit]);
         if (settings.nms === "greedy") {
-          const text = `its box (${what}) was suppressed by a better one (${rival}) that overlaps it by ${near}`;
+          const text = `${byNms} was suppressed by a better one (${rival}) that overlaps it by ${near}`;
           return reason("suppressed", `Missed: ${text}.`, row, hit);
         }
-        const text = `its box (${what}) was lowered under ${least} by better ones, the nearest (${rival})`;
+        const text = `${byNms} was lowered under ${least} by better ones, the nearest (${rival})`;
         return reason("lowered", `Missed: ${text} overlaps it by ${near}.`, row, hit);
       }
       return low(thing, row, hit, covered);
