@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given(file)  # what is no image of the annotations is told before any work
     detector = load_detector(options.run, options.set)
     objects_of = given or objects_of_test(detector.config)
-    job = PageJob(detector, options.out, objects_of, str(options.run), options.min_score)
+    job = PageJob(detector, options.out, objects_of, str(options.run))
     left_out: list[Path] = []
 
     def leave_out(file: Path, error: DataError) -> None:
         tqdm.write(one_line(f"left out: {error}"), file=sys.stderr)
         left_out.append(file)
 
-    pages = explain_images(job, tqdm(files, desc="explain", unit="image"), leave_out)
+    pages = explain_images(job, tqdm(files, desc="explain", unit="image"), leave_out, options.min_score)
     if pages:
         shown = options.out / (INDEX if len(files) > 1 else pages[0].file)
         sys.stdout.write(one_line(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}: {shown}") + "\n")

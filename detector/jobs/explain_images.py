@@ -21,22 +21,20 @@ from detector.text import UNPRINTABLE, one_line
 
 @dataclass(frozen=True)
 class PageJob:
-    """Explains images by `detector` into `folder`, with the objects that are known of each.
-
-    `min_score` is the least score of a detection to begin with, None for those that are likely right. `source` is
-    what the pages call the detector.
-    """
+    """Explains images by `detector`, which the pages call `source`, into `folder`, with the objects of each."""
 
     detector: ObjectDetector
     folder: Path
     objects_of: ObjectsOf
     source: str
-    min_score: float | None = None
 
-    def page(self, number: int, file: Path) -> PageLink:
-        """Write the page of an image file; DataError where it cannot be read, or its objects are not known."""
+    def page(self, number: int, file: Path, min_score: float | None = None) -> PageLink:
+        """Write the page of an image file; DataError where it cannot be read, or its objects are not known.
+
+        It begins with detections from `min_score` on, None for those that are likely right.
+        """
         image = self.detector.read(file)
-        explanation = self.detector.explain(image, self.objects_of(file), self.min_score)
+        explanation = self.detector.explain(image, self.objects_of(file), min_score)
         search = search_of(self.detector.proposer)
         levels = search_levels(image, search) if search else []
         return write_page(
@@ -54,14 +52,17 @@ class PageJob:
 
 
 def explain_images(
-    job: PageJob, files: Iterable[Path], leave_out: Callable[[Path, DataError], None]
+    job: PageJob,
+    files: Iterable[Path],
+    leave_out: Callable[[Path, DataError], None],
+    min_score: float | None = None,
 ) -> list[PageLink]:
     """Write a page for each image file, and an index of several; an image that cannot be read is left out."""
     pages: list[PageLink] = []
     count = 0
     for count, file in enumerate(files, 1):
         try:
-            pages.append(job.page(count, file))
+            pages.append(job.page(count, file, min_score))
         except DataError as error:
             leave_out(file, error)
     if pages and count > 1:

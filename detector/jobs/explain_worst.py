@@ -1,7 +1,7 @@
 """Explaining the worst images of a test, for its report."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,8 +17,13 @@ from detector.runs.split import Split
 from detector.stages.evaluate import Explained
 
 
-def explain_worst(job: Job[Config], split: Split, positions: Sequence[int], folder: Path) -> Explained:
-    """Explain the images of a split at `positions` by the detector that a job reports, into `folder`."""
+def explain_worst(
+    job: Job[Config], split: Split, positions: Mapping[int, float | None], folder: Path
+) -> Explained:
+    """Explain the images of a split at `positions` by the detector that a job reports, into `folder`.
+
+    With each position comes the least score of a detection to begin with, or None.
+    """
     dataset = split.dataset
     files = {Path(str(dataset.paths[position])): position for position in positions}
     pages = PageJob(detector_of(job), folder, lambda file: objects_at(dataset, files[file]), job.config.name)
@@ -26,7 +31,7 @@ def explain_worst(job: Job[Config], split: Split, positions: Sequence[int], fold
     links = []
     for number, (file, position) in enumerate(tqdm(files.items(), "explain", unit="image", leave=False), 1):
         try:
-            links.append(pages.page(number, file))
+            links.append(pages.page(number, file, positions[position]))
             written[position] = links[-1].file
         except DataError as error:
             tqdm.write(f"not explained: {error}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -30,8 +30,8 @@ VERSION = 1
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
 EXPLAINED = "explain"  # folder of the report
 
-# writes the pages of the images at some positions into a folder, and tells their names
-Explain = Callable[[Sequence[int], Path], "Explained"]
+# writes the pages of images, by their positions with the score to begin at, into a folder, and tells their names
+Explain = Callable[[Mapping[int, float | None], Path], "Explained"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from detector.data.dataset import Dataset
 from detector.errors import DataError
 from detector.evaluation.outcomes import MatchedDetections
 from detector.evaluation.thresholds import ScoreThresholds
-from detector.records import Image
+from detector.records import FIRST_LABEL, Image
 from detector.reports.detection.analysis import Analysis
 from detector.reports.detection.picture_choice import (
     Picture,
@@ -62,6 +62,14 @@ def draw_position(
     return Picture(str(dataset.image_ids[position]), drawn)
 
 
-def worst_positions(analysis: Analysis, count: int) -> list[int]:
-    """The positions of the `count` worst images, the worst first."""
-    return worst_images(count_images(analysis.matched, analysis.thresholds), count)
+def worst_positions(analysis: Analysis, count: int) -> dict[int, float | None]:
+    """The positions of the `count` worst images, the worst first, with the score from which they are drawn.
+
+    That is the least threshold of the classes of an image's objects; None where these have none.
+    """
+    objects, scores = analysis.matched.objects, analysis.thresholds.scores
+    found: dict[int, float | None] = {}
+    for position in worst_images(count_images(analysis.matched, analysis.thresholds), count):
+        own = scores[objects.labels[objects.image == position] - FIRST_LABEL]
+        found[position] = float(np.nanmin(own)) if np.isfinite(own).any() else None
+    return found
