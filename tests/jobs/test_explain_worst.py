@@ -73,9 +73,6 @@ def test_the_pages_of_a_report_show_the_worst_first(finished_run: Finished) -> N
     for path in sorted((run.path / "report_val" / "explain").glob("0*.html")):
         data = json.loads(path.read_text().split('id="explain-data">')[1].split("</script>")[0])
         found.append(len(data["objects"]))
-        assert any(
-            f"{each['name']} " in text for each, text in zip(data["objects"], data["verdicts"], strict=True)
-        )
         assert 0 <= data["limits"]["minScore"] < 1
     assert len(found) <= 4
     assert all(found)
