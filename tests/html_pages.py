@@ -1,7 +1,5 @@
 """Reading the pages that reports write."""
 
-import re
-from html import unescape
 from html.parser import HTMLParser
 
 VOID_TAGS = {"meta", "img", "input", "br", "path", "use"}
@@ -17,13 +15,6 @@ class Page(HTMLParser):
         self.names: list[str] = []
         self.feed(text)
         self.close()
-
-    @staticmethod
-    def text_of(page: str, name: str) -> str:
-        """The text of the element whose id is `name`, which holds no other element."""
-        found = re.search(rf'<(\w+)[^>]* id="{name}"[^>]*>([^<]*)</\1>', page)
-        assert found, name
-        return unescape(found[2])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._note(attrs)

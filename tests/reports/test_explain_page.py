@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsers import shown_by_browser
+from browsers import browser_tab
 from html_pages import Page
 from made_runs import write_run
 from random_traces import KINDS, random_case
@@ -32,70 +32,73 @@ OBJECTS = [
     KnownObject("cow", (1, 1, 9, 9)),
 ]
 SEARCH = ProposalSettings(superpixel_scale=8, width=160)
+READY = """
+while (!document.documentElement.dataset.ready) await new Promise((go) => setTimeout(go, 20));
+"""
+PLACE = """
+const canvas = document.getElementById("picture");
+canvas.scrollIntoView();
+const { left, top, width } = canvas.getBoundingClientRect();
+return [left, top, width / 160];
+"""
 TRIAL = """
-<script>
-(async () => {
-  while (!document.documentElement.dataset.ready) await new Promise((go) => setTimeout(go, 20));
-  const at = (id) => document.getElementById(id);
-  const told = {};
-  const settle = () => new Promise((go) => setTimeout(go, 200));
-  const slide = async (id, value) => {
-    at(id).value = value;
-    at(id).dispatchEvent(new Event("input"));
-    await settle();
-  };
-  const press = async (element, key, more = {}) => {
-    element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
-    await settle();
-  };
-  const texts = () => [...at("objects-list").querySelectorAll("li")].map((item) => item.textContent);
-  const isShown = (id) => !at(id).hidden;
-  told.objects = texts();
-  await slide("score", 0);
-  told.least = at("score-value").textContent;
-  told.loose = at("summary").textContent;
-  await slide("score", 1);
-  told.strict = at("summary").textContent;
-  at("reset").click();
+const at = (id) => document.getElementById(id);
+const told = {};
+const settle = () => new Promise((go) => setTimeout(go, 200));
+const slide = async (id, value) => {
+  at(id).value = value;
+  at(id).dispatchEvent(new Event("input"));
   await settle();
-  told.again = texts();
-  await slide("regions", 1);
-  told.few = texts();
-  await slide("iou", 1);
-  at("reset").click();
+};
+const press = async (element, key, more = {}) => {
+  element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
   await settle();
-  for (const name of ["search", "proposals", "network", "boxes"]) {
-    at(`tab-${name}`).click();
-    await settle();
-    told[name] = [isShown(name), isShown("objects"), at(`tab-${name}`).getAttribute("aria-selected")];
-  }
-  at("tab-search").click();
+};
+const texts = () => [...at("objects-list").querySelectorAll("li")].map((item) => item.textContent);
+const isShown = (id) => !at(id).hidden;
+told.objects = texts();
+await slide("score", 0);
+told.least = at("score-value").textContent;
+told.loose = at("summary").textContent;
+await slide("score", 1);
+told.strict = at("summary").textContent;
+at("reset").click();
+await settle();
+told.again = texts();
+await slide("regions", 1);
+told.few = texts();
+await slide("iou", 1);
+at("reset").click();
+await settle();
+for (const name of ["search", "proposals", "network", "boxes"]) {
+  at(`tab-${name}`).click();
   await settle();
-  await slide("merges", 3);
-  told.merges = at("merges-value").textContent;
-  at("tab-network").click();
-  await settle();
-  told.crops = at("crops").querySelectorAll("canvas").length;
-  at("scores").querySelector("button").click();
-  await settle();
-  told.heat = at("scores").querySelector("button").getAttribute("aria-pressed");
-  await press(at("tab-network"), "ArrowRight");
-  told.right = isShown("boxes");
-  await press(document.body, "2");
-  told.two = isShown("proposals");
-  const all = at("proposals-text").textContent;
-  at("picture").focus();
-  await press(at("picture"), "Enter");
-  await press(at("picture"), "ArrowLeft");
-  await press(at("picture"), "ArrowDown", { shiftKey: true });
-  told.near = [all, at("proposals-text").textContent, at("drawn-text").textContent];
-  await press(at("picture"), "Enter");
-  told.yours = texts().at(-1);
-  told.isWide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
-  const pre = Object.assign(document.createElement("pre"), { id: "told", textContent: JSON.stringify(told) });
-  document.body.append(pre);
-})();
-</script>
+  told[name] = [isShown(name), isShown("objects"), at(`tab-${name}`).getAttribute("aria-selected")];
+}
+at("tab-search").click();
+await settle();
+await slide("merges", 3);
+told.merges = at("merges-value").textContent;
+at("tab-network").click();
+await settle();
+told.crops = at("crops").querySelectorAll("canvas").length;
+at("scores").querySelector("button").click();
+await settle();
+told.heat = at("scores").querySelector("button").getAttribute("aria-pressed");
+await press(at("tab-network"), "ArrowRight");
+told.right = isShown("boxes");
+await press(document.body, "2");
+told.two = isShown("proposals");
+const all = at("proposals-text").textContent;
+at("picture").focus();
+await press(at("picture"), "Enter");
+await press(at("picture"), "ArrowLeft");
+await press(at("picture"), "ArrowDown", { shiftKey: true });
+told.near = [all, at("proposals-text").textContent, at("drawn-text").textContent];
+await press(at("picture"), "Enter");
+told.yours = texts().at(-1);
+told.isWide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+return told;
 """
 
 
@@ -200,15 +203,18 @@ def test_the_index_names_every_page(tmp_path: Path) -> None:
     assert "<i>a" not in text
 
 
-@pytest.mark.parametrize("words", [(), ("--blink-settings=preferredColorScheme=0", "--window-size=500,900")])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_the_page_works_in_a_browser(
-    page: tuple[Path, Explanation], tmp_path: Path, words: tuple[str, ...]
+    page: tuple[Path, Explanation], tmp_path: Path, width: int, dark: bool
 ) -> None:
     path, explanation = page
-    trial = tmp_path / "trial.html"
-    trial.write_text(path.read_text(encoding="utf-8").replace("</body>", f"{TRIAL}</body>"), encoding="utf-8")
-    shown = shown_by_browser(trial, tmp_path / "profile", "", *words)
-    told = json.loads(Page.text_of(shown, "told"))
+    with browser_tab(tmp_path) as tab:
+        tab.open(path, width, dark=dark)
+        told = tab.run(READY + TRIAL)
+        left, top, scale = tab.run(PLACE)
+        tab.drag((left + 20 * scale, top + 30 * scale), (left + 100 * scale, top + 90 * scale))
+        drawn = tab.run('return document.getElementById("drawn-text").textContent;')
+    assert re.fullmatch(r"80 . 60 px", drawn)
     for text, verdict in zip(told["objects"], explanation.verdicts, strict=True):
         assert verdict.text in text
     assert told["again"] == told["objects"]
@@ -228,42 +234,27 @@ def test_the_page_works_in_a_browser(
     assert not told["isWide"]
 
 
-FRAME = """
-<script>
-(async () => {
-  while (!document.documentElement.dataset.ready) await new Promise((go) => setTimeout(go, 20));
-  for (const tab of document.querySelectorAll('[role="tab"]')) {
-    tab.click();
-    await new Promise((go) => setTimeout(go, 50));
-    const buttons = document.querySelectorAll(".list button, .scores button");
-    buttons.forEach((button) => button.isConnected && button.click());
-  }
-  parent.postMessage(document.getElementById("summary").textContent, "*");
-})();
-</script>
-"""
-ALL = """<pre id="told"></pre>
-<script>
-addEventListener("message", (event) => { document.getElementById("told").textContent += `${event.data}\n`; });
-</script>
+EVERYTHING = """
+for (const tab of document.querySelectorAll('[role="tab"]')) {
+  tab.click();
+  await new Promise((go) => setTimeout(go, 50));
+  const buttons = document.querySelectorAll(".list button, .scores button");
+  buttons.forEach((button) => button.isConnected && button.click());
+}
+return document.getElementById("summary").textContent;
 """
 
 
 def test_the_pages_of_every_kind_of_detector_work_in_a_browser(tmp_path: Path, picture: Image) -> None:
-    wanted = []
-    frames = [ALL]
-    for kind in KINDS:
-        case = random_case(5, kind)
-        selection = trace_selection(case.trace, case.limits, case.settings)
-        verdicts, _ = judge(case.trace, selection, case.limits, case.settings, case.objects)
-        told = Explanation(case.trace, case.limits, selection, (), tuple(case.objects), tuple(verdicts), ())
-        path = tmp_path / f"{kind}.html"
-        write_page(path, kind, picture, told, case.settings, [], {})
-        path.write_text(path.read_text(encoding="utf-8").replace("</body>", f"{FRAME}</body>"), encoding="utf-8")
-        found = sum(verdict.kind == "found" for verdict in verdicts)
-        counted = sum(verdict.kind != "ignored" for verdict in verdicts)
-        wanted.append(f"{found} of {counted} found")
-        frames.append(f'<iframe src="{path.name}" width="700" height="700"></iframe>')
-    (tmp_path / "all.html").write_text("".join(frames))
-    shown = Page.text_of(shown_by_browser(tmp_path / "all.html", tmp_path / "profile"), "told").split("\n")
-    assert sorted(line.partition(",")[0] for line in shown if line) == sorted(wanted)
+    with browser_tab(tmp_path / "profile") as tab:
+        for kind in KINDS:
+            case = random_case(5, kind)
+            selection = trace_selection(case.trace, case.limits, case.settings)
+            verdicts, _ = judge(case.trace, selection, case.limits, case.settings, case.objects)
+            told = Explanation(case.trace, case.limits, selection, (), tuple(case.objects), tuple(verdicts), ())
+            path = tmp_path / f"{kind}.html"
+            write_page(path, kind, picture, told, case.settings, [], {})
+            tab.open(path)
+            found = sum(verdict.kind == "found" for verdict in verdicts)
+            counted = sum(verdict.kind != "ignored" for verdict in verdicts)
+            assert tab.run(READY + EVERYTHING).startswith(f"{found} of {counted} found")
