@@ -101,6 +101,8 @@ class Explainer:
             yield "Boxes that were scored again are those made of all regions."
         if trace.floor > floor:
             yield f"There are too many scores to show them all: those under {trace.floor:.4g} are left out."
+        else:
+            yield f"Scores under {floor:g} are left out."
 
 
 def known_object(given: ObjectInput) -> KnownObject:
@@ -174,9 +176,8 @@ def _see(
     boxes = trace.boxes[rows]
     member = model.member.eval()
     crops = _crop_pictures(image, boxes, model)
-    settings = engine.in_floats.model_copy(
-        update={"backend": "torch", "precision": "fp32", "batch_size": min(BATCH, len(rows))}
-    )
+    plain = {"backend": "torch", "precision": "fp32", "compile": False, "batch_size": min(BATCH, len(rows))}
+    settings = engine.model_copy(update=plain)
     maps_engine = make_engine(LastMaps(member.network), model.preprocessing, model.region, settings)
     ((_, answers),) = maps_engine.run([(image, boxes)])
     labels = [_labels(trace, row, wanted[row]) for row in rows]

@@ -1,9 +1,12 @@
 """Which objects an image is known to hold: by a COCO JSON, or by the data that a run was tested on."""
 
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from detector.config import Config
 from detector.data.dataset import Dataset
@@ -13,6 +16,7 @@ from detector.data.readers import open_dataset
 from detector.errors import UserError
 from detector.evaluation.explained import KnownObject, corners
 from detector.records import FIRST_LABEL
+from detector.text import one_line
 
 ObjectsOf = Callable[[Path], list[KnownObject]]  # of an image's file
 
@@ -60,8 +64,9 @@ def objects_at(dataset: Dataset, position: int) -> list[KnownObject]:
 
 
 def objects_of_test(config: Config) -> ObjectsOf:
-    """Those of the split that the settings test on; none where its data are not there."""
+    """Those of the split that the settings test on; none where its data cannot be read, which is told."""
     try:
         return objects_of_dataset(open_dataset(config.data, config.data.test))
-    except UserError:
+    except UserError as error:
+        tqdm.write(one_line(f"no objects are known: {error}"), file=sys.stderr)
         return lambda _: []
