@@ -22,6 +22,7 @@ from detector.inference.select_traced import trace_selection
 from detector.inference.verdicts import judge
 from detector.proposals.search_levels import search_levels
 from detector.records import Image
+from detector.reports.explain import page_data
 from detector.reports.explain.explanation_pages import PageLink, summary, write_index, write_page
 from detector.reports.explain.page_data import packed
 
@@ -40,6 +41,27 @@ const canvas = document.getElementById("picture");
 canvas.scrollIntoView();
 const { left, top, width } = canvas.getBoundingClientRect();
 return [left, top, width / 160];
+"""
+CROPS = """
+const { drawCrop, loadImage, boxAt, unpackTrace, windowOf } = ExplainView;
+const data = JSON.parse(document.getElementById("explain-data").textContent);
+const trace = unpackTrace(data.trace), picture = await loadImage(data.picture);
+const pixels = (crop, facts) => {
+  const canvas = document.createElement("canvas");
+  drawCrop(canvas, crop, facts);
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+};
+const found = [];
+for (const { region, crops, side, paddings } of data.seen) {
+  const box = boxAt(trace.boxes, region), padding = paddings[0], facts = { side, padding };
+  const given = pixels({ image: await loadImage(crops[0]) }, facts);
+  const window = windowOf(box, side, padding), scale = trace.width / picture.width;
+  const drawn = pixels({ window, picture, scale }, facts);
+  const isInside = window[0] > 0 && window[1] > 0 && window[2] < trace.width && window[3] < trace.height;
+  const apart = given.reduce((sum, value, place) => sum + Math.abs(value - drawn[place]), 0);
+  if (isInside) found.push(apart / given.length);
+}
+return found;
 """
 TRIAL = """
 const at = (id) => document.getElementById(id);
@@ -113,22 +135,11 @@ def page(picture: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     folder = tmp_path_factory.mktemp("page")
     run = write_run(folder / "run", "boxes.enabled=true", classes=("cat", ODD))
     detector = load_detector(run.path)
-    objects = [
-        KnownObject("cat", (10, 10, 90, 90)),
-        KnownObject(ODD, (60, 30, 155, 115)),
-        KnownObject("cow", (1, 1, 9, 9)),
-    ]
-    explanation = detector.explain(picture, objects, 0.4)
-    path = folder / "a page.html"
-    write_page(
-        path,
-        'the "<i>first"',
-        picture,
-        explanation,
-        detector.settings,
-        search_levels(picture, SEARCH),
-        {"Run": "<b>"},
-    )
+    explanation = detector.explain(picture, OBJECTS, 0.4)
+    path, levels = folder / "a page.html", search_levels(picture, SEARCH)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page_data, "PICTURE_SIDE", 80)  # half of the image's
+        write_page(path, 'the "<i>first"', picture, explanation, detector.settings, levels, {"Run": "<b>"})
     return path, explanation
 
 
@@ -211,10 +222,12 @@ def test_the_page_works_in_a_browser(
     with browser_tab(tmp_path) as tab:
         tab.open(path, width, dark=dark)
         told = tab.run(READY + TRIAL)
+        apart = tab.run(READY + CROPS)
         left, top, scale = tab.run(PLACE)
         tab.drag((left + 20 * scale, top + 30 * scale), (left + 100 * scale, top + 90 * scale))
         drawn = tab.run('return document.getElementById("drawn-text").textContent;')
     assert re.fullmatch(r"80 . 60 px", drawn)
+    assert max(apart) < 20  # of 255; crops of other places differ by 60
     for text, verdict in zip(told["objects"], explanation.verdicts, strict=True):
         assert verdict.text in text
     assert told["again"] == told["objects"]

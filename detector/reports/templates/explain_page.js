@@ -223,10 +223,9 @@
     at("crops").replaceChildren(...paddings.map((padding, crop) => {
       const canvas = make("canvas", [], { ariaLabel: `Crop of ${regionName(row)}` });
       canvas.setAttribute("role", "img");
-      const scale = picture.image.width / trace.width;
       const shown = own
         ? { image: cropImages.get(row)[crop] }
-        : { window: windowOf(box, side, padding), picture: picture.image, scale: 1 / scale };
+        : { window: windowOf(box, side, padding), picture: picture.image, scale: trace.width / picture.image.width };
       drawCrop(canvas, shown, { side, padding, heat: warm?.[crop] });
       return canvas;
     }));

@@ -186,7 +186,8 @@ const ExplainView = (() => {
     return [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
   }
 
-  // A crop with the region's own edge in it, and perhaps where a class is seen.
+  // A crop with the region's own edge in it, and perhaps where a class is seen: of an image as the network got it,
+  // or of a window of the picture, of which a pixel is `scale` of the image file's.
   function drawCrop(canvas, crop, { side, padding, heat }) {
     const density = Math.min(devicePixelRatio || 1, 2);
     canvas.width = canvas.height = Math.round(224 * density);
@@ -195,7 +196,7 @@ const ExplainView = (() => {
     else {
       const [x1, y1, x2, y2] = crop.window, { picture, scale } = crop;
       const factors = [whole / (x2 - x1), whole / (y2 - y1)];
-      pen.setTransform(factors[0] / scale, 0, 0, factors[1] / scale, -x1 * factors[0], -y1 * factors[1]);
+      pen.setTransform(factors[0] * scale, 0, 0, factors[1] * scale, -x1 * factors[0], -y1 * factors[1]);
       pen.drawImage(picture, 0, 0);
       pen.setTransform(1, 0, 0, 1, 0, 0);
     }
