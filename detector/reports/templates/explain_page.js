@@ -1,6 +1,7 @@
-// The page: sliders, steps, lists and the pointer. Numbers come from Explain, what is drawn from ExplainView.
+// The page: sliders, steps, lists and the pointer. Numbers come from Explain, words from explainTexts, what is drawn
+// from explainLayers and ExplainView.
 (async () => {
-  const { colour, unpack, unpackTrace, loadImage, boxAt, Picture, Level, heatCanvas, windowOf, drawCrop } = ExplainView;
+  const { unpack, unpackTrace, loadImage, boxAt, Picture, Level, heatCanvas, windowOf, drawCrop } = ExplainView;
   const { figure } = Explain;
   const at = (id) => document.getElementById(id);
   const data = JSON.parse(at("explain-data").textContent);
@@ -8,10 +9,14 @@
   const { settings } = data;
   const proposals = Explain.proposalsOf(trace);
   const isCut = trace.rounds.some((round) => round > 0); // later rounds are of all regions
-  const seen = new Map(data.seen.map((each) => [each.region, { ...each, evidence: unpack(each.evidence, Float32Array) }]));
+  const texts = explainTexts(trace, settings);
+  const { bestOf, counted, detectionText, iouOf, regionName, scoreText, sizeText } = texts;
+  const boxesOf = explainLayers(trace, texts);
+  const withEvidence = (each) => ({ ...each, evidence: unpack(each.evidence, Float32Array) });
+  const seen = new Map(data.seen.map((each) => [each.region, withEvidence(each)]));
   const picture = new Picture(at("picture"), await loadImage(data.picture), trace.width, trace.height);
   const cropImages = new Map();
-  const MOST_LISTED = 60, MOST_DRAWN = 100;
+  const MOST_LISTED = 400, MOST_REGIONS = 60; // entries of a list
 
   const limits = { ...data.limits };
   const given = data.objects.map((each) => ({ ...each, yours: false }));
@@ -21,16 +26,15 @@
   let level = null, levelBox = null, heatOf = null;
   let selection, judged;
 
-  const round = (value) => Math.round(value);
-  const sizeText = ([x1, y1, x2, y2]) => `${round(x2 - x1)} × ${round(y2 - y1)} px`;
-  const iouOf = (a, b) => Explain.iou(Float64Array.from(a), 0, Float64Array.from(b), 0);
   const make = (tag, parts = [], facts = {}) => {
     const made = Object.assign(document.createElement(tag), facts);
     made.append(...[parts].flat());
     return made;
   };
-  const line = (text) => make("p", text);
-  const regionName = (row) => (trace.rounds[row] ? `a box scored again (round ${trace.rounds[row]})` : `region ${row + 1}`);
+  const choose = (change) => (place) => {
+    change(place);
+    render();
+  };
 
   function recompute() {
     selection = Explain.select(trace, limits, settings);
@@ -45,15 +49,14 @@
 
   // ---- lists
 
-  const FEW = 400;
+  // `choose` gets the place of the entry that is pressed, -1 to close it; `more` is shown under the chosen one.
   function fillList(list, entries, chosen, choose, more) {
     const hadFocus = list.contains(document.activeElement);
-    const items = entries.slice(0, FEW).map((entry) => {
-      const button = make("button", entry.parts, { type: "button" });
-      button.setAttribute("aria-expanded", entry.place === chosen);
-      button.dataset.place = entry.place;
-      button.addEventListener("click", () => choose(entry.place === chosen ? -1 : entry.place));
-      return make("li", entry.place === chosen ? [button, make("div", more(entry.place), { className: "more" })] : [button]);
+    const items = entries.slice(0, MOST_LISTED).map(({ place, parts }) => {
+      const button = make("button", parts, { type: "button" });
+      button.setAttribute("aria-expanded", place === chosen);
+      button.addEventListener("click", () => choose(place === chosen ? -1 : place));
+      return make("li", place === chosen ? [button, make("div", more(place), { className: "more" })] : [button]);
     });
     list.replaceChildren(...items);
     if (hadFocus) (list.querySelector('[aria-expanded="true"]') ?? list.querySelector("button"))?.focus();
@@ -69,14 +72,17 @@
   function renderObjects() {
     const entries = objects.map((thing, place) => {
       const verdict = judged.verdicts[place];
-      const rank = verdict.bestRegion < 0 ? "" : `Best region: number ${verdict.bestRegion + 1}, IoU ${figure(verdict.bestIou)}`;
+      const best = `Best region: number ${verdict.bestRegion + 1}, IoU ${figure(verdict.bestIou)}`;
+      const rank = make("span", verdict.bestRegion < 0 ? "" : best, { className: "under" });
       const name = make("strong", thing.yours ? `${thing.name} (yours)` : thing.name);
       const sign = thing.counts ? mark(verdict.kind === "found") : make("span", "·", { className: "mark" });
-      return { place, parts: [sign, name, " ", verdict.text, make("br"), make("span", rank, { className: "under" })] };
+      return { place, parts: [sign, name, " ", verdict.text, make("br"), rank] };
     });
-    fillList(at("objects-list"), entries, object, (place) => { object = place; render(); }, (place) => {
-      const verdict = judged.verdicts[place], parts = [line(`Box ${sizeText(objects[place].box)}`)];
-      if (verdict.bestRegion >= 0) parts.push(toNetwork(verdict.bestRegion, "What the network saw of its best region"));
+    fillList(at("objects-list"), entries, object, choose((place) => { object = place; }), (place) => {
+      const verdict = judged.verdicts[place], parts = [make("p", `Box ${sizeText(objects[place].box)}`)];
+      if (verdict.bestRegion >= 0) {
+        parts.push(toNetwork(verdict.bestRegion, "What the network saw of its best region"));
+      }
       if (verdict.region >= 0 && verdict.region !== verdict.bestRegion) {
         parts.push(toNetwork(verdict.region, "... of the region told of"));
       }
@@ -97,48 +103,20 @@
   }
 
   function renderBoxes() {
-    const count = selection.detections.length;
-    const suppressed = selection.status.reduce((sum, each) => sum + (each === Explain.SUPPRESSED), 0);
-    at("boxes-text").textContent = `${count} ${count === 1 ? "detection" : "detections"}; ${suppressed} boxes over the ` +
-      `least score were suppressed${settings.nms === "greedy" ? "" : " or lowered under it"}.`;
+    at("boxes-text").textContent = texts.selectionText(selection);
     const entries = selection.detections.map((found, place) => {
-      const on = foundBy(place);
-      const where = on >= 0 ? `on object ${on + 1}` : judged.on[place] >= 0 ? `on object ${judged.on[place] + 1}, found already` : "on no object";
-      const told = objects.length ? [mark(on >= 0)] : [];
-      const name = make("strong", `${trace.classes[found.column]} ${figure(found.score)}`);
-      return { place, parts: [...told, name, make("span", objects.length ? ` ${where}` : "", { className: "under" })] };
+      const on = foundBy(place), other = judged.on[place];
+      const late = other >= 0 ? `on object ${other + 1}, found already` : "on no object";
+      const where = make("span", on >= 0 ? ` on object ${on + 1}` : ` ${late}`, { className: "under" });
+      const name = make("strong", detectionText(found));
+      return { place, parts: objects.length ? [mark(on >= 0), name, where] : [name] };
     });
-    fillList(at("boxes-list"), entries, detection, (place) => { detection = place; render(); }, (place) => {
-      const found = selection.detections[place], k = found.candidate, row = trace.rows[k];
-      const start = boxAt(trace.boxes, row), moved = boxAt(trace.moved, k);
-      const parts = [line(`From ${regionName(row)}, ${sizeText(start)}.`)];
-      if (iouOf(start, moved) < 1) parts.push(line(`Regression made it ${sizeText(moved)}, IoU ${figure(iouOf(start, moved))} with the region.`));
-      if (settings.votingIou) {
-        const same = iouOf(moved, found.box) === 1;
-        parts.push(line(same ? "Votes left it where it was." : `Votes moved it to ${sizeText(found.box)}, IoU ${figure(iouOf(moved, found.box))} with what it was.`));
-      }
-      const on = judged.on[place];
-      if (on >= 0) {
-        const target = objects[on].box;
-        parts.push(line(`IoU with object ${on + 1}: region ${figure(iouOf(start, target))}, moved ${figure(iouOf(moved, target))}, in the end ${figure(iouOf(found.box, target))}.`));
-      }
-      if (trace.before) parts.push(line(`Context made ${figure(found.score)} of ${figure(trace.before[k])}.`));
-      if (trace.rescored) parts.push(line(`Context made ${figure(found.score)} of ${figure(trace.scores[k])}, after NMS.`));
-      if (trace.cascade && trace.rounds[row] === 0) parts.push(line(`The cascade gave its region ${figure(trace.cascade[row])}.`));
-      const lost = lostTo(k);
-      const shown = lost.slice(0, 8).map((other) => `${figure(trace.scores[other])} (IoU ${figure(selection.overlaps[other])})`);
-      const rest = lost.length > 8 ? ` and ${lost.length - 8} more` : "";
-      parts.push(line(lost.length ? `It suppressed ${lost.length}: ${shown.join(", ")}${rest}.` : "It suppressed none."));
-      parts.push(toNetwork(row, "What the network saw"));
-      return parts;
+    fillList(at("boxes-list"), entries, detection, choose((place) => { detection = place; }), (place) => {
+      const found = selection.detections[place], on = judged.on[place];
+      const lines = texts.detectionLines(selection, found, objects[on]?.box, on + 1);
+      return [...lines.map((text) => make("p", text)), toNetwork(trace.rows[found.candidate], "What the network saw")];
     });
   }
-
-  const lostTo = (k) => {
-    const found = [];
-    selection.by.forEach((by, other) => by === k && found.push(other));
-    return found.sort((a, b) => trace.scores[b] - trace.scores[a]);
-  };
 
   // ---- regions
 
@@ -159,16 +137,19 @@
 
   function renderProposals() {
     const rows = filteredRegions();
-    const asked = drawn ? ", those that overlap your box most first" : "; draw a box on the picture to look for regions on it";
-    at("proposals-text").textContent = `${rows.length} of ${proposals} regions${asked}.`;
-    const entries = rows.slice(0, MOST_LISTED).map(({ row, box, overlap }) => {
-      const label = trace.topLabels[row * trace.tops];
-      const best = label ? `${trace.classes[label - 1]} ${figure(trace.topScores[row * trace.tops])}` : "dropped by the cascade";
-      const how = drawn ? `, IoU ${figure(overlap)}` : "";
-      return { place: row, parts: [make("strong", `${row + 1}`), ` ${sizeText(box)}${how} `, make("span", best, { className: "under" })] };
+    const hint = "draw a box on the picture to look for regions on it";
+    const order = drawn ? ", those that overlap your box most first" : `; ${hint}`;
+    at("proposals-text").textContent = `${rows.length} of ${proposals} regions${order}.`;
+    const entries = rows.slice(0, MOST_REGIONS).map(({ row, box, overlap }) => {
+      const [best] = bestOf(row), how = drawn ? `, IoU ${figure(overlap)}` : "";
+      const told = make("span", best ? scoreText(best) : "dropped by the cascade", { className: "under" });
+      return { place: row, parts: [make("strong", `${row + 1}`), ` ${sizeText(box)}${how} `, told] };
     });
-    fillList(at("proposals-list"), entries, region, (row) => { if (row >= 0) region = row; heatOf = null; render(); }, (row) => [toNetwork(row, "What the network saw")]);
-    return rows;
+    const change = (row) => {
+      region = row < 0 ? region : row;
+      heatOf = null;
+    };
+    fillList(at("proposals-list"), entries, region, choose(change), (row) => [toNetwork(row, "What the network saw")]);
   }
 
   // ---- network
@@ -186,16 +167,7 @@
     return { own, side: model.side, paddings: model.paddings };
   }
 
-  function scoresOf(row) {
-    const own = seen.get(row);
-    if (own) return own.best;
-    const found = [];
-    for (let place = 0; place < trace.tops; place++) {
-      const label = trace.topLabels[row * trace.tops + place];
-      if (label) found.push({ name: trace.classes[label - 1], score: trace.topScores[row * trace.tops + place] });
-    }
-    return found;
-  }
+  const scoresOf = (row) => seen.get(row)?.best ?? bestOf(row);
 
   function heats(row) {
     const own = seen.get(row);
@@ -209,51 +181,64 @@
   }
 
   async function renderNetwork() {
-    const row = region, { own, side, paddings } = cropOf(row);
-    const select = at("seen"), known = [...new Set([...seen.keys(), row])].sort((a, b) => a - b);
-    select.replaceChildren(...known.map((each) => {
-      const text = regionName(each);
-      const best = scoresOf(each)[0];
-      return make("option", `${text[0].toUpperCase()}${text.slice(1)}${best ? `: ${best.name} ${figure(best.score)}` : ""}`, { value: each });
-    }));
-    select.value = row;
-    const box = boxAt(trace.boxes, row), scores = scoresOf(row), warm = heats(row);
+    const row = region, { own, side, paddings } = cropOf(row), scores = scoresOf(row);
+    renderChoice(row);
     if (own && !cropImages.has(row)) cropImages.set(row, await Promise.all(own.crops.map(loadImage)));
     if (row !== region) return;
+    const box = boxAt(trace.boxes, row), warm = heats(row), scale = trace.width / picture.image.width;
     at("crops").replaceChildren(...paddings.map((padding, crop) => {
       const canvas = make("canvas", [], { ariaLabel: `Crop of ${regionName(row)}` });
       canvas.setAttribute("role", "img");
-      const shown = own
-        ? { image: cropImages.get(row)[crop] }
-        : { window: windowOf(box, side, padding), picture: picture.image, scale: trace.width / picture.image.width };
+      const window = windowOf(box, side, padding);
+      const shown = own ? { image: cropImages.get(row)[crop] } : { window, picture: picture.image, scale };
       drawCrop(canvas, shown, { side, padding, heat: warm?.[crop] });
       return canvas;
     }));
+    const context = `${side} × ${side} pixels with ${paddings.join(" and ")} of context around the dotted line`;
     at("crops-text").textContent = own
-      ? `As the network gets it, ${side} × ${side} pixels with ${paddings.join(" and ")} of context around the dotted line.`
-      : "Drawn by this page: the crops of detections and of the regions of known objects alone are kept as the network got them.";
-    const svm = trace.bySvm, strongest = Math.max(...scores.map((each) => Math.abs(each.score)), 1e-9);
-    const bars = [...scores];
-    if (!svm && scores.length) bars.push({ name: "background", score: trace.background[row], plain: true });
-    at("scores").replaceChildren(...bars.map((each, place) => {
+      ? `As the network gets it, ${context}.`
+      : "Drawn by this page: crops are kept as the network got them of detections and regions of known objects alone.";
+    at("scores").replaceChildren(...bars(row, scores, Boolean(own)));
+    const what = trace.bySvm ? "Scores of the SVMs" : "Probabilities";
+    const when = trace.before || trace.rescored ? " before context" : "";
+    const hint = own ? "Choose a class to see where it is seen: warm speaks for it, cold against it." : "";
+    at("heat-text").textContent = scores.length
+      ? `${what}${when}. ${hint}`
+      : "The cascade dropped this region: no class was scored.";
+  }
+
+  function renderChoice(row) {
+    const known = [...new Set([...seen.keys(), row])].sort((a, b) => a - b);
+    at("seen").replaceChildren(...known.map((each) => {
+      const name = regionName(each), [best] = scoresOf(each);
+      const text = `${name[0].toUpperCase()}${name.slice(1)}${best ? `: ${scoreText(best)}` : ""}`;
+      return make("option", text, { value: each });
+    }));
+    at("seen").value = row;
+  }
+
+  // The classes of a region with their scores; those whose evidence is there can be chosen.
+  function bars(row, scores, hasEvidence) {
+    const strongest = trace.bySvm ? Math.max(...scores.map((each) => Math.abs(each.score)), 1e-9) : 1;
+    const shown = scores.map((each) => ({ ...each, isClass: true }));
+    if (!trace.bySvm && scores.length) shown.push({ name: "background", score: trace.background[row] });
+    return shown.map(({ name, score, isClass }, place) => {
       const fill = make("i");
-      fill.style.width = `${Math.max(0, Math.min(100, 100 * (svm ? each.score / strongest : each.score)))}%`;
-      const bar = make("span", fill, { className: "bar" });
-      const button = make("button", [make("span", each.name, { className: "name" }), bar, make("span", figure(each.score), { className: "number" })], { type: "button" });
-      button.disabled = !own || Boolean(each.plain);
-      button.setAttribute("aria-pressed", !each.plain && heatOf === place);
+      fill.style.width = `${Math.max(0, Math.min(100, (100 * score) / strongest))}%`;
+      const parts = [
+        make("span", name, { className: "name" }),
+        make("span", fill, { className: "bar" }),
+        make("span", figure(score), { className: "number" }),
+      ];
+      const button = make("button", parts, { type: "button", disabled: !(hasEvidence && isClass) });
+      button.setAttribute("aria-pressed", Boolean(isClass) && heatOf === place);
       button.addEventListener("click", () => {
         heatOf = heatOf === place ? null : place;
         render();
         at("scores").querySelectorAll("button")[place]?.focus();
       });
       return make("li", button);
-    }));
-    const what = trace.bySvm ? "Scores of the SVMs" : "Probabilities";
-    const context = trace.before || trace.rescored ? " before context" : "";
-    at("heat-text").textContent = !scores.length
-      ? "The cascade dropped this region: no class was scored."
-      : `${what}${context}. ${own ? "Choose a class to see where it is seen: warm speaks for it, cold against it." : ""}`;
+    });
   }
 
   // ---- search
@@ -274,69 +259,23 @@
     const name = at("similarity").value, most = level.count(name);
     at("merges").max = most;
     const steps = Math.min(Number(at("merges").value), most);
-    const left = most + 1 - steps;
-    at("merges-value").textContent = `${steps} of ${most}: ${left} ${left === 1 ? "region" : "regions"} left`;
+    const left = counted(most + 1 - steps, "region", "regions");
+    at("merges-value").textContent = `${steps} of ${most}: ${left} left`;
     levelBox = level.paint(name, steps);
   }
 
   // ---- the picture
 
-  function layers() {
-    const boxes = [];
-    const put = (box, style, text = "", below = false) => boxes.push({ box, style, text, below });
-    let overlay = null, heat = null;
-    if (step === "search") {
-      overlay = level?.canvas ?? null;
-      if (levelBox) put(levelBox.map((share, side) => share * (side % 2 ? trace.height : trace.width)), "region");
-    } else if (step === "proposals") {
-      const rows = renderProposals();
-      rows.slice(0, MOST_DRAWN).forEach(({ box }) => put(box, "faint"));
-      if (rows.some(({ row }) => row === region)) put(boxAt(trace.boxes, region), "region", `${region + 1}`);
-    } else if (step === "network") {
-      const { own, side, paddings } = cropOf(region), box = boxAt(trace.boxes, region), warm = heats(region);
-      if (warm) heat = { canvas: warm.at(-1), window: windowOf(box, side, paddings.at(-1)) };
-      put(box, "region", own && heatOf !== null ? own.best[heatOf].name : "");
-    } else if (step === "boxes") {
-      const chosen = selection.detections[detection];
-      const all = selection.detections.slice(0, MOST_DRAWN).map((each, place) => [each, place]);
-      const shown = chosen ? [[chosen, detection]] : all;
-      if (chosen) {
-        lostTo(chosen.candidate).slice(0, 40).forEach((k) => put(boxAt(trace.moved, k), "lost"));
-        put(boxAt(trace.boxes, trace.rows[chosen.candidate]), "region");
-        const on = judged.on[detection];
-        if (on >= 0) put(objects[on].box, "object");
-      }
-      for (const [each, place] of shown.reverse()) {
-        const right = foundBy(place) >= 0 || !objects.length;
-        put(each.box, right ? "right" : "wrong", `${trace.classes[each.column]} ${figure(each.score)}`);
-      }
-    } else {
-      objects.forEach((thing, place) => {
-        if (object >= 0 && place !== object) return;
-        const verdict = judged.verdicts[place];
-        if (object >= 0 && verdict.bestRegion >= 0 && verdict.kind !== "found") {
-          put(boxAt(trace.boxes, verdict.region >= 0 ? verdict.region : verdict.bestRegion), "region");
-        }
-        if (object >= 0 && verdict.candidate >= 0 && verdict.kind !== "found") put(boxAt(trace.moved, verdict.candidate), "lost");
-        if (object >= 0 && verdict.kind === "suppressed") {
-          const by = selection.by[verdict.candidate];
-          const rival = selection.detections.findIndex((each) => each.candidate === by);
-          put(boxAt(trace.moved, by), foundBy(rival) >= 0 ? "right" : "wrong", `${thing.name} ${figure(trace.scores[by])}`);
-        }
-        if (verdict.detection >= 0) {
-          const found = selection.detections[verdict.detection];
-          put(found.box, "right", `${trace.classes[found.column]} ${figure(found.score)}`);
-        }
-        const missed = verdict.kind !== "found" && thing.counts;
-        put(thing.box, thing.yours ? "yours" : "object", missed ? `${place + 1} missed` : "", true);
-      });
-    }
-    if (drawn) put(drawn, "yours");
-    return { overlay, heat, boxes };
-  }
-
   function draw() {
-    picture.draw(layers());
+    const state = { step, region, object, detection, objects, drawn, selection, judged, foundBy, levelBox };
+    const rows = step === "proposals" ? filteredRegions() : [];
+    const { own, side, paddings } = cropOf(region), warm = step === "network" ? heats(region) : null;
+    const window = windowOf(boxAt(trace.boxes, region), side, paddings.at(-1));
+    picture.draw({
+      overlay: step === "search" ? level?.canvas : null,
+      heat: warm && { canvas: warm.at(-1), window },
+      boxes: boxesOf({ ...state, rows, heatName: warm ? own.best[heatOf].name : "" }),
+    });
   }
 
   // ---- everything
@@ -350,13 +289,12 @@
       tab.setAttribute("aria-selected", name === step);
       tab.tabIndex = name === step ? 0 : -1;
     }
-    const counted = judged.verdicts.filter((_, place) => objects[place].counts);
-    const found = counted.filter((each) => each.kind === "found").length;
+    const asked = judged.verdicts.filter((_, place) => objects[place].counts);
+    const found = asked.filter((each) => each.kind === "found").length;
     const wrong = selection.detections.filter((_, place) => foundBy(place) < 0).length;
-    const boxes = selection.detections.length;
     at("summary").textContent = objects.length
-      ? `${found} of ${counted.length} found, ${wrong} false`
-      : `${boxes} ${boxes === 1 ? "detection" : "detections"}`;
+      ? `${found} of ${asked.length} found, ${wrong} false`
+      : counted(selection.detections.length, "detection", "detections");
     at("score-value").textContent = figure(limits.minScore);
     at("iou-value").textContent = figure(limits.nmsIou);
     at("regions-value").textContent = `${limits.regions} of ${trace.scored}`;
@@ -367,6 +305,7 @@
     if (step === "objects") renderObjects();
     if (step === "boxes") renderBoxes();
     if (step === "network") renderNetwork();
+    if (step === "proposals") renderProposals();
     draw();
   }
 
@@ -393,8 +332,9 @@
     ? trace.scores.reduce((top, value) => Math.max(top, value), trace.floor + 1)
     : 1;
   const bend = most === 1 && trace.floor >= 0 ? 3 : 1;
-  const toScore = (share) => Math.max(trace.floor, Math.round((trace.floor + (most - trace.floor) * share ** bend) * 1e4) / 1e4);
-  const toShare = (score) => ((score - trace.floor) / (most - trace.floor || 1)) ** (1 / bend);
+  const spread = most - trace.floor;
+  const toScore = (share) => Math.max(trace.floor, Math.round((trace.floor + spread * share ** bend) * 1e4) / 1e4);
+  const toShare = (score) => ((score - trace.floor) / (spread || 1)) ** (1 / bend);
 
   function setSliders() {
     Object.assign(at("score"), { min: 0, max: 1, value: toShare(limits.minScore) });
@@ -403,18 +343,36 @@
     at("iou").disabled = settings.nms === "soft_gaussian";
   }
 
-  at("score").addEventListener("input", (event) => { limits.minScore = toScore(Number(event.target.value)); updateSoon(); });
-  at("iou").addEventListener("input", (event) => { limits.nmsIou = Number(event.target.value); updateSoon(); });
-  at("regions").addEventListener("input", (event) => { limits.regions = Number(event.target.value); updateSoon(); });
-  at("reset").addEventListener("click", () => { Object.assign(limits, data.limits); setSliders(); update(); });
-  for (const id of ["rank-from", "rank-to", "side-from", "side-to", "overlap"]) at(id).addEventListener("input", render);
+  const onInput = (id, change) => at(id).addEventListener("input", (event) => change(Number(event.target.value)));
+  const limit = (name, read = (value) => value) => (value) => {
+    limits[name] = read(value);
+    updateSoon();
+  };
+  onInput("score", limit("minScore", toScore));
+  onInput("iou", limit("nmsIou"));
+  onInput("regions", limit("regions"));
+  at("reset").addEventListener("click", () => {
+    Object.assign(limits, data.limits);
+    setSliders();
+    update();
+  });
+  for (const id of ["rank-from", "rank-to", "side-from", "side-to", "overlap"]) onInput(id, render);
   at("rank-to").value = proposals;
-  at("seen").addEventListener("change", (event) => { region = Number(event.target.value); heatOf = null; render(); });
+  at("seen").addEventListener("change", (event) => {
+    region = Number(event.target.value);
+    heatOf = null;
+    render();
+  });
   if (data.levels.length) {
     const places = data.levels.map((each, place) => make("option", `${each.colour}, k ${each.k}`, { value: place }));
     at("level").replaceChildren(...places);
     at("level").addEventListener("change", (event) => openLevel(Number(event.target.value)));
-    for (const id of ["similarity", "merges"]) at(id).addEventListener("input", () => { paintLevel(); draw(); });
+    for (const id of ["similarity", "merges"]) {
+      onInput(id, () => {
+        paintLevel();
+        draw();
+      });
+    }
   }
   for (const name of PANELS) at(`tab-${name}`).addEventListener("click", () => openStep(name));
   at("drawn-class").replaceChildren(...trace.classes.map((name) => make("option", name, { value: name })));
