@@ -379,77 +379,42 @@
 
   // ---- a box by hand
 
-  const canvas = at("picture");
-  let start = null;
   function setDrawn(box) {
     drawn = box;
     render();
   }
+
   function addDrawn() {
-    if (!drawn) return;
     objects = [...objects, { name: at("drawn-class").value, box: drawn, counts: true, yours: true }];
     object = objects.length - 1;
     drawn = null;
     step = "objects";
     update();
   }
-  const sorted = ([x1, y1], [x2, y2]) => [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
-  const isDrawing = () => at("draw").getAttribute("aria-pressed") === "true";
+
+  // What a click means: the smallest of the step's boxes at that point.
   function chooseAt([x, y]) {
-    const inside = (box) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3];
+    const isInside = (box) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3];
     const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
-    const smallest = (boxes) => boxes.map((box, place) => [box, place]).filter(([box]) => box && inside(box))
-      .sort((a, b) => area(a[0]) - area(b[0]))[0]?.[1] ?? -1;
+    const smallest = (boxes) => boxes.map((box, place) => [box, place]).filter(([box]) => isInside(box))
+      .sort((one, other) => area(one[0]) - area(other[0]))[0]?.[1] ?? -1;
+    const rows = filteredRegions();
     if (step === "objects") object = smallest(objects.map((each) => each.box));
     if (step === "boxes") detection = smallest(selection.detections.map((each) => each.box));
-    if (step === "proposals") {
-      const rows = filteredRegions(), place = smallest(rows.map((each) => each.box));
-      if (place >= 0) region = rows[place].row;
-    }
+    if (step === "proposals") region = rows[smallest(rows.map((each) => each.box))]?.row ?? region;
     render();
   }
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button || (event.pointerType === "touch" && !isDrawing())) return;
-    start = picture.point(event);
-    canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!start) return;
-    const box = sorted(start, picture.point(event));
-    if (box[2] - box[0] > 2 && box[3] - box[1] > 2) setDrawn(box);
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    if (!start) return;
-    const box = sorted(start, picture.point(event));
-    if (box[2] - box[0] <= 4 && box[3] - box[1] <= 4) chooseAt(start);
-    start = null;
-  });
-  canvas.addEventListener("pointercancel", () => { start = null; });
-  canvas.addEventListener("click", (event) => {
-    if (event.pointerType === "touch" && !isDrawing()) chooseAt(picture.point(event));
-  });
-  at("draw").addEventListener("click", () => {
-    at("draw").setAttribute("aria-pressed", !isDrawing());
-    canvas.classList.toggle("drawing", isDrawing());
+
+  const draws = at("draw");
+  const isDrawing = () => draws.getAttribute("aria-pressed") === "true";
+  draws.addEventListener("click", () => {
+    draws.setAttribute("aria-pressed", !isDrawing());
+    at("picture").classList.toggle("drawing", isDrawing());
   });
   at("drawn-add").addEventListener("click", addDrawn);
   at("drawn-clear").addEventListener("click", () => setDrawn(null));
+  explainInput(picture, { drawn: () => drawn, isDrawing, setDrawn, addDrawn, chooseAt });
 
-  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const move = ARROWS[event.key], pace = Math.max(trace.width, trace.height) / 100;
-    if (event.key === "Enter") {
-      if (drawn) addDrawn();
-      else setDrawn([0.375 * trace.width, 0.375 * trace.height, 0.625 * trace.width, 0.625 * trace.height]);
-    } else if (event.key === "Escape") setDrawn(null);
-    else if (move && drawn) {
-      const [x, y] = move.map((each) => each * pace), [x1, y1, x2, y2] = drawn;
-      const box = event.shiftKey ? [x1, y1, x2 + x, y2 + y] : [x1 + x, y1 + y, x2 + x, y2 + y];
-      const fits = box[0] >= 0 && box[1] >= 0 && box[2] <= trace.width && box[3] <= trace.height;
-      if (fits && box[2] - box[0] > 2 && box[3] - box[1] > 2) setDrawn(box);
-    } else return;
-    event.preventDefault();
-  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
     const tabs = PANELS, place = Number(event.key) - 1;
