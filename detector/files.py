@@ -21,6 +21,7 @@ from typing import Any, Literal, TextIO
 from detector.errors import DataError
 
 ESCAPE = "backslashreplace"
+LONGEST_NAME = 255  # bytes of a file's name
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".", ".tmp"
 # What killed writers leave: ours, and in folders of weights safetensors' own temporary files too.
 OWN_LEFTOVER = re.compile(r"\..*\.[a-z0-9_]{8}\.tmp", re.DOTALL)
@@ -191,6 +192,13 @@ def remove_leftovers(folder: Path, pattern: re.Pattern[str] = LEFTOVER, older_th
                 with suppress(OSError):
                     if not older_than or entry.stat().st_mtime < newest:
                         os.unlink(entry.path)  # noqa: PTH108 - a DirEntry is no Path
+
+
+def fitting_name(start: str, stem: str, end: str) -> str:
+    """A file's name of three parts, of which `stem` loses its end where the name would be too long."""
+    while len(os.fsencode(start + stem + end)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return start + stem + end
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ SOURCES = {
     "detector.jobs.train_multibox",
     "subprocess",
     "processes",
+    "browsers",
 }
 
 

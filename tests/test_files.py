@@ -9,6 +9,7 @@ from detector.errors import DataError
 from detector.files import (
     OWN_LEFTOVER,
     append_text,
+    fitting_name,
     parse_json,
     read_json,
     read_text,
@@ -53,6 +54,14 @@ def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 251 + ".txt")
     write_text(path, "text")
     assert path.read_text() == "text"
+
+
+def test_a_name_that_would_be_too_long_loses_the_end_of_its_stem() -> None:
+    assert fitting_name("1_", "a b", ".jpg") == "1_a b.jpg"
+    name = fitting_name("1_", "\u00e4" * 200, ".jpg")
+    assert name.startswith("1_\u00e4")
+    assert name.endswith("\u00e4.jpg")
+    assert len(os.fsencode(name)) in (254, 255)
 
 
 def test_text_that_utf8_cannot_hold_is_written_as_escapes(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Detect objects in images, folders, videos or from a camera, with a trained detector."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, count, groupby
@@ -21,7 +20,7 @@ from detector.data.exchange.detection_files import (
 )
 from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live
 from detector.errors import DataError
-from detector.files import write_atomically
+from detector.files import fitting_name, write_atomically
 from detector.inference.detector import Found, ObjectDetector
 from detector.jobs.load_detector import load_detector
 from detector.records import Image
@@ -29,7 +28,6 @@ from detector.text import one_line
 
 JPEG_QUALITY = 92
 LONGEST_SIDE = 65_500  # pixels of a JPEG
-LONGEST_NAME = 255  # bytes of a file's name
 SOME_LEFT_OUT, NOTHING_READ = 1, 2
 
 FrameItem = tuple[Frame, int]  # and its position among all
@@ -142,10 +140,7 @@ class _Task:
 def picture_name(frame: Frame, image_id: int) -> str:
     """What the drawn picture of an image is called; a long name of the image loses its end."""
     number = "" if frame.number is None else f"_{frame.number:06d}"
-    start, stem, end = f"{image_id:06d}_", Path(frame.file).stem, f"{number}.jpg"
-    while len(os.fsencode(start + stem + end)) > LONGEST_NAME:
-        stem = stem[:-1]
-    return start + stem + end
+    return fitting_name(f"{image_id:06d}_", Path(frame.file).stem, f"{number}.jpg")
 
 
 def _jpeg(pixels: Image) -> bytes:

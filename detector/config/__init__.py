@@ -16,7 +16,6 @@ from detector.config.detection_settings import (
     Config,
     DataSettings,
     DetectSettings,
-    EvaluateSettings,
     FinetuneSettings,
     Method,
     MultiBoxInference,
@@ -26,6 +25,7 @@ from detector.config.detection_settings import (
     RegionTraining,
 )
 from detector.config.ensemble_settings import EnsembleSettings
+from detector.config.evaluate_settings import EvaluateSettings
 from detector.config.head_settings import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.multibox_settings import MultiBoxConfig, MultiBoxSettings

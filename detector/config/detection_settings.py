@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from detector.choices import FORMATS, PROPOSAL_METHODS, PROTOCOLS, Choice, chosen_module
+from detector.choices import FORMATS, PROPOSAL_METHODS, Choice, chosen_module
 from detector.config.cascade_settings import CascadeSettings
 from detector.config.common import (
     EngineSettings,
@@ -23,6 +23,7 @@ from detector.config.common import (
 from detector.config.context_settings import ContextSettings
 from detector.config.crop_settings import RegionSettings
 from detector.config.ensemble_settings import EnsembleSettings
+from detector.config.evaluate_settings import EvaluateSettings
 from detector.config.head_settings import BoxSettings, SvmSettings
 from detector.config.limits import BATCH, CLASSES, MANY, REGIONS, SCALE, SEED, SIDE, SMALL, SPLITS
 from detector.config.loading import Section
@@ -230,16 +231,6 @@ class DetectSettings(Section):
         return self.min_svm_score if by_svm else self.min_score
 
 
-class EvaluateSettings(Section):
-    """The metric and the report."""
-
-    protocol: Annotated[str, Choice(PROTOCOLS)] = "ilsvrc"
-    pictures: int = Field(12, ge=0, le=10_000, description="test images drawn in the report")
-    resamples: int = Field(
-        1000, ge=2, le=MANY, description="of the test images, from which the intervals of the APs come"
-    )
-
-
 ENSEMBLE = "ensemble"
 CONTEXT = "context"
 ScoreKind = Literal["softmax", "svm"]
@@ -366,6 +357,15 @@ class Config(Section):
         wanted = self.context.is_used and "imagenet" in self.context.image
         if wanted and not (self.context.weights or self.network.weights):
             raise ValueError("context.weights must be of a network with 1,000 classes for imagenet, got none")
+        return self
+
+    @model_validator(mode="after")
+    def _explained_images_can_be_detected_in(self) -> "Config":
+        source = self.proposals.source
+        if self.evaluate.explain and chosen_module(PROPOSAL_METHODS, source).METHOD.from_pixels is None:
+            raise ValueError(
+                f"evaluate.explain must be 0 for proposals.source {source}, got {self.evaluate.explain}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,9 @@ from detector.config import DetectSettings
 from detector.data.images import Exif, read_image
 from detector.drawing.class_boxes import draw_boxes
 from detector.errors import ConfigError, DataError
+from detector.evaluation.explained import Explanation
 from detector.inference.engine import ImageScorer
+from detector.inference.explaining import Explainer, NetworkViews, ObjectInput, known_object
 from detector.inference.proposer import Proposer
 from detector.inference.select import select
 from detector.parallel import ordered_map, worker_count
@@ -61,7 +63,7 @@ class ObjectDetector:
 
     `classes` are the names of labels 1..C, `config` all settings, for whoever asks. `min_score`, under which boxes
     are dropped, may be set at any time: it is a probability, or with SVMs their score; anything else is a
-    ConfigError.
+    ConfigError. `views` loads the networks that score, for `explain`.
     """
 
     def __init__(
@@ -74,8 +76,10 @@ class ObjectDetector:
         exif: Exif = "ignore",
         workers: int = -1,
         config: Any = None,
+        views: NetworkViews | None = None,
     ) -> None:
         self.config = config
+        self.views = views
         self.classes = tuple(classes)
         self.drawn_score = POSITIVE if by_svm else PROBABLE
         self.min_score = settings.lowest_score(by_svm)
@@ -92,10 +96,7 @@ class ObjectDetector:
 
     @min_score.setter
     def min_score(self, score: float) -> None:
-        low, high = (0.0, 1.0) if self.drawn_score == PROBABLE else (-LARGEST_SCORE, LARGEST_SCORE)
-        if not low <= score <= high:
-            raise ConfigError(f"min_score must be a number in {low:g}..{high:g}, got {shown(score)}")
-        self._min_score = float(score)
+        self._min_score = self._checked(score)
 
     def detect(self, image: ImageInput) -> Detections:
         """The objects of one image, best first; DataError where it cannot be read."""
@@ -166,6 +167,27 @@ class ObjectDetector:
         shown = take(detections, detections.scores >= limit)
         texts = [f"{found.name} {found.score:.2f}" for found in self.named(shown)]
         return draw_boxes(self.read(image), shown.boxes, shown.labels, texts)
+
+    def explain(
+        self, image: ImageInput, objects: Iterable[ObjectInput] = (), min_score: float | None = None
+    ) -> Explanation:
+        """What becomes of one image step by step, and why `objects` in it are missed; see docs/explain.md.
+
+        Detections are those of at least `min_score`, by default those that are likely right, as `draw` has them.
+        DataError where the image cannot be read or an object is none; ConfigError for another score.
+        """
+        if self.views is None:
+            raise ConfigError("detector must be one of load_detector to explain, got one without its networks")
+        explainer = Explainer(self.classes, self.proposer, self.scorer, self.settings, self.views)
+        least = self._checked(self.drawn_score if min_score is None else min_score)
+        things = [known_object(each) for each in objects]
+        return explainer.explain(self.read(image), things, least, min(least, self.min_score))
+
+    def _checked(self, score: float) -> float:
+        low, high = (0.0, 1.0) if self.drawn_score == PROBABLE else (-LARGEST_SCORE, LARGEST_SCORE)
+        if not low <= score <= high:
+            raise ConfigError(f"min_score must be a number in {low:g}..{high:g}, got {shown(score)}")
+        return float(score)
 
     def _propose(self, images: Iterable[_LoadedImage[Item]]) -> Iterator[tuple[_LoadedImage[Item], Float32]]:
         """The images with their regions (N, 4); several share a forward pass where a network proposes."""

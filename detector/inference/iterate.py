@@ -5,12 +5,20 @@ Differs from the paper: a box is scored again for all classes, not only for the 
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from detector.inference.engine import ImageScorer, Regions
 from detector.records import ClassScores, Detections, Float32, Image
+
+
+class Round(NamedTuple):
+    """Regions (N, 4) of an image and what they score."""
+
+    regions: Float32
+    scores: ClassScores
 
 
 class IteratedScorer:
@@ -27,40 +35,50 @@ class IteratedScorer:
 
     def score(self, images: Regions) -> Iterator[ClassScores]:
         """As `ImageScorer` says."""
-        for _, rounds in self._run(images, self.rounds):
-            yield ClassScores(
-                np.concatenate([each.boxes for each in rounds]), np.concatenate([each.scores for each in rounds])
-            )
+        return map(join_rounds, self.score_rounds(images))
 
-    def _run(self, images: Regions, rounds: int) -> Iterator[tuple[Image | Tensor, list[ClassScores]]]:
-        """The images, each with the scores of the first round and of `rounds` more."""
+    def score_rounds(self, images: Regions) -> Iterator[list[Round]]:
+        """All rounds of each image, the first one first."""
+        return (rounds for _, rounds in self._run(images, self.rounds))
+
+    def _run(self, images: Regions, rounds: int) -> Iterator[tuple[Image | Tensor, list[Round]]]:
+        """The images, each with the first round and `rounds` more."""
         if not rounds:
             return ((image, [found]) for image, found in _with_images(self.scorer, images))
         return self._add_round(self._run(images, rounds - 1))
 
     def _add_round(
-        self, earlier: Iterator[tuple[Image | Tensor, list[ClassScores]]]
-    ) -> Iterator[tuple[Image | Tensor, list[ClassScores]]]:
+        self, earlier: Iterator[tuple[Image | Tensor, list[Round]]]
+    ) -> Iterator[tuple[Image | Tensor, list[Round]]]:
         """One more round, on what the last one found."""
-        waiting: deque[list[ClassScores]] = deque()
+        waiting: deque[list[Round]] = deque()
 
         def regions() -> Iterator[tuple[Image | Tensor, Float32]]:
             for image, rounds in earlier:
                 waiting.append(rounds)
-                yield image, np.unique(self.choose(rounds[-1]).boxes, axis=0)
+                yield image, np.unique(self.choose(rounds[-1].scores).boxes, axis=0)
 
         for image, found in _with_images(self.scorer, regions()):
             yield image, [*waiting.popleft(), found]
 
 
-def _with_images(scorer: ImageScorer, images: Regions) -> Iterator[tuple[Image | Tensor, ClassScores]]:
-    """The scores with their images."""
-    given: deque[Image | Tensor] = deque()
+def join_rounds(rounds: list[Round]) -> ClassScores:
+    """What all rounds score, those of the first one first."""
+    return ClassScores(
+        np.concatenate([each.scores.boxes for each in rounds]),
+        np.concatenate([each.scores.scores for each in rounds]),
+    )
+
+
+def _with_images(scorer: ImageScorer, images: Regions) -> Iterator[tuple[Image | Tensor, Round]]:
+    """The scores with their images and regions."""
+    given: deque[tuple[Image | Tensor, Float32]] = deque()
 
     def noted() -> Iterator[tuple[Image | Tensor, Float32]]:
         for image, boxes in images:
-            given.append(image)
+            given.append((image, boxes))
             yield image, boxes
 
     for found in scorer.score(noted()):
-        yield given.popleft(), found
+        image, boxes = given.popleft()
+        yield image, Round(boxes, found)

@@ -30,8 +30,13 @@ class RegionFilter:
 
     def choose(self, images: Regions) -> Iterator[Proposals]:
         """The regions kept of each image, best first, with their probabilities to be an object."""
+        for found in self.rank(images):
+            yield Proposals(found.boxes[: self.keep], found.scores[: self.keep])
+
+    def rank(self, images: Regions) -> Iterator[Proposals]:
+        """All regions of each image, best first, with their probabilities to be an object."""
         for found in self.engine.score(images):
-            yield best_regions(found.boxes[:, 0], found.scores[:, 0], self.keep)
+            yield best_regions(found.boxes[:, 0], found.scores[:, 0], len(found.scores))
 
 
 class CascadeScorer:

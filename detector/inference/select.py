@@ -1,11 +1,14 @@
 """From region scores to detections (R-CNN, arXiv 1311.2524, section 2.2 and the released settings)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from detector.boxes import nms, soft_nms_gaussian, soft_nms_linear, vote_boxes
 from detector.config import DetectSettings
 from detector.records import (
     FIRST_LABEL,
+    Bool,
     ClassScores,
     Detections,
     DetectionTable,
@@ -29,32 +32,52 @@ def select(scores: ClassScores, min_score: float, settings: DetectSettings) -> D
     return take(found, order[: settings.max_per_image or len(order)])
 
 
+class Chosen(NamedTuple):
+    """Detections of one class: rows (K,) of the boxes given, best first by NMS, boxes (K, 4), scores (K,)."""
+
+    rows: Int64
+    boxes: Float32
+    scores: Float32
+
+
 def _select_class(scores: ClassScores, column: int, min_score: float, settings: DetectSettings) -> Detections:
-    candidates = _candidates(scores, column, min_score)
-    boxes, found = np.ascontiguousarray(scores.boxes[candidates, column]), scores.scores[candidates, column]
-    kept, kept_scores = _suppress(boxes, found, min_score, settings)
+    rescored = None if scores.rescored is None else scores.rescored[:, column]
+    rows = np.flatnonzero(candidates(scores.scores[:, column], rescored, min_score))
+    boxes, own = np.ascontiguousarray(scores.boxes[rows, column]), scores.scores[rows, column]
+    found = choose_boxes(boxes, own, None if rescored is None else rescored[rows], min_score, settings)
+    kept = found.scores >= min_score if rescored is not None else np.ones(len(found.rows), np.bool_)
+    labels = np.full(len(found.rows), column + FIRST_LABEL, np.int64)
+    return take(Detections(found.boxes, labels, found.scores), kept)
+
+
+def candidates(scores: Float32, rescored: Float32 | None, min_score: float) -> Bool:
+    """Mask (N,) of a class's scores that NMS looks at: none that could only lose, or win and be dropped.
+
+    They are those at least as good as the worst of those whose detection would have `min_score`.
+    """
+    if rescored is None:
+        return scores >= min_score
+    worst = scores[rescored >= min_score].min(initial=np.inf)
+    return scores >= worst
+
+
+def choose_boxes(
+    boxes: Float32, scores: Float32, rescored: Float32 | None, min_score: float, settings: DetectSettings
+) -> Chosen:
+    """What NMS keeps of a class's candidates, boxes (N, 4), voted on if asked.
+
+    Scores are those that detections have in the end: with `rescored` (N,) some may be under `min_score`.
+    """
+    kept, kept_scores = _suppress(boxes, scores, min_score, settings)
     chosen = boxes[kept]
     if settings.voting_iou:
-        chosen = vote_boxes(chosen, boxes, found, settings.voting_iou)
-    labels = np.full(len(kept), column + FIRST_LABEL, np.int64)
-    if scores.rescored is None:
-        return Detections(chosen, labels, kept_scores)
-    rescored = scores.rescored[candidates[kept], column]
+        chosen = vote_boxes(chosen, boxes, scores, settings.voting_iou)
+    if rescored is None:
+        return Chosen(kept, chosen, kept_scores)
+    final = rescored[kept]
     if settings.nms != "greedy":
-        rescored = rescored * (kept_scores / found[kept])
-    return take(Detections(chosen, labels, rescored), rescored >= min_score)
-
-
-def _candidates(scores: ClassScores, column: int, min_score: float) -> Int64:
-    """The rows (N,) that NMS looks at: none that could only lose, or lose to others and be dropped.
-
-    They are those that score at least as well as the worst of those whose detection would have `min_score`.
-    """
-    own = scores.scores[:, column]
-    if scores.rescored is None:
-        return np.flatnonzero(own >= min_score)
-    worst = own[scores.rescored[:, column] >= min_score].min(initial=np.inf)
-    return np.flatnonzero(own >= worst)
+        final = final * (kept_scores / scores[kept])
+    return Chosen(kept, chosen, final)
 
 
 def _suppress(

@@ -1,14 +1,16 @@
 """A trained detector from its run folder, or from the file of its network alone."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
-from detector.config import Config
+from detector.config import Config, EnsembleSettings
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.engine import ImageScorer
+from detector.inference.explaining import NetworkViews
 from detector.inference.image_context import Context, ContextScorer, WholeImages
-from detector.inference.models import ModelFiles, open_scorer, trained_classes
+from detector.inference.models import ModelFiles, load_models, open_scorer, trained_classes
 from detector.inference.proposer import Proposer, open_proposer
 from detector.inference.region_filter import CascadeScorer, RegionFilter
 from detector.jobs.run_settings import config_of_file, run_config
@@ -35,12 +37,17 @@ def load_detector(path: Path, overrides: Sequence[str] = ()) -> ObjectDetector:
 
 
 def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
-    job = Job(run, run_config(run, overrides), alone())
-    config = job.config
+    return detector_of(Job(run, run_config(run, overrides), alone()))
+
+
+def detector_of(job: Job[Config]) -> ObjectDetector:
+    """The detector that a job has trained, as it reports it."""
+    run, config = job.run, job.config
     models = [model.by(config.method) for model in trained_models(job)]
     check_region(config.region, models[0].network)
     proposer = open_proposer(config.proposals, config.engine, config.seed)
-    scorer = open_scorer(models, trained_ensemble(run, config), config.engine, config.detect)
+    ensemble = trained_ensemble(run, config)
+    scorer = open_scorer(models, ensemble, config.engine, config.detect)
     cascade = trained_cascade(run, config)
     if cascade:
         scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
@@ -50,7 +57,7 @@ def _of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
         context = Context.load(path, config.context.after_nms)
         context.check(images.width, images.outputs, path)
         scorer = ContextScorer(scorer, images, context)
-    return _detector(config, models, proposer, scorer)
+    return _detector(config, models, proposer, scorer, ensemble)
 
 
 def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
@@ -63,11 +70,16 @@ def _of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
     check_region(config.region, path)
     models = [ModelFiles(path)]
     proposer = open_proposer(config.proposals, config.engine, config.seed)
-    return _detector(config, models, proposer, open_scorer(models, config.ensemble, config.engine, config.detect))
+    scorer = open_scorer(models, config.ensemble, config.engine, config.detect)
+    return _detector(config, models, proposer, scorer, config.ensemble)
 
 
 def _detector(
-    config: Config, models: Sequence[ModelFiles], proposer: Proposer, scorer: ImageScorer
+    config: Config,
+    models: Sequence[ModelFiles],
+    proposer: Proposer,
+    scorer: ImageScorer,
+    ensemble: EnsembleSettings,
 ) -> ObjectDetector:
     return ObjectDetector(
         trained_classes(models[0].network),
@@ -78,4 +90,5 @@ def _detector(
         exif=config.data.exif,
         workers=config.engine.workers,
         config=config,
+        views=NetworkViews(cache(partial(load_models, models, ensemble)), config.engine),
     )

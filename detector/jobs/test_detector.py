@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from detector.config import Config
+from detector.jobs.explain_worst import explain_worst
 from detector.jobs.outcome import Outcome
 from detector.jobs.provenance import run_facts
 from detector.jobs.trained_models import calibrate_models, proposals_of, regions_of, trained_models
@@ -51,6 +52,7 @@ def run_test(job: Job[Config], testing: Split, folder: Path) -> Outcome:
         config.seed,
         partial(run_facts, job, testing.dataset),
         folder,
+        partial(explain_worst, job, testing),
     )
     cut = compare_regions(testing.dataset, proposals_of(job, testing), regions) if config.cascade.is_used else None
     return Outcome(testing.dataset, reports, folder if reports else results, cut)

@@ -27,19 +27,34 @@ class Similarity(NamedTuple):
     fill: bool = False
 
 
-def group(regions: Segments, similarity: Similarity) -> Int64:
-    """Inclusive boxes (2R - 1, 4) of the superpixels and of every region that merging the most similar makes.
+class Hierarchy(NamedTuple):
+    """Inclusive boxes (2R - 1, 4) of R superpixels and of every region that merging the most similar makes.
 
     The superpixels come first, in their order, then merged regions as they are made; the last is the image.
+    parts (R - 1, 2) are the two regions, lower first, that each merged one is made of.
     """
+
+    boxes: Int64
+    parts: Int64
+
+
+def group(regions: Segments, similarity: Similarity) -> Int64:
+    """The boxes (2R - 1, 4) of the hierarchy of an image's superpixels."""
+    return grow(regions, similarity).boxes
+
+
+def grow(regions: Segments, similarity: Similarity) -> Hierarchy:
+    """The hierarchy of an image's superpixels."""
     count = len(regions.sizes)
     total = 2 * count - 1
     sizes = np.empty(total, np.int64)
     boxes = np.empty((total, 4), np.int64)
     sizes[:count], boxes[:count] = regions.sizes, regions.boxes
     counts, weights = _histograms(regions, similarity)
-    _merge_all(sizes, boxes, counts, weights, regions.pairs, bool(similarity.size), bool(similarity.fill))
-    return boxes
+    parts = np.empty((count - 1, 2), np.int64)
+    use_size, use_fill = bool(similarity.size), bool(similarity.fill)
+    _merge_all(sizes, boxes, parts, counts, weights, regions.pairs, use_size, use_fill)
+    return Hierarchy(boxes, parts)
 
 
 def _histograms(regions: Segments, similarity: Similarity) -> tuple[Int32, Float64]:
@@ -55,11 +70,11 @@ def _histograms(regions: Segments, similarity: Similarity) -> tuple[Int32, Float
 
 
 @njit(nogil=True)
-def _merge_all(sizes, boxes, counts, weights, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
+def _merge_all(sizes, boxes, parts, counts, weights, pairs, use_size, use_fill):  # type: ignore[no-untyped-def]
     """Merge the most similar neighbours until one region is left.
 
-    sizes (T,) and boxes (T, 4) hold the R superpixels first; regions R..T-1 are filled in. counts (R, B) are
-    spent: a merged region takes the row of one of its two.
+    sizes (T,) and boxes (T, 4) hold the R superpixels first; regions R..T-1 and parts (T - R, 2) are filled in.
+    counts (R, B) are spent: a merged region takes the row of one of its two.
     """
     total = sizes.shape[0]
     count = (total + 1) // 2
@@ -79,6 +94,7 @@ def _merge_all(sizes, boxes, counts, weights, pairs, use_size, use_fill):  # typ
     heap[:filled].sort()
     for region in range(count, total):
         a, b, filled = _pop_live(heap, filled, owners)
+        parts[region - count, 0], parts[region - count, 1] = a, b
         owners[a] = owners[b] = region
         row = rows[region] = rows[a]
         _merge(region, a, b, sizes, boxes)

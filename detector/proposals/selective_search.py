@@ -16,8 +16,8 @@ from detector.boxes import clip_boxes
 from detector.config import ProposalSettings
 from detector.errors import DataError
 from detector.proposals.grouping import Similarity, group
-from detector.proposals.segmentation import Scale, pixel_graph, segment
-from detector.proposals.segments import describe_regions, join_regions, pixel_bins
+from detector.proposals.segmentation import Int32, Scale, pixel_graph, segment
+from detector.proposals.segments import Segments, describe_regions, join_regions, pixel_bins
 from detector.records import Array, Float32, Image, Int64, Proposals
 
 MAX_ASPECT = 4  # of a resized image, height to width: taller ones become this high, not as wide as asked
@@ -107,16 +107,39 @@ def convert_colour(image: Image, colour: str) -> Image:
     return np.ascontiguousarray(converted, dtype=np.uint8)
 
 
-def _hierarchies(image: Image, strategies: Strategies, sigma: float) -> Iterator[Int64]:
-    """The inclusive boxes of each strategy's hierarchy; what strategies share is worked out once."""
+class Superpixels(NamedTuple):
+    """The superpixels of an image in one colour space, at one scale.
+
+    They are unions of the pieces whose labels (H, W) are `pieces`: numbers (P,) is the superpixel of each piece.
+    """
+
+    colour: str
+    scale: Scale
+    pieces: Int32
+    numbers: Int32
+    regions: Segments
+
+    @property
+    def labels(self) -> Int32:
+        """The superpixel (H, W) in 0..R-1 of each pixel."""
+        return self.numbers.take(self.pieces)
+
+
+def superpixels_of(image: Image, strategies: Strategies, sigma: float) -> Iterator[Superpixels]:
+    """Those of every colour space at every scale; what they share is worked out once."""
     for colour in strategies.colours:
         pixels = convert_colour(image, colour)
         pieces, superpixels = segment(pixel_graph(pixels, sigma), strategies.scales)
         regions = describe_regions(pieces, pixel_bins(pixels))
-        for numbers in superpixels:
-            joined = join_regions(regions, numbers)
-            for similarity in strategies.similarities:
-                yield group(joined, similarity)
+        for scale, numbers in zip(strategies.scales, superpixels, strict=True):
+            yield Superpixels(colour, scale, pieces, numbers, join_regions(regions, numbers))
+
+
+def _hierarchies(image: Image, strategies: Strategies, sigma: float) -> Iterator[Int64]:
+    """The inclusive boxes of each strategy's hierarchy."""
+    for superpixels in superpixels_of(image, strategies, sigma):
+        for similarity in strategies.similarities:
+            yield group(superpixels.regions, similarity)
 
 
 def _in_random_order(hierarchies: list[Int64], random: np.random.Generator) -> Int64:

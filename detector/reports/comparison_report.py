@@ -14,9 +14,9 @@ from detector.evaluation.outcomes import protocol_of
 from detector.files import write_text
 from detector.records import Array
 from detector.reports.detection.picture_choice import Picture
-from detector.reports.detection.plots import picture_uri
 from detector.reports.detection.texts import interval_text
 from detector.reports.detection.to_json import Tree, json_text, listed
+from detector.reports.embedded import jpeg_uri
 from detector.reports.pages import page_environment
 
 MOST_LISTED = 30  # changed images in the tables of the pages; comparison.json has all
@@ -68,7 +68,7 @@ def write_comparison(folder: Path, content: ComparisonReport) -> Path:
     write_text(folder / "comparison.json", json_text(tree) + "\n")
     write_text(folder / "report.md", environment.get_template("comparison.md.j2").render(context))
     pairs = [
-        [[(picture.caption, picture_uri(picture.image)) for picture in pair] for pair in run.pictures]
+        [[(picture.caption, jpeg_uri(picture.image)) for picture in pair] for pair in run.pictures]
         for run in content.runs
     ]
     page = environment.get_template("comparison.html.j2").render(context, pairs=pairs)

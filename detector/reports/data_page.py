@@ -1,10 +1,8 @@
 """A check of a data set as one HTML page that needs no other file, with some of its images."""
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -15,10 +13,10 @@ from detector.drawing.class_boxes import draw_boxes
 from detector.errors import DataError
 from detector.files import write_text
 from detector.records import FIRST_LABEL, Image
+from detector.reports.embedded import jpeg_uri
 from detector.reports.pages import page_environment
 
 SIDE = 560  # pixels, of a picture
-JPEG_QUALITY = 85
 CASES = 200  # of a finding that the page lists
 
 
@@ -48,7 +46,7 @@ def _pictures(check: DataCheck, split: CheckedSplit, count: int, exif: Exif) -> 
             image = read_image(Path(str(split.raw.paths[position])), exif)
         except DataError:  # it has a header and an end, and is among the findings if it was decoded
             continue
-        yield str(split.raw.ids[position]), _data_uri(_draw(check, split, position, image))
+        yield str(split.raw.ids[position]), jpeg_uri(_draw(check, split, position, image))
 
 
 def _draw(check: DataCheck, split: CheckedSplit, position: int, image: Image) -> Image:
@@ -62,9 +60,3 @@ def _draw(check: DataCheck, split: CheckedSplit, position: int, image: Image) ->
     names = [check.classes.names[label - FIRST_LABEL] for label in labels.tolist()]
     scaled = (boxes[order] * scale).astype(np.float32)
     return draw_boxes(resize_image(image, height, width), scaled, labels, names)
-
-
-def _data_uri(image: Image) -> str:
-    pixels = np.ascontiguousarray(image[:, :, ::-1])
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

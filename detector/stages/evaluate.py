@@ -1,9 +1,11 @@
 """Stage `evaluate`: the mAP of a split's detections by the run's protocol, and the report."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from tqdm import tqdm
@@ -15,17 +17,29 @@ from detector.evaluation.recall import CURVE_BUDGETS, Coverage, counted_objects,
 from detector.files import share_file, write_text
 from detector.records import DetectionTable
 from detector.reports.detection.analysis import Case, analyse
-from detector.reports.detection.drawn_images import draw_pictures
+from detector.reports.detection.drawn_images import draw_pictures, worst_positions
 from detector.reports.detection.report import DetectionReport, Reports, TrainingLog
 from detector.reports.detection.to_json import PROPOSAL_BUDGETS
 from detector.reports.detection.write import write_report
 from detector.runs.keys import array_hash
 from detector.runs.split import Split
-from detector.runs.stage import Stage, file_sizes
+from detector.runs.stage import FILES, Result, Stage, file_sizes
 from detector.runs.store import Store, read_proposals
 
 VERSION = 1
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
+EXPLAINED = "explain"  # folder of the report
+
+# writes the pages of images, by their positions with the score to begin at, into a folder, and tells their names
+Explain = Callable[[Mapping[int, float | None], Path], "Explained"]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The pages of explained images: their files' names by the images' positions, and the index of all, or ""."""
+
+    pages: Mapping[int, str]
+    index: str
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,12 @@ def run_evaluate(
     seed: int,
     facts: Callable[[], RunFacts],
     folder: Path,
+    explain: Explain | None = None,
 ) -> Reports | None:
     """The reports of `tables` by method; the page of the `chosen` one is shown in `folder`. None without objects.
 
-    The detections are of `regions`, whose recall the report states. Every process of the group evaluates, the
-    first one writes.
+    The detections are of `regions`, whose recall the report states. `explain` makes the pages of the worst images
+    that the settings ask for. Every process of the group evaluates, the first one writes.
     """
     dataset = split.dataset
     if not len(dataset.objects.labels):
@@ -74,14 +89,23 @@ def run_evaluate(
             settings=settings,
             seed=seed,
         )
-        if not (result.is_done() and result.has_files(REPORT_FILES)):
+        if not (result.is_done() and result.has_files(_files(result))):
             result.begin()
-            _write(result.folder, split, regions, cases[chosen], reports, settings, seed, facts())
+            shutil.rmtree(result.folder / EXPLAINED, ignore_errors=True)
+            _write(result.folder, split, regions, cases[chosen], reports, settings, seed, facts(), explain)
             shown = {"protocol": reports.report.protocol, "mean_ap": reports.report.mean_ap}
-            result.finish(**shown, report=str(folder), files=file_sizes(result.folder, REPORT_FILES))
-        for name in REPORT_FILES:
+            pages = [f"{EXPLAINED}/{path.name}" for path in sorted((result.folder / EXPLAINED).glob("*.html"))]
+            sizes = file_sizes(result.folder, [*REPORT_FILES, *pages])
+            result.finish(**shown, report=str(folder), files=sizes)
+        shutil.rmtree(folder / EXPLAINED, ignore_errors=True)  # of another evaluation
+        for name in _files(result):
             share_file(result.folder / name, folder / name)
     return reports
+
+
+def _files(result: Result) -> list[str]:
+    """The files of a finished report, its pages of explained images among them."""
+    return list(dict.fromkeys([*REPORT_FILES, *result.facts().get(FILES, {})]))
 
 
 def _write(
@@ -93,9 +117,14 @@ def _write(
     settings: EvaluateSettings,
     seed: int,
     facts: RunFacts,
+    explain: Explain | None,
 ) -> None:
     """Write the files of the report."""
     analysis = analyse(case, reports.report, np.random.default_rng(seed), settings.resamples)
+    explained = Explained({}, "")
+    if explain and settings.explain:
+        explained = explain(worst_positions(analysis, settings.explain), folder / EXPLAINED)
+    pages = {position: f"{EXPLAINED}/{quote(name)}" for position, name in explained.pages.items()}
     content = DetectionReport(
         title=f"Detection report: {facts.name}",
         case=case,
@@ -104,10 +133,11 @@ def _write(
         methods=reports.all,
         proposals=_coverage(split.dataset, regions),
         training=facts.trainings,
-        pictures=draw_pictures(split.dataset, split.read, settings.pictures, seed, analysis),
+        pictures=draw_pictures(split.dataset, split.read, settings.pictures, seed, analysis, pages),
         seconds=facts.seconds,
         notes=facts.notes,
         settings=facts.settings,
+        explained=f"{EXPLAINED}/{explained.index}" if explained.index else "",
     )
     write_report(folder, content)
     mean_aps = {name: finite(report.mean_ap) for name, report in reports.all.items()}

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explained_images import explained_as_detected
 from made_runs import write_run
 
 from detector.config import Config, load_config
+from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
 from detector.inference.batches import Regions
 from detector.inference.engine import RegionEngine
@@ -220,3 +222,14 @@ def test_wrong_settings_of_a_cascade_are_one_line(
     assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match=r"cascade.keep must be a whole number from 0 to 1000000, got -1"):
         load_config(Config, tiny_config_path, ["cascade.keep=-1"])
+
+
+def test_what_the_cascade_drops_and_context_changes_is_explained(finished: Finished) -> None:
+    run, outcome = finished
+    detector = load_detector(run.path)
+    explanation = explained_as_detected(detector, read_image(outcome.dataset.record(0).path))
+    trace = explanation.trace
+    assert trace.scored == KEEP < trace.proposals
+    assert trace.rescored is not None
+    assert not np.array_equal(trace.rescored, trace.scores)
+    assert any("Context's scores" in note for note in explanation.notes)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explained_images import explained_as_detected
 from made_runs import methods_of
 
 from detector.config import Config, load_config
@@ -268,3 +269,11 @@ def test_training_and_held_out_images_are_told_apart(tiny_config: Config) -> Non
     check_apart("context.splits", training, testing)
     with pytest.raises(DataError, match=r"ensemble.fit_weights must hold .*, got 4 of them, first"):
         check_apart("ensemble.fit_weights", testing, testing)
+
+
+def test_context_before_nms_is_explained(finished: RunFolder) -> None:
+    detector = load_detector(finished.path, ["context.after_nms=false", "engine.precision=fp32"])
+    trace = explained_as_detected(detector, open_split(detector.config.data, ("val",)).read(0)).trace
+    assert trace.rescored is None
+    assert trace.before is not None
+    assert not np.array_equal(trace.before, trace.scores)

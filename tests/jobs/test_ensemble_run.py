@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explained_images import explained_as_detected
 from made_runs import methods_of
 
 from detector.config import Config, load_config
@@ -263,3 +264,12 @@ def test_what_is_wrong_about_an_ensemble_is_told_before_any_work(
     with pytest.raises(DataError, match=message):
         run_training(RunFolder(tmp_path / "run"), config)
     assert not (tmp_path / "run").exists()
+
+
+def test_views_and_boxes_scored_again_are_explained(finished: RunFolder) -> None:
+    words = ["ensemble.mirror=true", "detect.iterations=1", "detect.iterated=10", "engine.precision=fp32"]
+    detector = load_detector(finished.path, words)
+    image = open_split(detector.config.data, ("val",)).read(0)
+    explanation = explained_as_detected(detector, image)
+    assert "average of 4 views" in explanation.notes[0]
+    assert 0 < (explanation.trace.rounds == 1).sum() <= 10

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explained_images import explained_as_detected
 from made_runs import methods_of
 
 from detector import load_detector
@@ -14,6 +15,7 @@ from detector.jobs.export import export_run
 from detector.jobs.outcome import Outcome
 from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
+from detector.networks.heads import load_svm
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
 from detector.runs.store import Store
@@ -75,3 +77,16 @@ def test_settings_of_shared_maps_that_make_no_sense_are_one_line(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(Config, tiny_config_path, [*SHARED, *words])
+
+
+def test_regions_of_shared_maps_are_explained_by_svms(finished: Finished) -> None:
+    run, outcome = finished
+    image = read_image(outcome.dataset.record(0).path)
+    explanation = explained_as_detected(load_detector(run.path, "engine.precision=fp32"), image)
+    assert explanation.trace.by_svm
+    assert "pooled from its maps" in explanation.notes[0]
+    svm = load_svm(run.svm_path)
+    for seen in explanation.seen:
+        (name, score), evidence = seen.best[0], seen.evidence[0]
+        bias = float(svm.bias[explanation.trace.classes.index(name)])
+        assert evidence.mean() + bias == pytest.approx(score, rel=1e-3, abs=1e-3)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explained_images import explained_as_detected
 from made_runs import methods_of
 
 from detector import load_detector
@@ -80,3 +81,15 @@ def test_settings_of_the_crops_that_make_no_sense_are_one_line(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(Config, tiny_config_path, words)
+
+
+def test_both_crops_are_shown_and_their_evidence_is_the_svms_score(finished: tuple[RunFolder, Outcome]) -> None:
+    run, outcome = finished
+    image = read_image(outcome.dataset.record(0).path)
+    explanation = explained_as_detected(load_detector(run.path, "engine.precision=fp32"), image)
+    svm = load_svm(run.svm_path)
+    for seen in explanation.seen:
+        assert seen.paddings == (2, 8)
+        for (name, score), evidence in zip(seen.best, seen.evidence, strict=True):
+            bias = float(svm.bias[explanation.trace.classes.index(name)])
+            assert evidence.mean((1, 2)).sum() + bias == pytest.approx(score, rel=1e-3, abs=1e-3)

@@ -2,9 +2,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from random_networks import photograph
 
 from detector.errors import ConfigError
-from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing
+from detector.networks.preprocessing import BVLC, IMAGENET, TORCHVISION, Preprocessing, normalise, shown_crops
 
 VALUES = {"channel_order": "RGB", "mean": [1, 2.5, 3], "scale": [1, 1, 0.5]}
 
@@ -12,6 +14,15 @@ VALUES = {"channel_order": "RGB", "mean": [1, 2.5, 3], "scale": [1, 1, 0.5]}
 @pytest.mark.parametrize("preprocessing", [BVLC, IMAGENET, TORCHVISION])
 def test_what_is_written_is_read_back(preprocessing: Preprocessing) -> None:
     assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
+
+
+@pytest.mark.parametrize("preprocessing", [BVLC, IMAGENET, TORCHVISION])
+def test_what_the_network_is_given_can_be_shown(preprocessing: Preprocessing) -> None:
+    images = photograph(2, 5, 6, 3)
+    assert torch.equal(shown_crops(normalise(images, preprocessing), preprocessing), images)
+    nothing = torch.zeros(1, 3, 1, 1)  # what lies outside of an image
+    mean = preprocessing.mean if preprocessing.channel_order == "RGB" else preprocessing.mean[::-1]
+    assert shown_crops(nothing, preprocessing).flatten().tolist() == [round(value) for value in mean]
 
 
 def test_whole_numbers_and_numpy_s_are_numbers() -> None:

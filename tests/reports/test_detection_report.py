@@ -15,6 +15,7 @@ from detector.evaluation.metrics import metrics_tree
 from detector.evaluation.outcomes import NO_BLACKLIST
 from detector.records import take
 from detector.reports.detection.analysis import Case
+from detector.reports.detection.drawn_images import worst_positions
 from detector.reports.detection.picture_choice import choose_images, count_images, draw_image
 from detector.reports.detection.plots import confusion_uri, false_positives_svg, training_svgs
 from detector.reports.detection.report import TrainingLog
@@ -160,6 +161,22 @@ def test_best_worst_and_other_images_are_chosen_once_each() -> None:
     assert f1[chosen["Worst"]].max() <= np.nanmin(np.delete(f1, chosen["Worst"]))
     assert choose_images(counts, [], 8, np.random.default_rng(0)) == {}
     assert list(choose_images(counts, [5], 8, np.random.default_rng(0))) == ["Best"]
+
+
+def test_the_worst_images_come_with_the_score_that_they_are_drawn_from() -> None:
+    analysis = content(two_hundred_classes()).analysis
+    matched, thresholds = analysis.matched, analysis.thresholds
+    counts = count_images(matched, thresholds)
+    worst = worst_positions(analysis, 5)
+    positions = list(worst)
+    assert len(positions) == 5
+    assert (np.diff(counts.f1[positions]) >= 0).all()
+    assert counts.f1[positions[-1]] <= np.nanmin(np.delete(counts.f1, positions))
+    for position, least in worst.items():
+        scores = thresholds.scores[matched.objects.labels[matched.objects.image == position] - 1]
+        assert least is None or least == np.nanmin(scores)
+    assert worst_positions(content(case()).analysis, 99) == {0: None, 1: None, 2: None}  # nothing is found
+    assert worst_positions(analysis, 0) == {}
 
 
 def test_an_image_is_drawn_with_what_counts_in_it() -> None:

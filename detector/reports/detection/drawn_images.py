@@ -1,7 +1,7 @@
 """Test images drawn with what was found in them, for the pages of reports."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from tqdm import tqdm
@@ -10,17 +10,27 @@ from detector.data.dataset import Dataset
 from detector.errors import DataError
 from detector.evaluation.outcomes import MatchedDetections
 from detector.evaluation.thresholds import ScoreThresholds
-from detector.records import Image
+from detector.records import FIRST_LABEL, Image
 from detector.reports.detection.analysis import Analysis
-from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
+from detector.reports.detection.picture_choice import (
+    Picture,
+    choose_images,
+    count_images,
+    draw_image,
+    worst_images,
+)
 
+NO_PAGES: Mapping[int, str] = {}
 Read = Callable[[int], Image]  # the pixels of the image at a position; DataError where it cannot be read
 
 
 def draw_pictures(
-    dataset: Dataset, read: Read, count: int, seed: int, analysis: Analysis
+    dataset: Dataset, read: Read, count: int, seed: int, analysis: Analysis, pages: Mapping[int, str] = NO_PAGES
 ) -> dict[str, list[Picture]]:
-    """The best, the worst and some other images, `count` in all, drawn; those that cannot be read are left out."""
+    """The best, the worst and some other images, `count` in all, drawn; those that cannot be read are left out.
+
+    `pages` are the addresses of pages that tell more of the image at a position.
+    """
     counts = count_images(analysis.matched, analysis.thresholds)
     random = np.random.default_rng(seed)
     chosen = choose_images(counts, range(len(dataset)), count, random)
@@ -29,7 +39,8 @@ def draw_pictures(
         def draw(position: int) -> Picture | None:
             progress.update()
             found = draw_position(dataset, read, analysis.matched, analysis.thresholds, position)
-            return found and Picture(f"{dataset.image_ids[position]}: {counts.text(position)}", found.image)
+            caption = f"{dataset.image_ids[position]}: {counts.text(position)}"
+            return found and Picture(caption, found.image, pages.get(position, ""))
 
         drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
         return {heading: pictures for heading, pictures in drawn.items() if pictures}
@@ -49,3 +60,16 @@ def draw_position(
         return None
     drawn = draw_image(image, matched, thresholds, position, dataset.classes.names)
     return Picture(str(dataset.image_ids[position]), drawn)
+
+
+def worst_positions(analysis: Analysis, count: int) -> dict[int, float | None]:
+    """The positions of the `count` worst images, the worst first, with the score from which they are drawn.
+
+    That is the least threshold of the classes of an image's objects; None where these have none.
+    """
+    objects, scores = analysis.matched.objects, analysis.thresholds.scores
+    found: dict[int, float | None] = {}
+    for position in worst_images(count_images(analysis.matched, analysis.thresholds), count):
+        own = scores[objects.labels[objects.image == position] - FIRST_LABEL]
+        found[position] = float(np.nanmin(own)) if np.isfinite(own).any() else None
+    return found

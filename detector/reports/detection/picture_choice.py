@@ -17,10 +17,11 @@ PICTURE_SIDE = 640  # pixels
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image of the report, RGB with everything drawn, and the line under it."""
+    """An image of the report, RGB with everything drawn, and the line under it; `page` is where more is told."""
 
     caption: str
     image: Image
+    page: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,14 @@ def choose_images(
     drawn = np.sort(random.choice(others, share, replace=False))
     groups = {BEST: best, WORST: worst, RANDOM: drawn}
     return {heading: positions.tolist() for heading, positions in groups.items() if len(positions)}
+
+
+def worst_images(counts: ImageCounts, count: int) -> list[int]:
+    """The `count` images that `choose_images` finds worst, the worst first, but none without an error."""
+    errors = counts.misses + counts.missed
+    candidates = np.flatnonzero(errors)
+    order = np.lexsort((-errors[candidates], counts.f1[candidates]))
+    return candidates[order[:count]].tolist()
 
 
 def draw_image(

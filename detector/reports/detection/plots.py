@@ -1,20 +1,18 @@
 """The plots of a detection report: training curves, kinds of false positives, the confusions of many classes."""
 
-import base64
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 
 from detector.evaluation.confusion import ConfusionMatrix
 from detector.evaluation.false_positives import KINDS, FalsePositives, mean_shares
-from detector.records import Array, Float64, Image
+from detector.records import Array, Float64
 from detector.reports.curves import COLOURS, small_plot
 from detector.reports.detection.report import TrainingLog
+from detector.reports.embedded import png_uri
 
 MOST_POINTS = 400  # of a line; more are averaged
-JPEG_QUALITY = 85
 RIGHT, WRONG = (209, 127, 47), (0, 94, 213)  # BGR; ACCENT and the second of COLOURS
 FAINTEST = 80  # of 255, so that a single confusion is seen
 
@@ -65,17 +63,12 @@ def confusion_uri(matrix: ConfusionMatrix) -> str:
     pixels[..., :3] = np.where(right[..., None], RIGHT, WRONG)
     strength = np.where(right, shares, np.sqrt(shares))
     pixels[..., 3] = np.where(counts > 0, np.maximum(255 * strength, FAINTEST), 0)
-    return _data_uri(pixels, "png")
+    return png_uri(pixels)
 
 
 def background_last(counts: Array) -> Array:
     """A matrix (C + 1, C + 1) with the row and the column of the background moved to the end."""
     return np.roll(counts, -1, axis=(0, 1))
-
-
-def picture_uri(image: Image) -> str:
-    """`image` (H, W, 3) RGB as the address of a JPEG."""
-    return _data_uri(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), "jpeg")
 
 
 def _training_svg(log: TrainingLog, label: str, names: list[str]) -> str:
@@ -122,9 +115,3 @@ def _legend_above(axes: Axes, columns: int) -> None:
         columnspacing=1.0,
         borderaxespad=0.2,
     )
-
-
-def _data_uri(pixels: Array, kind: str) -> str:
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == "jpeg" else []
-    _, data = cv2.imencode(f".{kind}", pixels, options)
-    return f"data:image/{kind};base64," + base64.b64encode(data.tobytes()).decode("ascii")

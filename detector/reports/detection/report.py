@@ -40,7 +40,7 @@ class DetectionReport:
     `ids` are the numbers of the classes in their files. `methods` are the reports of all ways to score, that of
     this report last. `proposals` is how the regions cover the objects that count;
     `pictures` are by heading; `seconds` are of the stages, in order. `notes` say where the numbers come from, a
-    row each, and `settings` is the config file.
+    row each, and `settings` is the config file. `explained` is the address of the index of explained images.
     """
 
     title: str
@@ -54,3 +54,4 @@ class DetectionReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""
+    explained: str = ""

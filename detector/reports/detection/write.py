@@ -15,7 +15,6 @@ from detector.reports.detection.plots import (
     background_last,
     confusion_uri,
     false_positives_svg,
-    picture_uri,
     training_svgs,
 )
 from detector.reports.detection.report import DetectionReport
@@ -31,6 +30,7 @@ from detector.reports.detection.texts import (
     size_text,
 )
 from detector.reports.detection.to_json import SOURCE, Tree, json_text, proposals_tree, report_tree
+from detector.reports.embedded import jpeg_uri
 from detector.reports.pages import page_environment
 from detector.reports.recall_curves import (
     average_recall_by_boxes_svg,
@@ -92,6 +92,7 @@ def _context(content: DetectionReport, tree: Tree) -> dict[str, Any]:
         "recall_columns": COLUMNS[1:],
         "recall_rows": [row[1:] for row in recall_cells(recall)[0]] if recall else [],
         "recall_explanation": EXPLANATION.removesuffix(": here") + ".",
+        "explained": content.explained,
         "notes": dict(content.notes),
         "settings": content.settings,
     }
@@ -119,7 +120,7 @@ def _pictures(content: DetectionReport) -> dict[str, Any]:
         else [],
         "training": [(log.name, training_svgs(log)) for log in content.training if len(log.steps)],
         "galleries": [
-            (heading, [(picture.caption, picture_uri(picture.image)) for picture in pictures])
+            (heading, [(picture.caption, jpeg_uri(picture.image), picture.page) for picture in pictures])
             for heading, pictures in content.pictures.items()
         ],
     }

@@ -1,0 +1,71 @@
+"""Show what a trained detector did with images, step by step, and why it missed their objects."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from detector.commands import Parser, a_path
+from detector.commands.options import a_score
+from detector.data.frames import Stills, find_sources
+from detector.errors import DataError
+from detector.jobs.explain_images import PageJob, explain_images
+from detector.jobs.known_objects import objects_of_json, objects_of_test
+from detector.jobs.load_detector import load_detector
+from detector.reports.explain.explanation_pages import INDEX
+from detector.text import one_line
+
+SOME_LEFT_OUT, NOTHING_READ = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a page an image, and an index of several; 1 where an image was left out, 2 where all were."""
+    options = _parse(arguments)
+    files = list(_files(options.images))
+    given = objects_of_json(options.annotations) if options.annotations else None
+    if given:
+        for file in files:
+            given(file)  # what is no image of the annotations is told before any work
+    detector = load_detector(options.run, options.set)
+    objects_of = given or objects_of_test(detector.config)
+    job = PageJob(detector, options.out, objects_of, str(options.run))
+    left_out: list[Path] = []
+
+    def leave_out(file: Path, error: DataError) -> None:
+        tqdm.write(one_line(f"left out: {error}"), file=sys.stderr)
+        left_out.append(file)
+
+    pages = explain_images(job, tqdm(files, desc="explain", unit="image"), leave_out, options.min_score)
+    if pages:
+        shown = options.out / (INDEX if len(files) > 1 else pages[0].file)
+        sys.stdout.write(one_line(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}: {shown}") + "\n")
+    if not left_out:
+        return 0
+    return SOME_LEFT_OUT if pages else NOTHING_READ
+
+
+def _files(inputs: Sequence[str]) -> Iterator[Path]:
+    """The image files that the inputs name, those of folders too; DataError for a video or a camera."""
+    for source in find_sources(inputs, 1, 0):
+        if not isinstance(source, Stills):
+            raise DataError(f"images must be files or folders of images, got {source.name}")
+        yield from source.paths
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="explain", description=__doc__)
+    parser.add_argument("run", type=a_path, help="run folder of train_det, or its region_classifier.safetensors")
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders of them")
+    parser.add_argument("--out", type=a_path, default=Path("runs/explain"), help="folder to write (%(default)s)")
+    parser.add_argument(
+        "--annotations", type=a_path, help="COCO JSON of the images' objects (those of the run's test data)"
+    )
+    parser.add_argument(
+        "--min-score", type=a_score, help="least score of a detection to begin with (0.5, of SVMs 0)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="setting over the run's"
+    )
+    return parser.parse_args(arguments)

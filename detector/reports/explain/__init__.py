@@ -1,0 +1,1 @@
+"""Pages that explain what a detector did with an image."""
