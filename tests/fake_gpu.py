@@ -26,12 +26,13 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from detector.networks.transfers import constant, transfers_of
+from detector.networks import transfers
 
 GPU = torch.device("cuda")
 WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten._unique2", "aten.masked_select", "aten.equal")
 FREE = ("aten.empty", "aten.new_empty", "aten.detach", "aten.lift_fresh", "aten.set_", "prim.", "aten.alias")
 IN_PLACE = ("aten._fused_sgd_", "aten._fused_adamw_")
+COMPOSITE = "CompositeImplicitAutograd"
 COPIES = ("aten._to_copy", "aten.copy_")
 
 Clock = Counter["FakeStream"]  # how far each stream is known to be
@@ -70,6 +71,7 @@ class FakeStream:
         self.clock |= event.clock
 
     def record_event(self) -> FakeEvent:
+        self.gpu.notes.append("batch")
         return FakeEvent(self.gpu, Counter(self.clock))
 
 
@@ -99,6 +101,11 @@ class FakeGpu(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "aten" and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), COMPOSITE):
+            with self:  # in inference mode operators come before they are taken apart
+                found = func.decompose(*args, **kwargs)
+            if found is not NotImplemented:
+                return found
         given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
         on_gpu = [each for each in given if isinstance(each, FakeTensor)]
         wanted = torch.device(kwargs.get("device") or "cpu")
@@ -246,11 +253,12 @@ def fake_gpu() -> Iterator[FakeGpu]:
         gpu.pinned.add(StorageWeakRef(found.untyped_storage()))
         return found
 
-    caches = (transfers_of, constant)
+    caches = (transfers._transfers_of, transfers.constant)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # copying one does
         patch.setattr(torch.cuda, "Stream", lambda device: next(streams))
         patch.setattr(torch.cuda, "stream", stream)
+        patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "current_stream", lambda device=None: gpu.current)

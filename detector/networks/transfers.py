@@ -108,9 +108,15 @@ class CudaTransfers:
         return CudaArrival(copies, event)
 
 
-@lru_cache(maxsize=32)
 def transfers_of(device: torch.device) -> Transfers:
-    """The ways to `device`, one for all who use it."""
+    """The ways to `device`, the same for all who use it."""
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    return _transfers_of(device)
+
+
+@lru_cache(maxsize=32)
+def _transfers_of(device: torch.device) -> Transfers:
     return CudaTransfers(device) if device.type == "cuda" else HostTransfers(device)
 
 
