@@ -10,6 +10,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ class FakeGpu(TorchDispatchMode):
             raise HostWaits(f"{name}: its result depends on data") from None
         if not name.startswith(FREE) and not func.is_view:
             self._launch(name, on_gpu, out)
-        return tree_map(self._on_host, out)
+        return tree_map(partial(self._on_host, is_later=kwargs.get("non_blocking", False)), out)
 
     def checked(self, read: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
         """`read` of tensors on the host, as operators on them are checked."""
@@ -164,13 +165,15 @@ class FakeGpu(TorchDispatchMode):
             if isinstance(each, FakeTensor):
                 self.written[StorageWeakRef(each.untyped_storage())] = stream, stream.clock[stream]
 
-    def _on_host(self, value: Any) -> Any:
+    def _on_host(self, value: Any, is_later: bool) -> Any:
         """A result on the host is one: zeros, which are there when the stream is known to have come so far."""
         if not (isinstance(value, FakeTensor) and value.device.type == "cpu"):
             return value
         with unset_fake_temporarily():
             found = torch.zeros(value.shape, dtype=value.dtype)
         self.written[StorageWeakRef(found.untyped_storage())] = self.current, self.current.clock[self.current]
+        if not is_later:
+            self.host |= self.current.clock
         return found
 
     def _check_host(self, given: list[Tensor]) -> None:
