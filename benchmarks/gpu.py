@@ -73,12 +73,12 @@ class Bench:
         update = {"precision": precision, "backend": "torch", **further}
         return self.workload.config.engine.model_copy(update=update)
 
-    def engine(self, precision: str, members: int = 1, **region: Any) -> EnsembleEngine:
+    def engine(self, precision: str, members: int = 1, graph: bool = False, **region: Any) -> EnsembleEngine:
         """So many networks alike."""
         network, preprocessing = self.workload.load_network()
         own = self.workload.config.region.model_copy(update=region)
         models = [Model(Member(network), preprocessing, own) for _ in range(members)]
-        return EnsembleEngine(models, self.settings(precision))
+        return EnsembleEngine(models, self.settings(precision, graph=graph))
 
     def images(self) -> list[tuple[Image, Float32]]:
         """All images, decoded, with their regions."""
@@ -169,7 +169,7 @@ def forwards(bench: Bench) -> list[Row]:
             rows.append({"what": name, **forward_rate(bench, EngineChoice(bench.settings(precision)))})
     if bench.device.type == "cuda":
         rows.append(
-            {"what": "bf16, CUDA graph", **forward_rate(bench, EngineChoice(bench.settings("bf16"), True))}
+            {"what": "bf16, CUDA graph", **forward_rate(bench, EngineChoice(bench.settings("bf16", graph=True)))}
         )
     return rows
 
@@ -193,6 +193,8 @@ def engines(bench: Bench) -> list[Row]:
     for name, (precision, tf32, by_trial) in FORMATS.items():
         with number_formats(tf32, by_trial):
             rows.append({"what": name, **bench.regions_a_second(bench.engine(precision))})
+    if bench.device.type == "cuda":
+        rows.append({"what": "bf16, CUDA graph", **bench.regions_a_second(bench.engine("bf16", graph=True))})
     return rows
 
 

@@ -76,6 +76,28 @@ class FakeStream:
         return FakeEvent(self.gpu, Counter(self.clock))
 
 
+class FakeGraph:
+    """Work that is launched as one: what is written while it is captured is written by each replay."""
+
+    def __init__(self, gpu: "FakeGpu") -> None:
+        self.gpu = gpu
+        self.writes: list[StorageWeakRef] = []
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        gpu = self.gpu
+        launches, written, gpu.written = Counter(gpu.launches), gpu.written, dict(gpu.written)
+        yield
+        self.writes = [storage for storage in gpu.written if gpu.written[storage] != written.get(storage)]
+        gpu.launches, gpu.written = launches, written
+
+    def replay(self) -> None:
+        gpu, stream = self.gpu, self.gpu.current
+        gpu.launches["graph"] += 1
+        stream.clock[stream] += 1
+        gpu.written |= dict.fromkeys(self.writes, (stream, stream.clock[stream]))
+
+
 class FakeGpu(TorchDispatchMode):
     """Counts what would be launched; `notes` are copies, waits and what a test adds, in their order."""
 
@@ -243,7 +265,7 @@ def pinned(value: Any) -> Any:
 def fake_gpu() -> Iterator[FakeGpu]:
     """torch as if it had a GPU, within."""
     gpu = FakeGpu()
-    streams = iter(FakeStream(gpu, name) for name in ("up", "down"))
+    streams = iter(FakeStream(gpu, name) for name in ("up", "down", "side"))
 
     @contextmanager
     def stream(chosen: FakeStream) -> Iterator[None]:
@@ -261,6 +283,8 @@ def fake_gpu() -> Iterator[FakeGpu]:
         warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # copying one does
         patch.setattr(torch.cuda, "Stream", lambda device: next(streams))
         patch.setattr(torch.cuda, "stream", stream)
+        patch.setattr(torch.cuda, "CUDAGraph", lambda: FakeGraph(gpu))
+        patch.setattr(torch.cuda, "graph", lambda graph, **how: graph.capture())
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)

@@ -18,7 +18,7 @@ from detector.runs.board import Board, make_board
 from detector.runs.checkpoints import Checkpoint
 from detector.runs.interrupt import interrupts_noted
 from detector.runs.number_tables import read_table
-from detector.runs.processes import Group
+from detector.runs.processes import AnyProcess, Group
 from detector.training.loop import Batch, DoneStep, Net, StepResult, Trainer
 
 
@@ -33,12 +33,14 @@ def run_steps(
     """Run the remaining steps, of which `batches` are the data.
 
     An interrupt waits for the end of the step, so that the checkpoint it leaves is that of a whole step; in a
-    group all processes stop after the same one. The first process alone writes and shows progress.
+    group all processes stop after the same one, on GPUs a few steps later. The first process alone writes and
+    shows progress.
     """
     settings = trainer.settings
     steps = trainer.schedule.steps
     if group.is_first:
         log.begin(trainer.step)
+    anywhere = AnyProcess(group)
     progress = tqdm(
         total=steps, initial=trainer.step, desc=log.label, unit="step", disable=None if group.is_first else True
     )
@@ -51,7 +53,7 @@ def run_steps(
                     progress.set_postfix(log.write(trainer.step))
                 if best and (judged := best.consider(trainer)):
                     log.add_judged(trainer.step, judged)
-            stop = group.any(interrupted())
+            stop = anywhere(interrupted())
             if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0 or trainer.step == steps):
                 checkpoint.save(trainer, log)
             if stop:

@@ -111,6 +111,27 @@ def test_batches_are_begun_ahead_of_the_answers_and_no_more_than_so_many(region:
         assert sum(each < place for each in asked) <= number + 1 + AHEAD + held
 
 
+def test_a_pass_as_a_graph_is_one_launch_and_its_answers_are_its_own() -> None:
+    """Answers that are still on their way must not be overwritten by the next pass."""
+    with fake_gpu() as gpu:
+        network, regions = network_of(WARP), [image_of(4 * BATCH)]
+        totals = []
+        for graph in (False, True):
+            engine = make_engine(Probabilities(network), BVLC, WARP, GPU.model_copy(update={"graph": graph}))
+            list(engine.run(regions))
+            with gpu.counted() as launches:
+                list(engine.run(regions))
+                totals.append(launches.total())
+        assert launches["graph"] == 4
+        assert launches["aten.convolution.default"] == 0
+        forward = engine.runner.forward
+        batch = torch.zeros(BATCH, 3, 32, 32, device="cuda")
+        with torch.inference_mode():
+            one, other = [forward(batch)["probs"] for _ in range(2)]
+        assert one.untyped_storage()._cdata != other.untyped_storage()._cdata
+    assert totals[1] < totals[0]
+
+
 def noted(gpu: FakeGpu, images: list[tuple[Image, Float32]]) -> Iterator[tuple[Image, Float32]]:
     for image in images:
         gpu.notes.append("asked")
