@@ -53,5 +53,21 @@ def test_spans_that_overlap_count_once(gpu: Any) -> None:
     assert gpu.covered([]) == 0
 
 
+def test_launches_are_counted_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    launches = import_module("gpu_launches")
+    monkeypatch.setattr(launches, "rows", lambda variant, regions: [(f"{variant} {regions}", (1234, 5))])
+    launches.main(["--variant", "tiny", "--regions", "8"])
+    assert capsys.readouterr().out.splitlines()[-1] == "| tiny 8 | 1,234 | 5 |"
+    monkeypatch.undo()
+    with launches.fake_gpu() as gpu:
+        step, warp = launches.training("tiny", 8)
+        (all_of_it, copies), (of_warp, up) = launches.counted(gpu, step), launches.counted(gpu, warp)
+    assert 0 < of_warp < all_of_it <= 200
+    assert (up, copies) == (6, 7)
+
+
 def test_the_script_for_gpus_can_be_read_by_a_shell() -> None:
     subprocess.run(["bash", "-n", str(BENCHMARKS / "gpu.sh")], check=True)

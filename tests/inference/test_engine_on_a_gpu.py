@@ -12,7 +12,7 @@ from detector.inference.classify import ImageClassifier
 from detector.inference.engine import CropEngine, RegionEngine, make_engine
 from detector.inference.shared_engine import TOGETHER, SharedEngine
 from detector.networks.backbones import make_backbone
-from detector.networks.heads import BoxHead, FeaturesAndMoves, Probabilities, SvmHead
+from detector.networks.heads import BoxHead, Probabilities, SvmHead
 from detector.networks.member import Ensemble, Member
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import run_trunk
@@ -25,6 +25,7 @@ WARP = RegionSettings(crop_size=32, padding=3)
 WIDE = RegionSettings(crop_size=32, padding=3, wide_padding=9, fill="image")
 SHARED = RegionSettings(mode="shared", crop_size=64, padding=4, shared_side=(64, 96), shared_longest=200)
 GPU = EngineSettings(device="cuda", backend="torch", precision="bf16", batch_size=BATCH)
+IMAGES = 8
 MOST_LAUNCHES = 120  # of a batch, its image and its crops; the network's are 15 to 40 of them
 
 
@@ -49,11 +50,6 @@ def softmax(region: RegionSettings) -> CropEngine | SharedEngine:
     return make_engine(Probabilities(network_of(region)), BVLC, region, GPU)
 
 
-def features_and_moves(region: RegionSettings) -> CropEngine | SharedEngine:
-    network = network_of(region)
-    return make_engine(FeaturesAndMoves(network, heads(network)[1]), BVLC, region, GPU)
-
-
 def svms_and_boxes(region: RegionSettings) -> CropEngine | SharedEngine:
     """Of a mirrored member and one that is not."""
     network = network_of(region)
@@ -61,7 +57,7 @@ def svms_and_boxes(region: RegionSettings) -> CropEngine | SharedEngine:
     return make_engine(Ensemble(members), BVLC, region, GPU, mirrored=region.mode == "shared")
 
 
-MAKERS = (softmax, features_and_moves, svms_and_boxes)
+MAKERS = (softmax, svms_and_boxes)
 
 
 @pytest.mark.parametrize("region", [WARP, WIDE, SHARED], ids=["crops", "two crops", "shared maps"])
@@ -89,7 +85,7 @@ def test_batches_are_begun_ahead_of_the_answers_and_no_more_than_so_many(region:
         engine = softmax(region)
         gpu.notes.clear()
         given = 0
-        for number, _ in enumerate(engine.run(noted(gpu, [image_of(BATCH, seed) for seed in range(12)]))):
+        for number, _ in enumerate(engine.run(noted(gpu, [image_of(BATCH, seed) for seed in range(IMAGES)]))):
             given += 1
             assert number == given - 1
             gpu.notes.append("result")
@@ -100,8 +96,8 @@ def test_batches_are_begun_ahead_of_the_answers_and_no_more_than_so_many(region:
         if note == "wait":
             ahead.append(begun - waited)
         most = max(most, begun - waited)
-    assert begun == waited == given == 12
-    assert ahead == [AHEAD] * (12 - AHEAD) + list(range(AHEAD))[::-1]
+    assert begun == waited == given == IMAGES
+    assert ahead == [AHEAD] * (IMAGES - AHEAD) + list(range(AHEAD))[::-1]
     assert most == AHEAD + 1
     assert gpu.notes[-AHEAD:] != ["wait"] * AHEAD
     asked = [place for place, note in enumerate(gpu.notes) if note == "asked"]

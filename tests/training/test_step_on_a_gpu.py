@@ -119,14 +119,13 @@ def test_a_step_waits_for_nothing_and_launches_as_much_for_any_number_of_regions
     assert found[0] <= 200  # four convolutions with batch norm, there and back, are 60 of them
 
 
-@pytest.mark.parametrize("boxes", [False, True])
-def test_a_step_of_shared_maps_waits_for_nothing(boxes: bool) -> None:
+def test_a_step_of_shared_maps_waits_for_nothing() -> None:
     found = []
     shared = RegionSettings(mode="shared", crop_size=64, padding=4, shared_side=(64, 96), shared_longest=200)
     for count in (SMALL, LARGE):
         with fake_gpu() as gpu:
             classifier = SharedClassifier(make_backbone("tiny"), 3, 0.4, shared, keeps_statistics=True)
-            trainer = make_trainer(MultiTaskClassifier(classifier, 2) if boxes else classifier, settings_of(count))
+            trainer = make_trainer(MultiTaskClassifier(classifier, 2), settings_of(count))
             images = shared_batches(count, shared, classifier.backbone.facts.shared)
             list(trainer.train(images(range(2))))
             with gpu.counted() as launches:
