@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from fake_gpu import fake_gpu
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LEFT_OUT = {"compiled"}  # takes a minute, and a compiler
@@ -28,6 +30,18 @@ def test_all_parts_run_small_on_a_cpu(gpu: Any, tmp_path: Path, capsys: pytest.C
     text = (tmp_path / "gpu.md").read_text()
     assert capsys.readouterr().out == text
     assert all(f"## {name.capitalize()}" in text for name in parts)
+
+
+def test_engines_run_on_a_gpu_that_is_not_there(gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A captured engine and the share of time are nothing that a CPU has."""
+    monkeypatch.setattr(gpu, "busy_share", lambda step, device: step() or 0.5)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    with fake_gpu() as fake:
+        bench = gpu.Bench(gpu.make_workload(tmp_path, True, "cuda"), 0.0, True)
+        rows = gpu.engines(bench)
+        assert fake.launches["graph"] > 0
+    assert [row["what"] for row in rows] == [*gpu.FORMATS, "bf16, CUDA graph"]
+    assert all(row["busy"] == 0.5 for row in rows)
 
 
 def test_a_part_that_fails_or_comes_too_late_is_told_and_the_others_go_on(
