@@ -13,7 +13,6 @@ from functools import partial
 from typing import get_args
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from detector.bench.machine import seconds_each
@@ -21,7 +20,7 @@ from detector.bench.rounds import Candidate, Measure, Numbers, RoundOutcome, Spr
 from detector.bench.workload import Workload
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
-from detector.inference.backends import PACKAGES, Forward, choose_backend
+from detector.inference.backends import PACKAGES, choose_backend
 from detector.networks.backbones import backbone_facts
 from detector.networks.backbones.base import Variant
 from detector.networks.device import PRECISIONS, choose_device
@@ -34,20 +33,18 @@ ON_GPUS_ALONE = ("fp16",)  # CPUs compute it slowly, or as another format
 DTYPES = PRECISIONS | {"int8": torch.int8}  # of matrix products
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices: so large that larger ones are no faster
 ROW = 32  # of the image that a matrix is to a convolution
-WARM_UPS = 3  # passes before a CUDA graph is captured, as torch's manual has it
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """One way to run the network; `is_graph`: captured as a CUDA graph."""
+    """One way to run the network."""
 
     settings: EngineSettings
-    is_graph: bool = False
 
     @property
     def name(self) -> str:
         """Such as `torch bf16, compiled`."""
-        how = ", compiled" if self.settings.compile else ", CUDA graph" if self.is_graph else ""
+        how = ", compiled" if self.settings.compile else ", CUDA graph" if self.settings.graph else ""
         return f"{self.settings.backend} {self.settings.precision}{how}"
 
     @property
@@ -104,8 +101,10 @@ def engine_choices(settings: EngineSettings) -> list[EngineChoice]:
                 choice = EngineChoice(settings.model_copy(update=update))
                 if _is_accepted(choice.settings):
                     found.append(choice)
-    graphs = [EngineChoice(each.settings, True) for each in found if not (is_cpu or each.settings.compile)]
-    return [*found, *graphs]
+    if is_cpu or "graph" in settings.model_fields_set:
+        return found
+    plain = [each.settings for each in found if not each.settings.compile]
+    return [*found, *(EngineChoice(each.model_copy(update={"graph": True})) for each in plain)]
 
 
 def engine_candidates(workload: Workload, choices: Sequence[EngineChoice]) -> list[Candidate]:
@@ -155,8 +154,7 @@ def open_engine(workload: Workload, choice: EngineChoice) -> Measure:
     """One engine, on a full batch of regions that lies on the device."""
     engine = workload.open_engine(choice.settings)
     runner, batch = engine.engines[0].runner, workload.first_batch(engine)
-    forward = captured(runner.forward, batch) if choice.is_graph else runner.forward
-    return _forward_passes(lambda: forward(batch), runner.batch_size, runner.device)
+    return _forward_passes(lambda: runner.forward(batch), runner.batch_size, runner.device)
 
 
 @torch.inference_mode()
@@ -176,30 +174,6 @@ def open_products(device_name: str, precisions: Sequence[str]) -> Measure:
         }
 
     return measure
-
-
-def captured(forward: Forward, example: Tensor) -> Forward:
-    """`forward` on batches of the shape of `example` as a CUDA graph: the kernels of a pass are launched as one.
-
-    The answers are overwritten by the next pass.
-    """
-    given = example.clone()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UPS):
-            forward(given)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        answers = forward(given)
-
-    def run(batch: Tensor) -> dict[str, Tensor]:
-        given.copy_(batch)
-        graph.replay()
-        return answers
-
-    return run
 
 
 def _forward_passes(step: Callable[[], object], batch: int, device: torch.device) -> Measure:

@@ -77,7 +77,8 @@ def engine_name(settings: EngineSettings) -> str:
     if precision == "auto":
         dtype = choose_precision(precision, choose_device(settings.device))
         precision = next(name for name, each in PRECISIONS.items() if each == dtype)
-    return f"{choose_backend(settings)} {precision}{', compiled' if settings.compile else ''}"
+    how = ", compiled" if settings.compile else ", CUDA graph" if settings.graph else ""
+    return f"{choose_backend(settings)} {precision}{how}"
 
 
 def open_stages(workload: Workload) -> Measure:

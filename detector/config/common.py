@@ -101,6 +101,7 @@ class EngineSettings(Section):
     )
     batch_size: int = Field(0, ge=0, le=BATCH, description="regions a forward pass; 0: chosen for the device")
     compile: bool = Field(False, description="torch.compile the network for inference")
+    graph: bool = Field(False, description="of torch on a GPU: launch a forward pass as one CUDA graph")
     workers: int = Field(
         -1, ge=-1, le=WORKERS, description="decoding, cropping and proposal workers; -1: one a core"
     )

@@ -5,7 +5,6 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,14 +12,13 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings
 from detector.errors import ConfigError
+from detector.inference.cuda_graph import Forward, GraphForward
 from detector.networks.backbones import check_rounded
 from detector.networks.device import choose_device, choose_precision
 from detector.networks.onnx_export import fit_pools, traced_onnx
 from detector.networks.quantized import quantise
 from detector.networks.region_classifier import RegionClassifier
 from detector.records import COLOURS
-
-Forward = Callable[[Tensor], dict[str, Tensor]]
 
 PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
 HINTS = {torch.bfloat16: "bf16", torch.float32: "f32", torch.float16: "f16"}
@@ -29,9 +27,12 @@ HINTS = {torch.bfloat16: "bf16", torch.float32: "f32", torch.float16: "f16"}
 def choose_backend(settings: EngineSettings) -> str:
     """The backend of `settings`; "auto" is torch, but OpenVINO on a CPU where it is installed.
 
-    ConfigError for one that is not installed, or that does not fit the device or the precision.
+    ConfigError for one that is not installed, or that does not fit the device, the precision or `engine.graph`.
     """
     device = choose_device(settings.device)
+    if settings.graph and (device.type != "cuda" or settings.compile):
+        where = "with engine.compile=true" if device.type == "cuda" else f"on {device}"
+        raise ConfigError(f"engine.graph must be false {where}, got true")
     name = settings.backend
     if settings.precision == "int8":
         return _integer_backend(name, device)
@@ -114,7 +115,7 @@ def _torch(module: nn.Module, settings: EngineSettings, precision: torch.dtype) 
     def run(crops: Tensor) -> dict[str, Tensor]:
         return forward(crops.to(precision))
 
-    return run
+    return GraphForward(run) if settings.graph else run
 
 
 class _Tupled(nn.Module):

@@ -1,10 +1,16 @@
-"""The network on a device, fed with full batches of crops whatever image they come from."""
+"""The network on a device, fed with full batches of crops whatever image they come from.
+
+On a GPU the next batches are cut and begun before the answers to one are waited for, so that it always has work:
+answers come back by themselves and are handed over in their order. On a CPU each batch is done when it is run.
+"""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isqrt
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +19,11 @@ from detector.errors import DataError
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.transfers import Arrival, transfers_of
 from detector.networks.weight_files.states import not_finite
 from detector.records import COLOURS, Array, Float32, Image
 
+Seen = TypeVar("Seen")
 Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 
 
@@ -27,10 +35,10 @@ class CropJob:
     cut: Callable[[int, int], Tensor]  # of (first, n)
 
 
-Answers = dict[str, Tensor]  # (N, ...) each, of an image's crops, on the CPU
+Answers = dict[str, Array]  # (N, ...) each, of an image's crops
 
 
-def check_answers(answers: Answers, precision: str, files: Sequence[str]) -> None:
+def check_answers(answers: Mapping[str, Tensor], precision: str, files: Sequence[str]) -> None:
     """Raise DataError for NaN or infinity, which weights that are finite can give where they are too large.
 
     `files` are those that the weights came from, where they are known.
@@ -62,11 +70,15 @@ class BatchRunner:
         self.precision = settings.precision
         self.files = [part.file for part in module.modules() if isinstance(part, RegionClassifier)]
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
+        self.transfers = transfers_of(self.device)
 
     def answer(
-        self, images: Regions, make_job: Callable[[Image | Tensor, Float32], CropJob]
-    ) -> Iterator[tuple[Float32, dict[str, Array]]]:
-        """The boxes of each image and the answers (N, ...) to the job that `make_job` makes of both."""
+        self, images: Iterable[tuple[Seen, Float32]], make_job: Callable[[Seen, Float32], CropJob]
+    ) -> Iterator[tuple[Float32, Answers]]:
+        """The boxes of each image and the answers (N, ...) to the job that `make_job` makes of both.
+
+        What stands for an image is what `make_job` takes.
+        """
         given: deque[Float32] = deque()
 
         def jobs() -> Iterator[CropJob]:
@@ -75,19 +87,21 @@ class BatchRunner:
                 yield make_job(image, boxes)
 
         for answers in self.run(jobs()):
-            yield given.popleft(), {name: answer.numpy() for name, answer in answers.items()}
+            yield given.popleft(), answers
 
     @torch.inference_mode()
     def run(self, jobs: Iterable[CropJob]) -> Iterator[Answers]:
         """The answers to the jobs in their order, each as soon as its last crop has gone through the network.
 
-        A job without crops is answered with nothing.
+        On a GPU that is when `Transfers.ahead` further batches have been begun. A job without crops is answered
+        with nothing.
         """
         packer = _Packer(self)
         for job in jobs:
             packer.add(job)
             yield from packer.finished()
         packer.flush()
+        packer.hand_over(0)
         yield from packer.finished()
 
 
@@ -103,9 +117,12 @@ class _Pending:
         """Copy the answers of a batch from `row` on to the crops from `first` on."""
         for name, batch in answers.items():
             if name not in self.answers:
-                self.answers[name] = torch.empty(self.count, *batch.shape[1:])
+                self.answers[name] = np.empty((self.count, *batch.shape[1:]), np.float32)
             self.answers[name][first : first + count] = batch[row : row + count]
         self.missing -= count
+
+
+Owners = list[tuple[_Pending, int, int]]  # of the rows of a batch: job, its first crop, how many
 
 
 @dataclass
@@ -114,8 +131,9 @@ class _Packer:
 
     runner: BatchRunner
     filled: int = 0
-    owners: list[tuple[_Pending, int, int]] = field(default_factory=list)  # job, its first crop, how many
+    owners: Owners = field(default_factory=list)
     queue: deque[_Pending] = field(default_factory=deque)
+    begun: deque[tuple[Arrival, Owners]] = field(default_factory=deque)  # batches whose answers are on their way
 
     def __post_init__(self) -> None:
         runner = self.runner
@@ -144,14 +162,22 @@ class _Packer:
             return
         self.crops[self.filled :] = 0
         found = self.runner.forward(self.crops)
-        answers = {name: answer[: self.filled].cpu() for name, answer in found.items()}
-        check_answers(answers, self.runner.precision, self.runner.files)
-        row = 0
-        for pending, first, count in self.owners:
-            pending.take(answers, row, first, count)
-            row += count
-        self.owners.clear()
-        self.filled = 0
+        answers = {name: answer[: self.filled] for name, answer in found.items()}
+        self.begun.append((self.runner.transfers.fetch(answers), self.owners))
+        self.owners, self.filled = [], 0
+        self.hand_over(self.runner.transfers.ahead)
+
+    def hand_over(self, ahead: int) -> None:
+        """Give the answers of all batches but the last `ahead` to their jobs."""
+        while len(self.begun) > ahead:
+            arrival, owners = self.begun.popleft()
+            answers = arrival.wait()
+            check_answers(answers, self.runner.precision, self.runner.files)
+            rows = {name: answer.float().numpy() for name, answer in answers.items()}
+            row = 0
+            for pending, first, count in owners:
+                pending.take(rows, row, first, count)
+                row += count
 
     def finished(self) -> Iterator[Answers]:
         """The answers at the head of the queue that are whole."""

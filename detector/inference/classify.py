@@ -37,10 +37,13 @@ class ImageClassifier:
         One pass over the largest number of crops serves the smaller ones, which are the first of them.
         """
         for answers in self.runner.run(self._job(image, max(crops)) for image in images):
-            yield np.stack([answers["probs"][:count].mean(0).numpy() for count in crops])
+            probs = torch.from_numpy(answers["probs"])
+            yield np.stack([probs[:count].mean(0).numpy() for count in crops])
 
     def _job(self, image: Image, count: int) -> CropJob:
-        cut = cut_crops(torch.from_numpy(image).to(self.runner.device), count, self.preprocessing, self.crop_size)
+        cut = cut_crops(
+            self.runner.transfers.send(torch.from_numpy(image)), count, self.preprocessing, self.crop_size
+        )
 
         def take(first: int, number: int) -> Tensor:
             return cut[first : first + number]

@@ -50,8 +50,9 @@ class CropEngine:
         return self.runner.answer(images, self._job)
 
     def _job(self, image: Image | Tensor, boxes: Float32) -> CropJob:
-        prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
-        placed = torch.from_numpy(boxes).to(self.runner.device)
+        send = self.runner.transfers.send
+        prepared = prepare_image(send(torch.as_tensor(image)), self.preprocessing)
+        placed = send(torch.from_numpy(boxes))
 
         def cut(first: int, count: int) -> Tensor:
             chosen = placed[first : first + count]

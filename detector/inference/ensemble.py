@@ -80,8 +80,8 @@ class EnsembleEngine:
 
     def views(self, images: Regions) -> Iterator[Views]:
         """What each model says, in the order of the models."""
-        device = self.engines[0].runner.device
-        placed = ((torch.as_tensor(image).to(device), boxes) for image, boxes in images)
+        send = self.engines[0].runner.transfers.send
+        placed = ((send(torch.as_tensor(image)), boxes) for image, boxes in images)
         runs = [
             engine.run(copy) for engine, copy in zip(self.engines, tee(placed, len(self.engines)), strict=True)
         ]

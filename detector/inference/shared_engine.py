@@ -6,6 +6,8 @@ follows runs on full batches of pooled regions, whatever image they come from, b
 
 import copy
 from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +16,19 @@ from detector.config import EngineSettings, RegionSettings
 from detector.inference.batches import BatchRunner, CropJob, Regions
 from detector.networks.device import choose_batch_size, choose_device, choose_precision
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.roi_align import MapTable, join_maps
-from detector.networks.shared_map import mirror_boxes, place_regions, pool_windows, scale_image
+from detector.networks.roi_align import MapTable, Windows, join_maps
+from detector.networks.shared_map import (
+    ImageRegions,
+    mirror_boxes,
+    place_regions,
+    pool_windows,
+    run_trunk,
+    scale_image,
+)
 from detector.networks.warp import Preprocessing, prepare_image
 from detector.records import Array, Float32, Image
+
+TOGETHER = 4  # images whose maps a GPU makes at once, those of one size in one pass
 
 
 class SharedEngine:
@@ -54,36 +65,55 @@ class SharedEngine:
 
         A pair's result is yielded as soon as its last region has gone through the network.
         """
-        return self.runner.answer(images, self._job)
+        return self.runner.answer(self._seen(images), self._job)
 
     def _place(self, network: RegionClassifier) -> RegionClassifier:
         """A copy of the network for the images, on the device."""
         placed = copy.deepcopy(network).eval().requires_grad_(False).to(self.runner.device, self.precision)
         return placed.to(memory_format=torch.channels_last)
 
-    def _job(self, image: Image | Tensor, boxes: Float32) -> CropJob:
-        if not len(boxes):
-            return CropJob(0, _nothing)
-        prepared = prepare_image(torch.as_tensor(image).to(self.runner.device), self.preprocessing)
+    def _seen(self, images: Regions) -> Iterator[tuple["SeenImage | None", Float32]]:
+        """The images' maps; on a GPU those of a few images are made together."""
+        rest = iter(images)
+        is_gpu = self.runner.device.type != "cpu"
+        while group := list(islice(rest, TOGETHER if is_gpu else 1)):
+            placed = [self._scaled(image, boxes) for image, boxes in group if len(boxes)]
+            copies = [copy for each in placed for copy in each.copies]
+            maps = iter(run_trunk(self.network.backbone, copies, is_gpu))
+            seen = iter(
+                [SeenImage(join_maps(list(islice(maps, len(each.copies)))), each.windows) for each in placed]
+            )
+            for _, boxes in group:
+                yield next(seen) if len(boxes) else None, boxes
+
+    def _scaled(self, image: Image | Tensor, boxes: Float32) -> ImageRegions:
+        """An image as the network takes it, on the device."""
+        prepared = prepare_image(self.runner.transfers.send(torch.as_tensor(image)), self.preprocessing)
         regions = torch.from_numpy(boxes)
         if self.mirrored:
             prepared, regions = prepared.flip(3), mirror_boxes(regions, image.shape[1])
         height, width = prepared.shape[2:]
         sizes, windows = place_regions(regions, height, width, self.region, self.shared)
-        table = self._maps(scale_image(prepared, sizes))
+        return ImageRegions([each.to(self.precision) for each in scale_image(prepared, sizes)], windows)
+
+    def _job(self, seen: "SeenImage | None", boxes: Float32) -> CropJob:
+        if seen is None:
+            return CropJob(0, _nothing)
         crops = len(self.region.paddings)
 
         def cut(first: int, count: int) -> Tensor:
-            chosen = windows.rows(slice(first * crops, (first + count) * crops))
-            pooled = pool_windows(table, chosen, self.region, self.shared)
+            chosen = seen.windows.rows(slice(first * crops, (first + count) * crops))
+            pooled = pool_windows(seen.table, chosen, self.region, self.shared)
             return pooled.flip(3) if self.mirrored else pooled
 
         return CropJob(len(boxes), cut)
 
-    def _maps(self, copies: list[Tensor]) -> MapTable:
-        """The maps of an image's scaled copies."""
-        backbone = self.network.backbone
-        return join_maps([backbone.trunk(each.to(self.precision)) for each in copies])
+
+class SeenImage(NamedTuple):
+    """The maps of an image's scaled copies, and its regions' windows in them."""
+
+    table: MapTable
+    windows: Windows
 
 
 def _only_network(module: nn.Module) -> RegionClassifier:

@@ -43,7 +43,7 @@ class Member(nn.Module):
         return logits.float().softmax(1)[:, 1:]
 
     def _moves(self, moves: Tensor) -> Tensor:
-        return moves * moves.new_tensor([-1.0, 1.0, 1.0, 1.0]) if self.mirrored else moves
+        return torch.cat([-moves[..., :1], moves[..., 1:]], -1) if self.mirrored else moves
 
 
 class Ensemble(nn.Module):

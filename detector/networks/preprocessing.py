@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from detector.errors import ConfigError
+from detector.networks.transfers import constant
 from detector.text import shown
 
 Colours = tuple[float, float, float]  # a number for each channel
@@ -80,10 +80,10 @@ TORCHVISION = Preprocessing("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The network's view (B, 3, H, W) f32 of RGB images (B, H, W, 3) uint8, on their device."""
+    """The network's view (B, 3, H, W) f32 of RGB images (B, H, W, 3), uint8 or f32 in 0..255, on their device."""
     channels = images if preprocessing.channel_order == "RGB" else images.flip(3)
-    mean = torch.tensor(preprocessing.mean, device=images.device)
-    scale = torch.tensor(preprocessing.scale, device=images.device)
+    mean = constant(preprocessing.mean, images.device)
+    scale = constant(preprocessing.scale, images.device)
     return ((channels.float() - mean) / scale).permute(0, 3, 1, 2)
 
 

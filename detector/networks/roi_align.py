@@ -3,6 +3,7 @@
 A pooled cell is the mean of bilinear samples of a map, so a weighted sum of a few of the map's cells. The cells of
 all maps, of whatever images and sizes, are the rows of one table, and the sums are one `embedding_bag` over it: it
 reads whole rows of channels, which on a CPU is ten times as fast as torchvision's RoIAlign, and has gradients.
+Which regions have how many samples is known on the CPU, so that no shape depends on numbers of the device.
 
 Samples are as many along each side as keep them a cell of the map apart at most, but no more than `MOST_SAMPLES`.
 """
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from detector.networks.transfers import transfers_of
 from detector.networks.warp import Fill
 
 MOST_SAMPLES = 2  # of a pooled cell, along each side; as torchvision's detectors have
 
 
 class MapTable(NamedTuple):
-    """M maps: rows (R, C), their cells map after map, line after line; sizes (M, 2) i64, heights and widths."""
+    """M maps: rows (R, C), their cells map after map, line after line; their sizes (M, 2) i64, on the CPU."""
 
     rows: Tensor
     sizes: Tensor
@@ -51,32 +53,42 @@ def join_maps(maps: Sequence[Tensor]) -> MapTable:
 
 def align(table: MapTable, windows: Windows, cells: int, fill: Fill) -> Tensor:
     """Maps (N, C, cells, cells) of regions, in channels_last; what lies outside is zero, or the nearest cells."""
-    samples = windows.step.amax(1).ceil().clamp(1, MOST_SAMPLES)  # (N,)
-    groups = [(int(count), torch.nonzero(samples == count)[:, 0]) for count in samples.unique()]
-    parts = [_sums(table, windows.rows(rows), cells, count, fill) for count, rows in groups]
-    if len(parts) == 1:
+    samples = windows.step.amax(1).ceil().clamp(1, MOST_SAMPLES).long()  # (N,)
+    order = samples.argsort(stable=True)
+    sorts = samples.bincount(minlength=MOST_SAMPLES + 1).tolist()  # how many have 0, 1, ... samples
+    areas = table.sizes.prod(1)
+    of_maps = torch.column_stack([areas.cumsum(0) - areas, table.sizes])  # first row, height and width
+    sorted_windows = windows.rows(order)
+    send = transfers_of(table.rows.device).send
+    places = send(of_maps[sorted_windows.maps]).split(sorts)
+    lines = send(torch.cat([sorted_windows.start, sorted_windows.step], 1)).split(sorts)
+    parts = [
+        _sums(table.rows, places[count], lines[count], cells, count, fill)
+        for count in range(1, MOST_SAMPLES + 1)
+        if sorts[count]
+    ]
+    if not parts:
+        pooled = table.rows.new_empty(0, cells, cells, table.rows.shape[1])
+    elif len(parts) == 1:
         pooled = parts[0]
     else:
-        pooled = torch.cat([table.rows.new_empty(0, cells, cells, table.rows.shape[1]), *parts])
-        places = torch.cat([torch.empty(0, dtype=torch.long), *(rows for _, rows in groups)])
-        pooled = pooled[places.argsort().to(pooled.device)]
+        pooled = torch.cat(parts).index_select(0, send(order.argsort()))
     return pooled.permute(0, 3, 1, 2)
 
 
-def _sums(table: MapTable, windows: Windows, cells: int, samples: int, fill: Fill) -> Tensor:
-    """The pooled cells (N, cells, cells, C) of regions, each the mean of samples x samples."""
-    device = table.rows.device
-    sizes = table.sizes[windows.maps].to(device)  # (N, 2)
-    areas = table.sizes.prod(1)
-    first = (areas.cumsum(0) - areas)[windows.maps].to(device)  # (N,) rows
-    start, step = windows.start.to(device), windows.step.to(device)
-    x, x_weight = _taps(start[:, 0], step[:, 0], sizes[:, 1], cells, samples, fill)  # (N, cells, T) each
-    y, y_weight = _taps(start[:, 1], step[:, 1], sizes[:, 0], cells, samples, fill)
-    lines = first[:, None, None] + y * sizes[:, 1, None, None]
-    index = lines[:, :, None, :, None] + x[:, None, :, None, :]  # (N, cells, cells, T, T)
-    weight = (y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]).to(table.rows.dtype)
+def _sums(rows: Tensor, places: Tensor, lines: Tensor, cells: int, samples: int, fill: Fill) -> Tensor:
+    """The pooled cells (N, cells, cells, C) of regions, each the mean of samples x samples.
+
+    places (N, 3) i64 are their maps' first row, height and width; lines (N, 4) f32 start and step, x first.
+    """
+    first, height, width = places.unbind(1)
+    x, x_weight = _taps(lines[:, 0], lines[:, 2], width, cells, samples, fill)  # (N, cells, T) each
+    y, y_weight = _taps(lines[:, 1], lines[:, 3], height, cells, samples, fill)
+    row = first[:, None, None] + y * width[:, None, None]
+    index = row[:, :, None, :, None] + x[:, None, :, None, :]  # (N, cells, cells, T, T)
+    weight = (y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]).to(rows.dtype)
     summed = functional.embedding_bag(
-        index.flatten(0, 2).flatten(1), table.rows, mode="sum", per_sample_weights=weight.flatten(0, 2).flatten(1)
+        index.flatten(0, 2).flatten(1), rows, mode="sum", per_sample_weights=weight.flatten(0, 2).flatten(1)
     )
     return summed.view(len(index), cells, cells, -1)
 

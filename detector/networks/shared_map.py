@@ -83,6 +83,24 @@ def scale_image(prepared: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tens
     ]
 
 
+def run_trunk(backbone: Backbone, copies: Sequence[Tensor], together: bool) -> list[Tensor]:
+    """The shared maps (1, C, h, w) of images (1, 3, H, W).
+
+    With `together` those of one size are a batch: a GPU that is given an image at a time waits for its launches.
+    Sizes are not padded to be equal, as borders would change.
+    """
+    if not together:
+        return [backbone.trunk(copy) for copy in copies]
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    for place, copy in enumerate(copies):
+        sizes.setdefault(tuple(copy.shape), []).append(place)
+    maps: dict[int, Tensor] = {}
+    for places in sizes.values():
+        batch = torch.cat([copies[place] for place in places])
+        maps |= zip(places, backbone.trunk(batch).split(1), strict=True)
+    return [maps[place] for place in range(len(copies))]
+
+
 def pool_windows(table: MapTable, windows: Windows, region: RegionSettings, shared: SharedMap) -> Tensor:
     """Maps (N, C K, s, s) for the last part of the network, of the windows (N K) of N regions."""
     crops = len(region.paddings)
@@ -116,7 +134,9 @@ class SharedClassifier(RegionClassifier):
     def map_of(self, images: Sequence[ImageRegions]) -> Tensor:  # type: ignore[override]
         """The last maps (B, C K, h, w) of the regions of all images."""
         copies = [copy for image in images for copy in image.copies]
-        table = join_maps([self.backbone.trunk(copy) for copy in copies])
+        learns = any(norm.training for norm in batch_norms(self.backbone))  # from one image at a time
+        maps = run_trunk(self.backbone, copies, together=not learns and copies[0].device.type != "cpu")
+        table = join_maps(maps)
         pooled = pool_windows(table, join_windows(images), self.region, self.backbone.facts.shared)
         return self.last_map(pooled)
 

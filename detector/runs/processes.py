@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import distributed
 
 from detector.errors import AlreadyTold, DataError
 from detector.networks.device import choose_device
+from detector.networks.transfers import Arrival, transfers_of
 from detector.parallel import worker_count
 
 Value = TypeVar("Value")
@@ -69,13 +71,28 @@ class Group:
         if self.world > 1:
             distributed.barrier()
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is true in any process."""
-        if self.world == 1:
+
+class AnyProcess:
+    """Whether a flag is true in any process of a group, asked step after step.
+
+    On GPUs, which are not to be waited for, an answer is that of some steps ago: the same in all processes.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self.is_alone = group.world == 1
+        self.transfers = transfers_of(group.device)
+        self.asked: deque[Arrival] = deque()
+
+    def __call__(self, flag: bool) -> bool:
+        """Ask, and get what is known; every process must call this."""
+        if self.is_alone:
             return flag
-        count = torch.tensor(int(flag), device=self.device)
+        count = self.transfers.send(torch.tensor(int(flag)))
         distributed.all_reduce(count)
-        return bool(count.item())
+        self.asked.append(self.transfers.fetch({"count": count}))
+        if len(self.asked) <= self.transfers.ahead:
+            return False
+        return bool(self.asked.popleft().wait()["count"])
 
 
 def alone(device: torch.device | None = None) -> Group:

@@ -18,8 +18,8 @@ from detector.runs.board import Board, make_board
 from detector.runs.checkpoints import Checkpoint
 from detector.runs.interrupt import interrupts_noted
 from detector.runs.number_tables import read_table
-from detector.runs.processes import Group
-from detector.training.loop import Batch, Net, StepResult, Trainer
+from detector.runs.processes import AnyProcess, Group
+from detector.training.loop import Batch, DoneStep, Net, StepResult, Trainer
 
 
 def run_steps(
@@ -33,25 +33,27 @@ def run_steps(
     """Run the remaining steps, of which `batches` are the data.
 
     An interrupt waits for the end of the step, so that the checkpoint it leaves is that of a whole step; in a
-    group all processes stop after the same one. The first process alone writes and shows progress.
+    group all processes stop after the same one, on GPUs a few steps later. The first process alone writes and
+    shows progress.
     """
     settings = trainer.settings
     steps = trainer.schedule.steps
     if group.is_first:
         log.begin(trainer.step)
+    anywhere = AnyProcess(group)
     progress = tqdm(
         total=steps, initial=trainer.step, desc=log.label, unit="step", disable=None if group.is_first else True
     )
     with closing(log), progress, interrupts_noted() as interrupted:
-        for result in trainer.train(batches):
+        for done in trainer.train(batches):
             progress.update()
             if group.is_first:
-                log.add(result)
+                log.expect(done)
                 if trainer.step % settings.log_every == 0 or trainer.step == steps:
                     progress.set_postfix(log.write(trainer.step))
                 if best and (judged := best.consider(trainer)):
                     log.add_judged(trainer.step, judged)
-            stop = group.any(interrupted())
+            stop = anywhere(interrupted())
             if group.is_first and (stop or trainer.step % settings.checkpoint_every == 0 or trainer.step == steps):
                 checkpoint.save(trainer, log)
             if stop:
@@ -74,6 +76,7 @@ class MetricsLog:
     batch_size: int
     board: Board | None = None
     results: list[StepResult] = field(default_factory=list)
+    unread: list[DoneStep] = field(default_factory=list)
     last_loss: float | None = None
     kept: Path | None = None  # where the table lies, of which `path` is a further name
     seconds: float = 0.0  # that the steps since the last row took before this process
@@ -108,6 +111,10 @@ class MetricsLog:
             self.board.begin(step)
         self.started = time.monotonic()
 
+    def expect(self, done: DoneStep) -> None:
+        """Note one step, whose numbers are read when they are needed: the device may be still at it."""
+        self.unread.append(done)
+
     def add(self, result: StepResult) -> None:
         """Note one step."""
         self.results.append(result)
@@ -115,6 +122,7 @@ class MetricsLog:
 
     def state(self) -> dict[str, Any]:
         """What the next row and the last loss depend on, as plain values."""
+        self._read()
         return {
             "last_loss": self.last_loss,
             "results": [astuple(result) for result in self.results],
@@ -129,6 +137,7 @@ class MetricsLog:
 
     def write(self, step: int) -> dict[str, str]:
         """Append the means of the steps since the last row; the row's losses and metrics as text to show."""
+        self._read()
         results, now = self.results, time.monotonic()
         rate = len(results) * self.batch_size / (self.seconds + now - self.started)
         means = {name: fmean(result.metrics[name] for result in results) for name in self.columns}
@@ -150,6 +159,11 @@ class MetricsLog:
         """Close the board."""
         if self.board:
             self.board.close()
+
+    def _read(self) -> None:
+        for done in self.unread:
+            self.add(done.read())
+        self.unread = []
 
     @property
     def _table(self) -> Path:

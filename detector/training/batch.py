@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from detector.bilinear import sample_grids
 from detector.boxes import expand_boxes
 from detector.config import RegionSettings
-from detector.networks.warp import Preprocessing, crop_regions, prepare_image
-from detector.records import Float32, Image
+from detector.networks.transfers import Transfers, transfers_of
+from detector.networks.warp import Preprocessing, prepare_image, sample_positions, warp_packed
+from detector.records import COLOURS, Float32, Image, Int64
 from detector.training.box_targets import mirror_targets, no_targets
 from detector.training.sample import Draw
 
@@ -24,15 +26,15 @@ CACHE_BYTES = 2 << 30  # of decoded images, all workers together
 class Patches(NamedTuple):
     """One batch as the workers send it: the pixels around each region, flat, and where things are in them.
 
-    pixels (P,) uint8 holds B patches (H, W, 3) RGB one after the other; sizes (B, 2) i64 their heights and widths;
-    boxes (B, 4) f32 in the patches' own coordinates; labels (B,) i64; mirror (B,) bool; targets (B, 4) f32 as in
-    `RegionBatch`.
+    pixels (P, 3) uint8 RGB holds B patches (H W, 3) one after the other; sizes (B, 2) i64 their heights, widths;
+    samples (B, K, 2, S) f32 where the samples of the K crops of each lie in its patch, x first; labels (B,) i64;
+    mirror (B,) bool; targets (B, 4) f32 as in `RegionBatch`.
     """
 
     step: int
     pixels: Tensor
     sizes: Tensor
-    boxes: Tensor
+    samples: Tensor
     labels: Tensor
     mirror: Tensor
     targets: Tensor
@@ -91,11 +93,13 @@ class PatchSource(Dataset[Patches]):
             patches.append(reader.distort(patch, int(seed)))
             boxes.append(box)
             targets.append(reader.read_targets(position, chosen[None]))
+        samples = place_samples(np.stack(boxes), self.region)
+        patches = [thin_patch(patch, own) for patch, own in zip(patches, samples, strict=True)]
         return Patches(
             step,
-            torch.from_numpy(np.concatenate([patch.reshape(-1) for patch in patches])),
+            torch.from_numpy(np.concatenate([patch.reshape(-1, COLOURS) for patch in patches])),
             torch.tensor([patch.shape[:2] for patch in patches]),
-            torch.from_numpy(np.stack(boxes)),
+            torch.from_numpy(samples),
             torch.from_numpy(draw.label),
             torch.from_numpy(draw.mirror),
             torch.from_numpy(mirror_targets(np.concatenate(targets), draw.mirror)),
@@ -134,23 +138,70 @@ def cut_patch(image: Image, box: Float32, region: RegionSettings) -> tuple[Image
     return image[y1:y2, x1:x2], box - np.array([x1, y1, x1, y1], np.float32)
 
 
+def place_samples(boxes: Float32, region: RegionSettings) -> Float32:
+    """Where the samples of the K crops of boxes (B, 4) lie, x first: (B, K, 2, S)."""
+    placed = torch.from_numpy(boxes)
+    crops = [sample_positions(placed, region.crop_size, padding) for padding in region.paddings]
+    return torch.stack(crops, 1).numpy()
+
+
+def thin_patch(patch: Image, samples: Float32) -> Image:
+    """The rows and columns of `patch` that samples (K, 2, S) read, which are moved to where they are in these.
+
+    Of a patch more than twice as large as its crops they are not all. The same numbers are read between the same
+    pixels, so that crops do not change by a bit.
+    """
+    columns, rows = (_read_pixels(samples[:, axis], patch.shape[1 - axis]) for axis in (0, 1))
+    thinned = patch if rows is None else patch[rows]
+    return thinned if columns is None else thinned[:, columns]
+
+
+def _read_pixels(positions: Float32, extent: int) -> Int64 | None:
+    """The pixels along an axis that samples at positions (K, S) read, None for all; they are moved to these."""
+    if extent <= 2 * positions.shape[1]:
+        return None
+    first = np.clip(positions - np.float32(0.5), 0, extent - 2).astype(np.int64)
+    read = np.union1d(first, first + 1)
+    positions += (np.searchsorted(read, first) - first).astype(np.float32)  # exact: whole numbers, downwards
+    return read
+
+
 def warp_patches(
     patches: Patches, preprocessing: Preprocessing, region: RegionSettings, device: torch.device
 ) -> RegionBatch:
     """The crops of `patches`, warped on `device` and mirrored where drawn so."""
-    pixels = patches.pixels.to(device, non_blocking=True)
-    boxes = patches.boxes.to(device)
-    counts = (patches.sizes.prod(1) * 3).tolist()
-    crops = []
-    for box, (height, width), flat in zip(boxes, patches.sizes.tolist(), pixels.split(counts), strict=True):
-        prepared = prepare_image(flat.view(height, width, 3), preprocessing)
-        crops.append(crop_regions(prepared, box[None], region))
-    stacked = torch.cat(crops)  # (B, 3 K, S, S)
-    mirror = patches.mirror.to(device)[:, None, None, None]
-    stacked = torch.where(mirror, stacked.flip(3), stacked)
+    way = transfers_of(device)
+    warp = warp_on_cpu if device.type == "cpu" else warp_on_device
     return RegionBatch(
         patches.step,
-        stacked.contiguous(memory_format=torch.channels_last),
-        patches.labels.to(device),
-        patches.targets.to(device),
+        warp(patches, preprocessing, region, way),
+        way.send(patches.labels),
+        way.send(patches.targets),
     )
+
+
+def warp_on_cpu(patches: Patches, preprocessing: Preprocessing, region: RegionSettings, way: Transfers) -> Tensor:
+    """Patch after patch, by the CPU's own kernel."""
+    sizes = patches.sizes.tolist()
+    counts = [height * width for height, width in sizes]
+    crops = []
+    for (height, width), flat, own in zip(sizes, patches.pixels.split(counts), patches.samples, strict=True):
+        image = prepare_image(flat.view(height, width, COLOURS), preprocessing)[0].permute(1, 2, 0).numpy()
+        x, y = own.unbind(1)  # (K, S) each
+        crops.append(sample_grids(image, x.numpy(), y.numpy(), region.fill == "mean"))
+    stacked = torch.from_numpy(np.stack(crops)).permute(0, 1, 4, 2, 3).flatten(1, 2)  # (B, 3 K, S, S)
+    mirrored = torch.where(patches.mirror[:, None, None, None], stacked.flip(3), stacked)
+    return mirrored.contiguous(memory_format=torch.channels_last)
+
+
+def warp_on_device(
+    patches: Patches, preprocessing: Preprocessing, region: RegionSettings, way: Transfers
+) -> Tensor:
+    """All patches at once: a mirrored crop is one whose samples lie the other way round."""
+    pixels, sizes, samples, mirror = map(
+        way.send, (patches.pixels, patches.sizes, patches.samples, patches.mirror)
+    )
+    x, y = samples.unbind(2)
+    x = torch.where(mirror[:, None, None], x.flip(2), x)
+    crops = warp_packed(pixels, sizes, torch.stack([x, y], 2), preprocessing, region.fill)
+    return crops.contiguous(memory_format=torch.channels_last)

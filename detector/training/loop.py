@@ -1,6 +1,7 @@
 """The training loop: gradient descent by an objective, resumable at any step, on one process or many."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -8,12 +9,13 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from detector.config import TrainingSettings
 from detector.errors import DataError
+from detector.networks.transfers import Arrival, transfers_of
 from detector.networks.weight_files.states import not_finite
 from detector.text import shown
+from detector.training.averaging import WeightAverage
 from detector.training.schedule import Schedule
 
 SEEDS = 2**64  # that torch knows
@@ -42,6 +44,26 @@ class StepResult:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True)
+class DoneStep:
+    """A step that the device was given; its numbers come back while later steps are computed."""
+
+    step: int
+    learning_rate: float
+    names: tuple[str, ...]  # of the numbers, the loss first
+    numbers: Arrival
+    base_rate: float
+
+    def read(self) -> StepResult:
+        """What it did, once it is done; DivergedError for a loss that is not finite."""
+        loss, *metrics = self.numbers.wait()["numbers"].tolist()
+        if not math.isfinite(loss):
+            rate = f"learning_rate is {self.base_rate:g}"
+            cause = rate if self.step else "of the data and the weights that it starts from"
+            raise DivergedError(f"loss must be finite, got {loss} at step {self.step} ({cause})")
+        return StepResult(self.step, loss, self.learning_rate, dict(zip(self.names[1:], metrics, strict=True)))
+
+
 class DivergedError(DataError):
     """Training by these settings has led to numbers that are not finite."""
 
@@ -51,6 +73,8 @@ class Trainer(Generic[Net, Batch]):
 
     `groups` are the optimiser's parameters, as `parameter_groups` makes them. In a process group every process
     trains on its share of each batch, and gradients and numbers are the means over all.
+
+    A GPU is never waited for within a step: whether its loss was finite is read when later steps have begun.
     """
 
     def __init__(
@@ -72,24 +96,33 @@ class Trainer(Generic[Net, Batch]):
         self.device = device
         self.precision = precision
         self.step = 0
-        self.optimizer = _make_optimizer(groups, settings)
+        self.transfers = transfers_of(device)
+        self.unread: deque[DoneStep] = deque()
+        self.optimizer = _make_optimizer(groups, settings, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-        self.average = _make_average(self.network, settings)
+        self.average = None if settings.average == "none" else WeightAverage(self.network, settings)
         self.is_distributed = distributed.is_initialized()
         self.parallel: nn.Module = DistributedDataParallel(self.network) if self.is_distributed else self.network
 
-    def train(self, batches: Iterable[Batch]) -> Iterator[StepResult]:
-        """One step a batch; the batches must begin at `self.step`. DivergedError for a loss that is not finite."""
+    def train(self, batches: Iterable[Batch]) -> Iterator[DoneStep]:
+        """One step a batch; the batches must begin at `self.step`.
+
+        DivergedError for a loss that is not finite: on a GPU up to `Transfers.ahead` steps later, but before a
+        `state` is given or the last step is over.
+        """
         for batch in batches:
-            result = self._train_step(batch)
+            done = self._train_step(batch)
             self.step += 1
-            yield result
+            self.unread.append(done)
+            self._read_all_but(self.transfers.ahead)
+            yield done
+        self._read_all_but(0)
 
     def tested_network(self) -> Net:
         """The network whose weights are tested: the averaged ones where there are any."""
-        if self.average is None or not self.average.n_averaged:
+        if self.average is None or not self.average.count:
             return self.network
-        return cast(Net, self.average.module)
+        return cast(Net, self.average.model.module)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain values and tensors; DivergedError as for `check`."""
@@ -99,11 +132,15 @@ class Trainer(Generic[Net, Batch]):
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+            "average": None if self.average is None else self.average.model.state_dict(),
         }
 
     def check(self) -> None:
-        """Raise DivergedError where weights, or their averages, are not finite: the loss tells it a step later."""
+        """Raise DivergedError where a loss, weights or their averages are not finite.
+
+        Of weights the loss tells it a step later.
+        """
+        self._read_all_but(0)
         wrong = not_finite(self.network.state_dict()) or not_finite(self.tested_network().state_dict())
         if wrong is not None:
             settings = self.settings
@@ -126,78 +163,75 @@ class Trainer(Generic[Net, Batch]):
         _load_optimizer(self.optimizer, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
+            self.average.model.load_state_dict(state["average"])
 
-    def _train_step(self, batch: Batch) -> StepResult:
+    def _train_step(self, batch: Batch) -> DoneStep:
         self._seed(batch.step)
+        rate = self.settings.learning_rate
         factor = self.schedule.factor(batch.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_rate"] * factor
         mixed = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision if mixed else torch.bfloat16, enabled=mixed):
             loss, metrics = self.objective(self.parallel, batch)
-        values = self._means({"loss": loss, **metrics})
-        value = values.pop("loss")
-        if not math.isfinite(value):
-            rate = f"learning_rate is {self.settings.learning_rate:g}"
-            cause = rate if batch.step else "of the data and the weights that it starts from"
-            raise DivergedError(f"loss must be finite, got {value} at step {batch.step} ({cause})")
+        values = {"loss": loss, **metrics}
+        numbers = self.transfers.fetch({"numbers": self._means(values)})
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self._update_average(batch.step)
-        return StepResult(batch.step, value, self.settings.learning_rate * factor, values)
+        return DoneStep(batch.step, rate * factor, tuple(values), numbers, rate)
+
+    def _read_all_but(self, steps: int) -> None:
+        """Look at the losses of all steps but the last so many; DivergedError for one that is not finite."""
+        while len(self.unread) > steps:
+            self.unread.popleft().read()
 
     def _seed(self, step: int) -> None:
         """Dropout draws from the global generator: seeded by step, so that a resumed run draws the same."""
         rank = distributed.get_rank() if self.is_distributed else 0
         torch.manual_seed(((self.seed * 1_000_003 + step) * 1_009 + rank) % SEEDS)
 
-    def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
-        """The values as numbers; in a process group their means, so that every process sees the same."""
+    def _means(self, values: dict[str, Tensor]) -> Tensor:
+        """The values (V,), on the device; in a process group their means, so that every process sees the same."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
         if self.is_distributed:
             distributed.all_reduce(stacked)
             stacked /= distributed.get_world_size()
-        return dict(zip(values, stacked.tolist(), strict=True))
+        return stacked
 
     def _update_average(self, step: int) -> None:
         if self.average is None:
             return
         if self.settings.average == "ema" or step >= self.settings.average_start * self.schedule.steps:
-            self.average.update_parameters(self.network)
+            self.average.update(self.network)
 
 
-def _make_optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
+def _make_optimizer(
+    groups: list[dict[str, Any]], settings: TrainingSettings, device: torch.device
+) -> torch.optim.Optimizer:
+    """On a GPU one kernel changes the parameters of a group, and reads what a scaler found itself."""
+    fused = True if device.type == "cuda" else None
     match settings.optimizer:
         case "sgd":
-            return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+            return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=fused)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=settings.learning_rate)
+            return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load what an optimiser has gathered; its rates and decays stay those of the settings."""
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
+    fused = optimizer.defaults["fused"]  # which says on what device an optimiser counts its steps
+    groups = [{**group, "fused": fused} for group in state["param_groups"]]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
     for parameter, gathered in optimizer.state.items():
         for name, value in gathered.items():
             if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
                 raise ValueError(f"{name} of its optimiser has the shape {tuple(value.shape)}")
-
-
-def _make_average(network: nn.Module, settings: TrainingSettings) -> AveragedModel | None:
-    match settings.average:
-        case "none":
-            return None
-        case "ema":
-            averaging = get_ema_multi_avg_fn(settings.average_decay)
-            return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
-        case "polyak":
-            return AveragedModel(network, use_buffers=True)
 
 
 def parameter_groups(

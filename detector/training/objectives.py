@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.networks.multi_task import OFFSET_STD
+from detector.networks.transfers import constant
 from detector.records import BACKGROUND, FIRST_LABEL
 from detector.training.batch import RegionBatch
 from detector.training.image_batches import ImageBatch
@@ -42,7 +43,7 @@ class MultiTaskObjective:
         logits, offsets = network(batch.crops)
         loss, numbers = _classified(logits.float(), batch.labels, self.label_smoothing)
         column = (batch.labels - FIRST_LABEL).clamp(min=0)[:, None, None].expand(-1, 1, 4)
-        wanted = batch.targets / batch.targets.new_tensor(OFFSET_STD)
+        wanted = batch.targets / constant(OFFSET_STD, batch.targets.device)
         known = wanted.isfinite()
         apart = functional.smooth_l1_loss(
             offsets.take_along_dim(column, 1)[:, 0], wanted.nan_to_num(), reduction="none"
@@ -57,9 +58,14 @@ def _classified(logits: Tensor, labels: Tensor, label_smoothing: float) -> Loss:
     right = (logits.argmax(1) == labels).float()
     background = labels == BACKGROUND
     return loss, {
-        "object_accuracy": right[~background].mean(),
-        "background_accuracy": right[background].mean(),
+        "object_accuracy": _mean_where(~background, right),
+        "background_accuracy": _mean_where(background, right),
     }
+
+
+def _mean_where(mask: Tensor, values: Tensor) -> Tensor:
+    """The mean of the values where the mask is true, NaN where it never is; no number leaves the device."""
+    return (values * mask).sum() / mask.sum()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from detector.config import RegionSettings
 from detector.networks.backbones.base import SharedMap
 from detector.networks.shared_map import ImageRegions, mirror_boxes, place_regions, scale_image
+from detector.networks.transfers import transfers_of
 from detector.networks.warp import Preprocessing, prepare_image
 from detector.records import BACKGROUND, FIRST_LABEL, Array, Int64
 from detector.training.batch import NO_TARGETS, ImageCache, RegionReader
@@ -128,10 +129,10 @@ def place_images(
     device: torch.device,
 ) -> SharedBatch:
     """The images of a batch on `device`, as the network takes them."""
-    found = []
+    found, send = [], transfers_of(device).send
     for image, boxes in zip(drawn.images, drawn.boxes, strict=True):
         height, width = image.shape[:2]
         sizes, windows = place_regions(boxes, height, width, region, shared)
-        prepared = prepare_image(image.to(device, non_blocking=True), preprocessing)
+        prepared = prepare_image(send(image), preprocessing)
         found.append(ImageRegions(scale_image(prepared, sizes), windows))
-    return SharedBatch(drawn.step, found, drawn.labels.to(device), drawn.targets.to(device))
+    return SharedBatch(drawn.step, found, send(drawn.labels), send(drawn.targets))

@@ -93,6 +93,9 @@ def test_a_gpu_has_half_precision_and_graphs_too(monkeypatch: pytest.MonkeyPatch
     found = names(engine_choices(EngineSettings()))
     assert {"torch fp16", "torch bf16, CUDA graph", "torch fp16, CUDA graph", "torch fp32, compiled"} <= set(found)
     assert all(name.startswith("torch") for name in found)
+    assert all(choice.settings.graph == ("CUDA" in choice.name) for choice in engine_choices(EngineSettings()))
+    graphs = names(engine_choices(EngineSettings(graph=True, precision="bf16")))
+    assert graphs == ["torch bf16, CUDA graph"]
 
 
 def test_both_products_of_matrices_are_the_same() -> None:

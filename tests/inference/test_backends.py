@@ -209,6 +209,18 @@ raise SystemExit(sys.modules["openvino_telemetry"] is not None)
     assert status_of(code) == 0
 
 
+@pytest.mark.parametrize(
+    ("device", "compiled", "where"), [("cpu", False, "on cpu"), ("cuda", True, "with engine.compile=true")]
+)
+def test_a_graph_is_torch_s_on_a_gpu_and_is_not_compiled(
+    device: str, compiled: bool, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "choose_device", torch.device)
+    assert choose_backend(EngineSettings(device="cuda", graph=True)) == "torch"
+    with pytest.raises(ConfigError, match=rf"^engine\.graph must be false {where}, got true$"):
+        choose_backend(EngineSettings(device=device, graph=True, compile=compiled))
+
+
 @pytest.mark.skipif("openvino" not in FAST, reason="needs openvino")
 def test_int8_needs_ranges() -> None:
     with pytest.raises(

@@ -30,7 +30,7 @@ from detector.stages.region_sets import TrainingRegions
 from detector.stages.score_sources import NetworkScores
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint
-from detector.training.loop import StepResult, Trainer
+from detector.training.loop import DoneStep, Trainer
 
 Finished = tuple[RunFolder, Outcome]
 
@@ -204,7 +204,7 @@ def test_an_interrupted_training_ends_its_step_and_resumes_to_the_very_same_weig
     run = RunFolder(tmp_path / "run")
     train_step = Trainer._train_step
 
-    def interrupt_in_the_third(trainer: Trainer, batch: RegionBatch) -> StepResult:
+    def interrupt_in_the_third(trainer: Trainer, batch: RegionBatch) -> DoneStep:
         if batch.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return train_step(trainer, batch)

@@ -15,6 +15,8 @@ from detector.networks.warp import (
     crop_regions,
     prepare_image,
     sample_on_device,
+    sample_positions,
+    warp_packed,
     warp_regions,
 )
 
@@ -92,6 +94,32 @@ def test_both_ways_to_sample_agree(size: tuple[int, int], fill_outside: bool) ->
     )
     wanted = sample_on_device(prepared, x, y, fill_outside)
     torch.testing.assert_close(crops.permute(0, 3, 1, 2), wanted, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        RegionSettings(crop_size=32, padding=p, wide_padding=w, fill=f)
+        for p, w, f in ((0, 0, "mean"), (3, 0, "image"), (3, 5, "mean"))
+    ],
+)
+def test_the_warp_of_packed_images_equals_the_oracle(region: RegionSettings) -> None:
+    images = [picture(*size) for size in ((37, 53), (1, 40), (40, 1), (1, 1), (2, 2), (20, 30))]
+    corner = np.random.default_rng(1).uniform(-5, 20, (len(images), 2))
+    boxes = np.concatenate([corner, corner + 13.7], 1).astype(np.float32)
+    samples = [sample_positions(torch.from_numpy(boxes), 32, padding) for padding in region.paddings]
+    crops = warp_packed(
+        torch.cat([image.flatten(0, 1) for image in images]),
+        torch.tensor([image.shape[:2] for image in images]),
+        torch.stack(samples, 1),
+        PLAIN,
+        region.fill,
+    )
+    assert crops.shape == (len(images), 3 * len(region.paddings), 32, 32)
+    for crop, image, box in zip(crops, images, boxes.astype(float), strict=True):
+        for part, padding in zip(crop.split(3), region.paddings, strict=True):
+            wanted = warp_one(image.numpy().astype(float), box, 32, padding, region.fill)
+            np.testing.assert_allclose(part.permute(1, 2, 0).numpy(), wanted, atol=5e-3)
 
 
 def test_no_boxes_give_no_crops() -> None:

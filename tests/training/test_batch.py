@@ -7,11 +7,23 @@ import pytest
 import torch
 from drawn_pictures import boxes_of, darken, picture
 
+from detector.bilinear import sample_grids
 from detector.config import FinetuneSettings, RegionSettings
 from detector.errors import DataError
+from detector.networks.transfers import transfers_of
 from detector.networks.warp import IMAGENET, crop_regions, prepare_image
-from detector.records import Image
-from detector.training.batch import ImageCache, PatchSource, RegionReader, cut_patch, warp_patches
+from detector.records import Float32, Image
+from detector.training.batch import (
+    ImageCache,
+    PatchSource,
+    RegionReader,
+    cut_patch,
+    place_samples,
+    thin_patch,
+    warp_on_cpu,
+    warp_on_device,
+    warp_patches,
+)
 from detector.training.batch_loading import load_batches
 from detector.training.sample import RegionSampler
 
@@ -59,6 +71,48 @@ def test_a_batch_holds_the_drawn_regions_mirrored_where_drawn_so(region: RegionS
         torch.testing.assert_close(crop, wanted.flip(2) if mirror else wanted, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("region", [REGION, WIDE])
+def test_all_patches_at_once_are_warped_as_one_after_another(region: RegionSettings) -> None:
+    patches, way = make_source(region=region)[4], transfers_of(CPU)
+    one, other = (warp(patches, IMAGENET, region, way) for warp in (warp_on_cpu, warp_on_device))
+    assert one.is_contiguous(memory_format=torch.channels_last) == other.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+
+
+def crops_of(patch: Image, samples: Float32, region: RegionSettings) -> Float32:
+    pixels = np.ascontiguousarray(patch, np.float32)
+    return sample_grids(pixels, samples[:, 0], samples[:, 1], region.fill == "mean")
+
+
+@pytest.mark.parametrize("region", [REGION, WIDE])
+@pytest.mark.parametrize("size", [(900, 1300), (65, 700), (2000, 40)])
+def test_pixels_that_no_sample_reads_are_left_out_and_crops_stay_the_same(
+    size: tuple[int, int], region: RegionSettings
+) -> None:
+    random = np.random.default_rng(sum(size))
+    image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    share = np.sort(random.uniform(-0.1, 1.1, (8, 2, 2)), 1).reshape(8, 4)
+    for box in (share * ([size[1], size[0]] * 2)).astype(np.float32):
+        patch, inside = cut_patch(image, box, region)
+        samples = place_samples(inside[None], region)[0]
+        moved = samples.copy()
+        thinned = thin_patch(patch, moved)
+        most = 2 * region.crop_size * len(region.paddings)
+        for side, before in zip(thinned.shape[:2], patch.shape[:2], strict=True):
+            assert side <= min(before, max(most, 2 * region.crop_size))
+        assert np.array_equal(crops_of(thinned, moved, region), crops_of(patch, samples, region))
+
+
+def test_a_patch_of_up_to_twice_its_crops_is_sent_as_it_is() -> None:
+    patch = np.zeros((64, 40, 3), np.uint8)
+    samples = place_samples(np.array([[0, 0, 40, 64]], np.float32), REGION)[0]
+    before = samples.copy()
+    assert thin_patch(patch, samples) is patch
+    assert np.array_equal(samples, before)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_are_the_same_for_any_number_of_workers(workers: int) -> None:
     alone = list(load_batches(make_source(darken), 3, 7, workers=0, pin=False))
@@ -66,7 +120,7 @@ def test_batches_are_the_same_for_any_number_of_workers(workers: int) -> None:
     assert [patches.step for patches in together] == [3, 4, 5, 6]
     for one, two in zip(alone, together, strict=True):
         assert torch.equal(one.pixels, two.pixels)
-        assert torch.equal(one.boxes, two.boxes)
+        assert torch.equal(one.samples, two.samples)
 
 
 def test_the_same_region_is_distorted_otherwise_at_another_step() -> None:

@@ -1,5 +1,6 @@
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +53,7 @@ def make_trainer(settings: FinetuneSettings = SETTINGS) -> Trainer[RegionClassif
 
 
 def test_training_lowers_the_loss() -> None:
-    losses = [result.loss for result in make_trainer().train(batches(0, 6))]
+    losses = [done.read().loss for done in make_trainer().train(batches(0, 6))]
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -125,6 +126,69 @@ def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
     googlenet_of(network).freeze(5)
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 1)], 0.1, 5e-4)
     assert sum(len(g["params"]) for g in groups) == 2
+
+
+class Late:
+    """A device whose numbers are read after two further steps; `read` counts those that were."""
+
+    ahead = 2
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.fetched = 0
+
+    def send(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def fetch(self, tensors: Mapping[str, torch.Tensor]) -> "LateArrival":
+        self.fetched += 1
+        return LateArrival(self, self.fetched - 1, dict(tensors))
+
+
+@dataclass
+class LateArrival:
+    way: Late
+    number: int
+    tensors: dict[str, torch.Tensor]
+
+    def wait(self) -> dict[str, torch.Tensor]:
+        self.way.read.append(self.number)
+        return self.tensors
+
+
+def test_numbers_are_read_steps_later_and_all_are_in_the_end() -> None:
+    late, at_once = make_trainer(), make_trainer()
+    late.transfers = way = Late()
+    seen = []
+    done = []
+    for each in late.train(batches(0, 6)):
+        seen.append(list(way.read))
+        done.append(each)
+    assert seen == [[], [], [0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert way.read == list(range(6))
+    assert [each.read() for each in done] == [each.read() for each in at_once.train(batches(0, 6))]
+
+
+def broken_at(step: int) -> Iterator[RegionBatch]:
+    for batch in batches(0, 6):
+        yield replace(batch, crops=batch.crops * float("nan")) if batch.step == step else batch
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_loss_that_is_read_late_stops_all_the_same_and_names_its_step(step: int) -> None:
+    trainer = make_trainer()
+    trainer.transfers = Late()
+    with pytest.raises(DivergedError, match=rf"^loss must be finite, got nan at step {step} \(learning_rate is"):
+        list(trainer.train(broken_at(step)))
+
+
+def test_no_state_is_given_of_steps_whose_loss_was_not_finite() -> None:
+    trainer = make_trainer()
+    trainer.transfers = Late()
+    with pytest.raises(DivergedError, match=r"^loss must be finite, got nan at step 1 "):
+        for done in trainer.train(broken_at(1)):
+            if done.step == 1:
+                trainer.state()
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:

@@ -33,6 +33,13 @@ def test_the_region_loss_is_cross_entropy_and_accuracies_are_told_apart(smoothin
     }
 
 
+def test_the_accuracy_of_regions_that_are_not_there_is_not_a_number() -> None:
+    labels = torch.tensor([1, 1, 2, 2])
+    _, metrics = RegionObjective()(Fixed(LOGITS), RegionBatch(0, torch.empty(4), labels))
+    assert metrics["background_accuracy"].isnan()
+    assert metrics["object_accuracy"] == (LOGITS.argmax(1) == labels).float().mean()
+
+
 def test_auxiliary_losses_are_added_with_their_weight() -> None:
     heads = torch.stack([LOGITS, -LOGITS, LOGITS * 2])
     loss, metrics = ImageObjective(auxiliary=0.3)(Fixed(heads), ImageBatch(0, torch.empty(4), LABELS))
