@@ -94,7 +94,6 @@ def prepare_image(image: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 def shown_crops(crops: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Pictures (N, H, W, 3) uint8 RGB of what the network is given, (N, 3, H, W): `normalise` backwards."""
-    mean = torch.tensor(preprocessing.mean, device=crops.device)
-    scale = torch.tensor(preprocessing.scale, device=crops.device)
-    pixels = (crops.permute(0, 2, 3, 1) * scale + mean).round().clamp(0, 255).to(torch.uint8)
+    mean, scale = constant(preprocessing.mean, crops.device), constant(preprocessing.scale, crops.device)
+    pixels = (crops.permute(0, 2, 3, 1) * scale + mean).round().clamp(0, 255).byte()
     return pixels if preprocessing.channel_order == "RGB" else pixels.flip(3)
