@@ -103,7 +103,9 @@ def test_missing_files_tell_where_they_were_looked_for(tmp_path: Path) -> None:
     path = write_coco(tmp_path, "train", coco_tree())
     path.rename(tmp_path / "instances_train.json")
     assert len(read(tmp_path)) == 2
-    (tmp_path / "train").rename(tmp_path / "pictures")
+    (tmp_path / "train").rename(tmp_path / "by_any_name")
+    assert read(tmp_path).record(0).path == tmp_path / "by_any_name" / "b.jpg"
+    shutil.rmtree(tmp_path / "by_any_name")
     with pytest.raises(
         DataError, match=r"images of train must be in a folder, got none \('b\.jpg' looked for in .*/train, "
     ):
