@@ -19,7 +19,7 @@ HANDFUL = 5
 MOST = 1 / 3  # of the images, however many classes ask for theirs
 
 
-def tested_images(images: int) -> int:
+def images_to_test(images: int) -> int:
     """How many of `images` are tested on, where scenes and classes allow; DataError for fewer than two images."""
     if images < 2:
         raise DataError(f"data must hold two images, one to train on and one to test on, got {images}")
@@ -33,7 +33,7 @@ def draw_test(counts: Int64, scene: Int64, names: Sequence[str], seed: int) -> B
     one scene holds more than half of the images it is no scene any more: its images are drawn in their order, the
     last ones tested on.
     """
-    wanted = tested_images(len(names))
+    wanted = images_to_test(len(names))
     scene = _without_giant(scene, names)
     sizes = np.bincount(scene)
     holds = np.zeros((len(sizes), counts.shape[1]), np.bool_)
@@ -75,13 +75,13 @@ def _without_giant(scene: Int64, names: Sequence[str]) -> Int64:
     if sizes[giant] * 2 <= len(names) or len(names) < 2:
         return scene
     rows = np.flatnonzero(scene == giant)
-    rows = rows[np.argsort([names[row] for row in rows], kind="stable")]
-    last = max(1, min(tested_images(len(names)), len(rows) - 1))
+    rows = rows[np.argsort([names[row] for row in rows.tolist()], kind="stable")]
+    last = max(1, min(images_to_test(len(names)), len(rows) - 1))
     cut = scene.copy()
     cut[rows[len(rows) - last :]] = len(sizes)
     return cut
 
 
 def _rank(names: Sequence[str], rows: Array, seed: int) -> bytes:
-    text = "\0".join([str(seed), *sorted(names[row] for row in rows)])
+    text = "\0".join([str(seed), *sorted(names[row] for row in rows.tolist())])
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()

@@ -18,7 +18,7 @@ Tree = dict[str, Any]
 PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
 MANY_OBJECTS, PASSES_OF_MANY = 2000, 5  # objects beyond so many are drawn so often
 ENOUGH = 3200  # objects drawn, below which a cheaper level is better
-LEAST = 800  # objects drawn, below which nothing is learned
+LEAST = 400  # objects drawn, below which nothing is learned
 FEWEST_STEPS = 20
 SAFETY = 0.93  # of the minutes are planned for; machines are not as even as plans
 ROUND = 10  # steps
@@ -80,21 +80,25 @@ class Plan:
         return sum(self.seconds.values())
 
 
+SMALL_BATCH = {"batch_size": 64, "positives": 16}
+LARGE_BATCH = {"batch_size": 128, "positives": 32}  # where an image's map is most of a step
+
+
 def _shared(side: int, longest: int, boxes: int) -> Mapping[str, Any]:
-    proposals = {"proposals": {"max_boxes": boxes}} if boxes else {}
     return {
         "region": {"mode": "shared", "shared_side": [side], "shared_longest": longest},
-        "finetune": {"batch_size": 128, "positives": 32},
-        **proposals,
+        "finetune": SMALL_BATCH if boxes else LARGE_BATCH,
+        **({"proposals": {"max_boxes": boxes}, "boxes": {"images": boxes}} if boxes else {}),
     }
 
 
 LEVELS = (
-    Level("crops of 224 pixels", {"finetune": {"batch_size": 64, "positives": 16}}),
+    Level("crops of 224 pixels", {"finetune": SMALL_BATCH}),
     Level("maps shared at 600 pixels", _shared(600, 1000, 0)),
     Level("maps shared at 400 pixels", _shared(400, 600, 0)),
     Level("maps shared at 400 pixels, 300 regions an image", _shared(400, 600, 300)),
     Level("maps shared at 300 pixels, 150 regions an image", _shared(300, 450, 150)),
+    Level("maps shared at 300 pixels, 80 regions an image", _shared(300, 450, 80)),
 )
 _FROM_SCRATCH = {
     "batch_size": 64,
@@ -158,7 +162,8 @@ def expected(config: Config, numbers: Numbers, images: ImageRates, rates: LevelR
         "train": SETUP_SECONDS + config.finetune.steps * rates.step,
     }
     if config.boxes.enabled and config.boxes.method == "ridge":
-        looked_at = numbers.train if config.region.mode == "shared" else 0
+        share = min(1.0, (config.boxes.images or numbers.train) / max(numbers.train, 1))
+        pairs, looked_at = pairs * share, numbers.train * share * (config.region.mode == "shared")
         seconds["boxes"] = rates.start + looked_at * rates.image + pairs * rates.region
         seconds["boxes"] += numbers.classes * _ridge(pairs / numbers.classes) * images.multiply_add
     seconds["test"] = rates.start + numbers.test * (rates.image + regions * rates.region)
@@ -174,8 +179,8 @@ def _ridge(rows: float) -> float:
 
 def fitted_steps(plan: Callable[[int], float], positives: int, objects: int, seconds: float) -> int:
     """The most steps for which `plan` says no more than `seconds`, at most a whole training's; under 0: none."""
-    fixed, one = plan(0), plan(1) - plan(0)
-    fitting = int((seconds - fixed) / max(one, 1e-9))
+    first, one = plan(1), plan(2) - plan(1)
+    fitting = 1 + int((seconds - first) // max(one, 1e-9))
     return min(whole_steps(objects, positives), fitting if fitting < ROUND else _floor(fitting))
 
 

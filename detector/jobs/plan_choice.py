@@ -23,7 +23,7 @@ from detector.networks.backbones import backbone_facts
 from detector.networks.layer_table import describe, total
 from detector.runs.processes import Group
 
-DOUBTFUL = 1.6  # times the seconds there are: what is foretold to take more is not measured
+DOUBTFUL = 1.3  # times the seconds there are: what is foretold to take more is not measured
 BACKWARD = 3  # a step of training beside a forward pass
 
 Build = Callable[[Level, int], Config]  # the settings of a level with so many steps of training

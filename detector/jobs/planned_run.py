@@ -77,14 +77,14 @@ class Wish:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """The settings of a run, and the seconds that it is expected to take, None where it goes on by a known plan."""
+    """The settings of a run, and the seconds that it is expected to take: None where the plan was there."""
 
     config: Config
     seconds: float | None
 
 
 def plan_run(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
-    """The plan of `wish`, made and said by the first process of the group; that of an earlier command if there is one."""
+    """The plan of `wish`, made and said by the first process of the group, or that of an earlier command."""
 
     def make() -> tuple[Tree, float | None]:
         try:
