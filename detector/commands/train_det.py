@@ -10,11 +10,12 @@ from detector.commands import a_path, number_above, training_parser
 from detector.config import Config, EngineSettings, dump_config, load_config, parse_config
 from detector.errors import ConfigError
 from detector.jobs.outcome import outcome_text
-from detector.jobs.planned_run import Wish, plan_run
+from detector.jobs.planned_run import PlannedRun, plan_run
 from detector.jobs.train_detector import run_training
+from detector.jobs.wish import COMMAND, Wish
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import fetch_weights
-from detector.runs.processes import process_group
+from detector.runs.processes import coming_group, process_group
 
 LONGEST = 1e6  # minutes
 
@@ -44,17 +45,20 @@ def _train_as_planned(options: argparse.Namespace) -> int:
     """Plan for the folder's data and this machine, then train as by a config file."""
     wish = Wish(options.data, options.minutes, options.overrides, options.download)
     given = wish.given()
-    engine = parse_config(EngineSettings, given.get("engine") or {}, "command line")
+    engine = parse_config(EngineSettings, given.get("engine") or {}, COMMAND)
     run = RunFolder(options.run or Path("runs") / str(given.get("name", wish.name)))
+    coming = coming_group(engine.device)
+    made = plan_run(run, wish, coming) if coming.is_first else None
     with run.lock() as lock, process_group(engine.device) as group:
         lock.take(group)
-        planned = plan_run(run, wish, group)
+        planned = group.do_first(lambda: (made or PlannedRun()).checked())
+        config = wish.settings(planned.settings)
         if options.print_config:
-            sys.stdout.write(dump_config(planned.config) * group.is_first)
+            sys.stdout.write(dump_config(config) * group.is_first)
             return 0
-        fetch_weights(planned.config, options.download)
+        fetch_weights(config, options.download)
         started = time.monotonic()
-        outcome = run_training(run, planned.config, group)
+        outcome = run_training(run, config, group)
         minutes = (time.monotonic() - started) / 60
     if group.is_first:
         sys.stdout.write(outcome_text(outcome) + _next_text(run, minutes, planned.seconds))

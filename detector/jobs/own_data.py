@@ -14,12 +14,10 @@ from detector.data.layouts import find_data
 from detector.data.readers import format_of, open_classes, stated_classes
 from detector.errors import DataError
 from detector.files import write_text
+from detector.jobs.wish import COMMAND, Tree
 from detector.records import Int64
 
-COMMAND = "command line"
 TRAIN_LIST, TEST_LIST = "train.txt", "test.txt"
-
-Tree = dict[str, Any]
 
 
 def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> tuple[Tree, list[str]]:
@@ -37,7 +35,7 @@ def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> 
     roles = {role: given.get(role, split) for role, split in found.splits.items()} | {
         role: given[role] for role in ("train", "test") if role in given
     }
-    test = _tested(tree, roles)
+    test = "test" if {"train", "test"} <= roles.keys() and "test" in given else _tested(tree, roles)
     if "train" in roles and test:
         tree |= {"train": roles["train"], "test": roles[test]}
         lines.append(_told(roles, test))
@@ -51,26 +49,22 @@ def _settings(tree: Mapping[str, Any]) -> DataSettings:
     return parse_config(DataSettings, tree, COMMAND)
 
 
-def _read(tree: Mapping[str, Any], split: object) -> RawSplit:
-    """A split as its files state it, whatever is wrong with it."""
-    settings = _settings({**tree, "train": split, "test": split})
-    return format_of(settings).read(settings, settings.train[0], stated_classes(settings))
+def _read(tree: Mapping[str, Any], splits: object) -> list[RawSplit]:
+    """Splits as their files state them, whatever is wrong with them."""
+    settings = _settings({**tree, "train": splits, "test": splits})
+    classes = stated_classes(settings)
+    return [format_of(settings).read(settings, split, classes) for split in settings.train]
 
 
 def _tested(tree: Tree, roles: Mapping[str, Any]) -> str | None:
-    """The role to test on: the test split, or else val, that has objects and other images than are trained on."""
+    """The role to test on: test, or else val, that has objects and other images than are trained on."""
     if "train" not in roles:
         return None
+    trained = {path for raw in _read(tree, roles["train"]) for path in raw.paths.tolist()}
     for role in ("test", "val"):
-        if role not in roles or isinstance(roles[role], (list, tuple)):
-            if role in roles:
+        for raw in _read(tree, roles[role]) if role in roles else ():
+            if (len(raw.names) or raw.errors) and not trained.issuperset(raw.paths.tolist()):
                 return role
-            continue
-        if isinstance(roles["train"], (list, tuple)):
-            return role
-        raw = _read(tree, roles[role])
-        if (len(raw.names) or raw.errors) and not set(raw.paths) <= set(_read(tree, roles["train"]).paths):
-            return role
     return None
 
 
@@ -89,7 +83,7 @@ def _whole_of(found: FoundData, whole: object) -> str:
 
 def _with_lists(tree: Tree, whole: str, lists: Path, seed: int, lines: list[str]) -> Tree:
     """The settings of a split of the images of `whole`, whose lists are written."""
-    raw = _read(tree, whole)
+    (raw,) = _read(tree, whole)
     if not len(raw):
         reasons = (*raw.missing, *raw.errors)
         raise DataError(

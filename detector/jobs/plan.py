@@ -12,8 +12,7 @@ from typing import Any
 
 from detector.config import Config
 from detector.errors import DataError
-
-Tree = dict[str, Any]
+from detector.jobs.wish import Tree
 
 PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
 MANY_OBJECTS, PASSES_OF_MANY = 2000, 5  # objects beyond so many are drawn so often

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.config import Config
+from detector.jobs.level_rates import measure_level
 from detector.jobs.plan import (
     Level,
     LevelRates,
@@ -18,7 +19,7 @@ from detector.jobs.plan import (
     least_steps,
     too_short,
 )
-from detector.jobs.plan_rates import Sample, measure_level
+from detector.jobs.plan_rates import Sample
 from detector.networks.backbones import backbone_facts
 from detector.networks.layer_table import describe, total
 from detector.runs.processes import Group

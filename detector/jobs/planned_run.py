@@ -7,96 +7,66 @@ anew. For other data, another network or other minutes another plan is made.
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from detector.config import Config, parse_config
-from detector.config.loading import apply_override
 from detector.data.check import check_data
 from detector.data.check_text import findings_text
+from detector.data.folders import require_folder
 from detector.data.readers import format_of
 from detector.errors import DataError, UserError
 from detector.files import read_json, write_text
-from detector.jobs.own_data import COMMAND, Tree, own_data
+from detector.jobs.own_data import own_data
 from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Numbers, Plan, merged, plan_text
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import measure_images
+from detector.jobs.wish import Tree, Wish
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import start_of
 from detector.runs.processes import Group
 from detector.runs.split import open_split
-from detector.text import one_line
 
 PLAN = "plan.json"
 LISTS = "data"
 DEFAULT_MINUTES = 60.0  # where nobody says how many there are
-UNNAMED = "own_data"  # the run of a folder without a name, such as /
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What was asked for: the folder of the data, minutes (None: not said), and `section.key=value` words."""
-
-    folder: Path
-    minutes: float | None = None
-    overrides: Sequence[str] = ()
-    download: bool = False
-
-    @property
-    def name(self) -> str:
-        """What the run is called unless the settings say it: as the folder."""
-        return one_line(self.folder.resolve().name) or UNNAMED
-
-    def given(self) -> Tree:
-        """The settings that the words give; ConfigError for what is no such word."""
-        tree: Tree = {}
-        for word in self.overrides:
-            apply_override(tree, word)
-        return tree
-
-    def key(self) -> Tree:
-        """What a plan depends on beside the machine, as JSON gives it back."""
-        given = self.given()
-        sections = {name: given.get(name) for name in ("data", "network")}
-        known: Tree = json.loads(json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}))
-        return known
-
-    def settings(self, tree: Mapping[str, Any]) -> Config:
-        """The settings in `tree` with the words over them."""
-        whole = json.loads(json.dumps(tree))
-        for word in self.overrides:
-            apply_override(whole, word)
-        return parse_config(Config, whole, COMMAND)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """The settings of a run, and the seconds that it is expected to take: None where the plan was there."""
+    """Settings for a wish's words to go over, and the seconds expected: None where the plan was there already.
 
-    config: Config
-    seconds: float | None
+    `error` is what keeps a plan from being made.
+    """
 
+    settings: Tree = field(default_factory=dict)
+    seconds: float | None = None
+    error: DataError | None = None
 
-def plan_run(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
-    """The plan of `wish`, made and said by the first process of the group, or that of an earlier command."""
-
-    def make() -> tuple[Tree, float | None]:
-        try:
-            return _known_plan(run, wish) or _make_plan(run, wish, group)
-        except UserError as error:  # of either kind: the first process tells it for all
-            raise DataError(str(error)) from None
-
-    tree, seconds = group.do_first(make)
-    return PlannedRun(wish.settings(tree), seconds)
+    def checked(self) -> "PlannedRun":
+        """The same; or its error is raised."""
+        if self.error:
+            raise self.error
+        return self
 
 
-def _known_plan(run: RunFolder, wish: Wish) -> tuple[Tree, None] | None:
+def plan_run(run: RunFolder, wish: Wish, coming: Group) -> PlannedRun:
+    """The plan of `wish`, or that of an earlier command in the folder.
+
+    It is made and said by one process, before it joins the `coming` group: what it measures it does alone.
+    """
+    try:
+        with run.lock() as lock:
+            lock.take()
+            return _known_plan(run, wish) or _make_plan(run, wish, coming)
+    except UserError as error:  # told by the first process, once all are there to end with it
+        return PlannedRun(error=DataError(str(error)))
+
+
+def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
     path = run.path / PLAN
     if not path.is_file():
         return None
@@ -108,12 +78,14 @@ def _known_plan(run: RunFolder, wish: Wish) -> tuple[Tree, None] | None:
     ):
         return None
     _say(f"plan: that of {path}")
-    return known["settings"], None
+    return PlannedRun(known["settings"])
 
 
-def _make_plan(run: RunFolder, wish: Wish, group: Group) -> tuple[Tree, float]:
+def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     started = time.monotonic()
     given = wish.given()
+    wish.settings(merged(COMMON, LEVELS[-1].settings))  # wrong words are told before anything is looked for
+    require_folder(wish.folder, "--data")
     base: Tree = {"name": wish.name, "network": start_of(given.get("network") or {}, wish.download)}
     seed = wish.settings(base).seed
     data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
@@ -127,7 +99,7 @@ def _make_plan(run: RunFolder, wish: Wish, group: Group) -> tuple[Tree, float]:
     settings = _planned(base, plan.level, plan.steps)
     facts = {"for": wish.key(), "level": plan.level.name, "seconds": dict(plan.seconds), "settings": settings}
     write_text(run.path / PLAN, json.dumps(facts, indent=1) + "\n")
-    return settings, plan.total
+    return PlannedRun(settings, plan.total)
 
 
 def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:

@@ -92,7 +92,7 @@ def test_the_first_level_with_enough_steps_is_taken(monkeypatch: pytest.MonkeyPa
 
 
 def test_where_none_has_enough_the_one_nearest_to_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, tried = choose(monkeypatch, 75, 2)
+    plan, tried = choose(monkeypatch, 75, 2, speed=6)
     assert len(tried) == len(LEVELS)
     assert plan.level == LEVELS[-1]
     assert least_steps(16) <= plan.steps < 200

@@ -92,7 +92,7 @@ def test_a_line_that_is_wrong_is_named(line: str, message: str, tmp_path: Path) 
     check = check_data(
         DataSettings(format="yolo", root=tmp_path, train=("train",), test=("train",)), {"train": ["train"]}
     )
-    assert [finding.text for finding in check.findings][0] == "annotations cannot be read"
+    assert check.findings[0].text == "annotations cannot be read"
 
 
 def test_boxes_over_the_edge_follow_the_setting(tmp_path: Path) -> None:
