@@ -9,6 +9,7 @@ import numpy as np
 from detector.config import Config
 from detector.jobs.level_rates import measure_level
 from detector.jobs.plan import (
+    SAFETY,
     Level,
     LevelRates,
     Numbers,
@@ -64,7 +65,7 @@ class Chooser:
             return self._plan(best, best.steps)
         cheapest = min((self._plan(each, self._least(each.level)) for each in tried), key=lambda plan: plan.total)
         if minutes is not None:
-            raise too_short(minutes, cheapest.total + minutes * 60 - self.left())
+            raise too_short(minutes, cheapest.total + 60 * SAFETY * minutes - self.left())
         return cheapest
 
     def seconds(self, level: Level, rates: LevelRates, steps: int) -> float:

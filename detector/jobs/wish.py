@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,15 @@ class Wish:
             apply_override(tree, word)
         return tree
 
-    def key(self) -> Tree:
-        """What a plan depends on beside the machine, as JSON gives it back."""
+    def key(self) -> str:
+        """What a plan depends on beside the machine, as text."""
         given = self.given()
         sections = {name: given.get(name) for name in ("data", "network")}
-        known: Tree = json.loads(json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}))
-        return known
+        return json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}, default=str)
 
     def settings(self, tree: Mapping[str, Any]) -> Config:
         """The settings in `tree` with the words over them."""
-        whole = json.loads(json.dumps(tree))
+        whole = deepcopy(dict(tree))
         for word in self.overrides:
             apply_override(whole, word)
         return parse_config(Config, whole, COMMAND)
