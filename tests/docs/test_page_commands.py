@@ -99,7 +99,7 @@ def test_a_command_is_taken_by_its_tool_and_its_settings_resolve(
     options = parsed(shown.tool, words, monkeypatch)
     overrides = [*getattr(options, "overrides", []), *getattr(options, "set", [])]
     assert all("=" in word for word in overrides)
-    path = getattr(options, "config", Path(STAND_INS[kind]))
+    path = getattr(options, "config", None) or Path(STAND_INS[kind])  # --data stands for a config
     load_config(kind, path, overrides)
 
 

@@ -174,6 +174,15 @@ def test_a_class_of_the_test_alone_is_one_that_nothing_is_learned_of(tmp_path: P
     read(tree)
 
 
+def test_classes_without_names_keep_their_numbers(tmp_path: Path) -> None:
+    by_kind(tmp_path, "train", {"a": [ONE]})
+    by_kind(tmp_path, "val", {"b": [ONE, "4 0.5 0.5 0.25 0.25"]})
+    tree, _ = own_data(tmp_path, {}, tmp_path / "lists", 0)
+    assert tree["classes"] == ["class 0", "class 4"]
+    settings = DataSettings.model_validate(tree)
+    assert open_dataset(settings, settings.test).objects.labels.tolist() == [1, 2]
+
+
 def test_one_image_is_told_to_be_too_few_and_two_are_enough(tmp_path: Path) -> None:
     side_by_side(tmp_path, ".", a=[("cat", (5, 5, 20, 20))])
     with pytest.raises(DataError, match="data must hold two images, one to train on and one to test on, got 1"):

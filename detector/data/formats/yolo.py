@@ -4,6 +4,7 @@
 what a line states. An image whose label file is empty or missing has no objects.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ RIVALS = "images have others of their name, which differ in suffix; the first co
 UNLABELLED = "images have no label file and count as images without objects"
 ORPHANS = "label files have no image"
 LOOKED_INTO = 50  # label files, to tell whether they are YOLO's
+NUMBERED = re.compile("class [0-9]+")  # what classes without a name are called
 FEWEST_WORDS = 5  # of a line
 
 
@@ -41,9 +43,7 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
     found = find_images(root, facts, split, settings.outside_root == "allow")
     labels = label_files(root, found.paths)
     table = read_labels(labels, facts.beside)
-    names = facts.names
-    if names is None and settings.classes is not None and classes is not None:
-        names = classes.names  # in the settings' order, which is that of the numbers
+    names = facts.names or _given_names(settings, classes)
     kept, errors = _of_known_classes(table, labels, names, facts)
     return RawSplit(
         name=split,
@@ -62,6 +62,13 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
         errors=(*kept.errors.tolist(), *errors),
         remarks=_remarks(found, labels, split),
     )
+
+
+def _given_names(settings: DataSettings, classes: ClassList | None) -> tuple[str, ...] | None:
+    """The names by number that the settings give; None without them, or where these are numbers themselves."""
+    if settings.classes is None or classes is None or all(map(NUMBERED.fullmatch, classes.names)):
+        return None
+    return classes.names
 
 
 def called(number: int, names: Sequence[str] | None) -> str:

@@ -19,6 +19,7 @@ from detector.records import Array, Float64, Int64
 from detector.text import parse_float, shown
 
 WHAT = "label file"
+ROUNDING = 1e-4  # shares
 FAR = 2.0  # a share beyond it is no box's that reaches over the edge: these are pixels
 BOX_NAMES = ("cx", "cy", "width", "height")
 FORMS = "<class> <cx> <cy> <width> <height>, or <class> and the x and y of three points or more"
@@ -90,9 +91,16 @@ def _object(words: Sequence[str], beside: int, where: str) -> tuple[float, ...]:
     shares = [_share(word, name, where) for word, name in zip(words[1:], names, strict=False)]
     if is_box:
         cx, cy, width, height = shares
-        return number, cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2
-    xs, ys = shares[::2], shares[1::2]
-    return number, min(xs), min(ys), max(xs), max(ys)
+        corners = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+    else:
+        xs, ys = shares[::2], shares[1::2]
+        corners = (min(xs), min(ys), max(xs), max(ys))
+    return (number, *map(_without_rounding, corners))
+
+
+def _without_rounding(corner: float) -> float:
+    """The edge of the image for a corner that is beyond it by no more than few written decimals are off."""
+    return min(max(corner, 0.0), 1.0) if -ROUNDING <= corner <= 1 + ROUNDING else corner
 
 
 def _share(word: str, name: str, where: str) -> float:

@@ -95,6 +95,13 @@ def test_a_line_that_is_wrong_is_named(line: str, message: str, tmp_path: Path) 
     assert check.findings[0].text == "annotations cannot be read"
 
 
+def test_a_box_to_the_edge_is_none_over_it_for_the_decimals_that_are_written(tmp_path: Path) -> None:
+    by_kind(tmp_path, "train", {"a": ["0 0.8334 0.5 0.3333 1.0001"]})
+    data = read(tmp_path, "train")
+    assert not any("beyond" in note for note in data.notes)
+    np.testing.assert_allclose(data.objects.boxes, [[40.005, 0, 60, 40]], atol=1e-3)
+
+
 def test_boxes_over_the_edge_follow_the_setting(tmp_path: Path) -> None:
     by_kind(tmp_path, "train", {"a": ["0 0.95 0.5 0.2 0.5", "0 1.5 0.5 0.2 0.2"]})
     data = read(tmp_path, "train")
