@@ -6,6 +6,7 @@ docs/speed.md and benchmarks/short_trainings.md: crops of 224 pixels are the bes
 an image's regions cost a few points, smaller images and fewer regions some more.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.wish import Tree
+from detector.parallel import worker_count
 
 PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
 MANY_OBJECTS, PASSES_OF_MANY = 2000, 5  # objects beyond so many are drawn so often
@@ -37,18 +39,23 @@ class Level:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What the plan is for: images trained and tested on, objects and classes trained on."""
+    """What the plan is for: images trained and tested on, objects and classes trained on.
+
+    `unkept` is the share of the training images for which there is no room decoded, so that they are read again.
+    """
 
     train: int
     test: int
     objects: int
     classes: int
+    unkept: float = 0.0
 
 
 @dataclass(frozen=True)
 class ImageRates:
-    """Seconds an image of proposing, and of what is proposed: regions, and of these the ones near an object."""
+    """Seconds an image of decoding and of proposing; of an image the regions, and those of them near an object."""
 
+    decode: float
     search: float
     regions: float
     pairs: float
@@ -156,10 +163,15 @@ def expected(config: Config, numbers: Numbers, images: ImageRates, rates: LevelR
     limit = config.proposals.max_boxes
     regions = min(images.regions, limit) if limit else images.regions
     pairs = images.pairs * regions / max(images.regions, 1.0) * numbers.train
+    drawn = config.region.shared_images if config.region.mode == "shared" else config.finetune.batch_size
+    reading = drawn * numbers.unkept * images.decode / max(worker_count(config.engine.workers), 1)
     seconds = {
         "propose": (numbers.train + numbers.test) * images.search,
-        "train": SETUP_SECONDS + config.finetune.steps * rates.step,
+        "train": SETUP_SECONDS + config.finetune.steps * (rates.step + reading),
     }
+    if config.svm.enabled:
+        mined = min(numbers.train, config.svm.images or numbers.train)
+        seconds["svm"] = rates.start + mined * (rates.image + regions * rates.region)
     if config.boxes.enabled and config.boxes.method == "ridge":
         share = min(1.0, (config.boxes.images or numbers.train) / max(numbers.train, 1))
         pairs, looked_at = pairs * share, numbers.train * share * (config.region.mode == "shared")
@@ -205,9 +217,8 @@ def plan_text(plan: Plan, minutes: float | None) -> str:
 
 def too_short(minutes: float, least: float) -> DataError:
     """What is said of a budget under the `least` seconds."""
-    return DataError(
-        f"--minutes must be at least {least / 60 / SAFETY:.1f} for these data on this machine, got {minutes:g}"
-    )
+    needed = math.ceil(least / 60 / SAFETY * 10) / 10
+    return DataError(f"--minutes must be at least {needed:.1f} for these data on this machine, got {minutes:g}")
 
 
 def _rounded(steps: float) -> int:

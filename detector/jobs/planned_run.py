@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from tqdm import tqdm
 
 from detector.data.check import check_data
@@ -21,9 +20,9 @@ from detector.data.readers import format_of
 from detector.errors import DataError, UserError
 from detector.files import read_json, write_text
 from detector.jobs.own_data import own_data
-from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Numbers, Plan, merged, plan_text
+from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text
 from detector.jobs.plan_choice import Chooser
-from detector.jobs.plan_rates import measure_images
+from detector.jobs.plan_rates import measure_images, numbers_of
 from detector.jobs.wish import Tree, Wish
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import start_of
@@ -106,15 +105,12 @@ def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:
     """Measure this machine on some of the images, and choose."""
     config = wish.settings(base)
     training, testing = (open_split(config.data, splits) for splits in (config.data.train, config.data.test))
-    objects = training.dataset.objects
-    present = len(np.unique(objects.labels))
-    numbers = Numbers(len(training), len(testing), len(objects.labels), max(present, 1))
     seconds = 60 * SAFETY * (wish.minutes or DEFAULT_MINUTES)
     with TemporaryDirectory(prefix="plan-") as scratch:
         sample = measure_images(config, training, group, Path(scratch))
         chooser = Chooser(
             lambda level, steps: wish.settings(_planned(base, level, steps)),
-            numbers,
+            numbers_of(training.dataset, testing.dataset),
             sample,
             group,
             lambda: seconds - (time.monotonic() - started),

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from detector.jobs.plan_rates import Sample
 from detector.runs.processes import alone
 
 NUMBERS = Numbers(train=160, test=40, objects=173, classes=1)
-IMAGES = ImageRates(search=0.1, regions=600.0, pairs=10.0, multiply_add=0.0)
+IMAGES = ImageRates(decode=0.02, search=0.1, regions=600.0, pairs=10.0, multiply_add=0.0)
 
 
 def config_of(*trees: Mapping[str, Any]) -> Config:
@@ -50,6 +51,16 @@ def test_a_stage_s_seconds_are_its_work_by_the_rates() -> None:
     assert "boxes" not in expected(
         config_of({"boxes": {"enabled": False}}), NUMBERS, IMAGES, LevelRates(1, 1, 1, 1)
     )
+
+
+def test_images_that_cannot_be_kept_are_read_again_and_svms_look_at_their_own() -> None:
+    rates = LevelRates(2.0, 0.5, 0.01, 3.0)
+    config = config_of(
+        {"finetune": {"steps": 100}, "engine": {"workers": 2}, "svm": {"enabled": True, "images": 9}}
+    )
+    seconds = expected(config, replace(NUMBERS, unkept=0.5), IMAGES, rates)
+    assert seconds["train"] == pytest.approx(6 + 100 * (2 + 128 * 0.5 * 0.02 / 2))
+    assert seconds["svm"] == pytest.approx(3 + 9 * 6.5)
 
 
 def test_steps_fill_the_time_up_to_a_whole_training() -> None:
@@ -101,7 +112,7 @@ def test_where_none_has_enough_the_one_nearest_to_it_is(monkeypatch: pytest.Monk
 
 def test_too_few_minutes_are_told_with_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        Exception, match=r"^--minutes must be at least 1\.\d for these data on this machine, got 0\.5$"
+        Exception, match=r"^--minutes must be at least 1.0 for these data on this machine, got 0\.5$"
     ):
         choose(monkeypatch, 30, 0.5)
     plan, _ = choose(monkeypatch, 30, None)
