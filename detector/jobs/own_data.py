@@ -96,6 +96,7 @@ def _with_lists(tree: Tree, whole: str, lists: Path, seed: int, lines: list[str]
     together = f"; {alike} images stay with others of their scene" * bool(alike)
     drawn = f"{tested.sum()} of {len(tested)} images are drawn to test on ({lists / TEST_LIST})"
     lines.append(f"split: none found, so {drawn}{together}")
+    lines += [f"warning: {len(cases)} {text} ({cases[0]})" for text, cases in raw.remarks.items() if cases]
     settings: Tree = {}
     for key, name, chosen in (("train", TRAIN_LIST, ~tested), ("test", TEST_LIST, tested)):
         write_text(lists / name, "".join(f"{names[row]}\n" for row in np.flatnonzero(chosen)))

@@ -19,7 +19,7 @@ from detector.parallel import worker_count
 PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
 MANY_OBJECTS, PASSES_OF_MANY = 2000, 5  # objects beyond so many are drawn so often
 ENOUGH = 3200  # objects drawn, below which a cheaper level is better
-LEAST = 400  # objects drawn, below which nothing is learned
+LEAST = 240  # objects drawn, below which nothing is learned
 FEWEST_STEPS = 20
 SAFETY = 0.93  # of the minutes are planned for; machines are not as even as plans
 ROUND = 10  # steps
@@ -87,7 +87,19 @@ class Plan:
 
 
 SMALL_BATCH = {"batch_size": 64, "positives": 16}
+TINY_BATCH = {"batch_size": 32, "positives": 8}
 LARGE_BATCH = {"batch_size": 128, "positives": 32}  # where an image's map is most of a step
+
+
+def merged(*trees: Mapping[str, Any]) -> Tree:
+    """The settings of all `trees`, later ones over earlier ones, section by section."""
+    found: Tree = {}
+    for tree in trees:
+        for key, value in tree.items():
+            inner = found.get(key)
+            nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
+            found[key] = merged(inner, value) if nested and isinstance(inner, Mapping) else value
+    return found
 
 
 def _shared(side: int, longest: int, boxes: int) -> Mapping[str, Any]:
@@ -104,7 +116,10 @@ LEVELS = (
     Level("maps shared at 400 pixels", _shared(400, 600, 0)),
     Level("maps shared at 400 pixels, 300 regions an image", _shared(400, 600, 300)),
     Level("maps shared at 300 pixels, 150 regions an image", _shared(300, 450, 150)),
-    Level("maps shared at 300 pixels, 80 regions an image", _shared(300, 450, 80)),
+    Level(
+        "maps shared at 240 pixels, 80 regions an image",
+        merged(_shared(240, 360, 80), {"finetune": TINY_BATCH, "boxes": {"images": 40}}),
+    ),
 )
 _FROM_SCRATCH = {
     "batch_size": 64,
@@ -139,17 +154,6 @@ COMMON: Mapping[str, Any] = {
     "boxes": {"enabled": True},
     "detect": {"voting_iou": 0.5},
 }
-
-
-def merged(*trees: Mapping[str, Any]) -> Tree:
-    """The settings of all `trees`, later ones over earlier ones, section by section."""
-    found: Tree = {}
-    for tree in trees:
-        for key, value in tree.items():
-            inner = found.get(key)
-            nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
-            found[key] = merged(inner, value) if nested and isinstance(inner, Mapping) else value
-    return found
 
 
 def whole_steps(objects: int, positives: int) -> int:

@@ -174,6 +174,14 @@ def test_a_class_of_the_test_alone_is_one_that_nothing_is_learned_of(tmp_path: P
     read(tree)
 
 
+def test_images_without_annotation_are_told(tmp_path: Path) -> None:
+    side_by_side(tmp_path, ".", **{name: [("cat", (5, 5, 20, 20))] for name in "abcde"})
+    write_image(tmp_path / "f.jpg")
+    tree, lines = own_data(tmp_path, {}, tmp_path / "lists", 0)
+    assert lines[-1].startswith("warning: 1 images have no annotation and are not in the split (")
+    assert sum(map(len, read(tree))) == 5
+
+
 def test_classes_without_names_keep_their_numbers(tmp_path: Path) -> None:
     by_kind(tmp_path, "train", {"a": [ONE]})
     by_kind(tmp_path, "val", {"b": [ONE, "4 0.5 0.5 0.25 0.25"]})
