@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.commands import a_path, number_above, training_parser
-from detector.config import Config, EngineSettings, dump_config, load_config, parse_config
+from detector.config import Config, dump_config, load_config, parse_config
 from detector.errors import ConfigError
 from detector.jobs.outcome import outcome_text
 from detector.jobs.planned_run import PlannedRun, plan_run
@@ -45,8 +45,9 @@ def _train_as_planned(options: argparse.Namespace) -> int:
     """Plan for the folder's data and this machine, then train as by a config file."""
     wish = Wish(options.data, options.minutes, options.overrides, options.download)
     given = wish.given()
-    engine = parse_config(EngineSettings, given.get("engine") or {}, COMMAND)
-    run = RunFolder(options.run or Path("runs") / str(given.get("name", wish.name)))
+    told = {"name": given.get("name", wish.name), "engine": given.get("engine", {})}
+    known = parse_config(Config, told, COMMAND)
+    engine, run = known.engine, RunFolder(options.run or Path("runs") / known.name)
     coming = coming_group(engine.device)
     made = plan_run(run, wish, coming) if coming.is_first else None
     with run.lock() as lock, process_group(engine.device) as group:

@@ -63,6 +63,11 @@ def voc_of_one_folder_of_annotations(root: Path) -> None:
     voc(root, "images/val", "annotations", "c")
 
 
+def voc_among_labels(root: Path) -> None:
+    voc(root, "images/train", "labels/train", "a", "b")
+    voc(root, "images/val", "labels/val", "c")
+
+
 def voc_apart_by_any_name(root: Path) -> None:
     voc(root, "pictures", "boxes", "a", "b ü")
 
@@ -131,6 +136,7 @@ FOUND: Mapping[Callable[[Path], None], tuple[str, dict[str, str], str | None, in
     voc_of_cvat: ("voc", {}, "all", 2),
     voc_in_inner_folders: ("voc", {"train": "training", "test": "testing"}, "all", 2),
     voc_of_one_folder_of_annotations: ("voc", {"train": "train", "val": "val"}, "all", 2),
+    voc_among_labels: ("voc", {"train": "train", "val": "val"}, "all", 2),
     voc_apart_by_any_name: ("voc", {}, "all", 2),
     voc_lists: ("voc", {"train": "train.txt", "test": "test.txt"}, "all", 1),
     coco_plain: ("coco", {"train": "train2017", "val": "val2017"}, None, 2),

@@ -34,7 +34,11 @@ from detector.files import read_bytes
 from detector.records import Float64
 from detector.text import shown
 
-FOLDER_PAIRS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"))
+FOLDER_PAIRS = (
+    ("JPEGImages", "Annotations"),
+    *(("images", name) for name in ("annotations", "Annotations", "xml", "xmls", "labels")),
+    ("Images", "Annotations"),
+)
 EVERY_IMAGE = "all"
 LOOKED_INTO = 50  # XML files, to tell whether they are VOC's
 HEAD = 1000  # bytes of one, in which its root stands
