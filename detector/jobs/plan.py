@@ -1,9 +1,9 @@
 """The plan of a training on one's own data: what is trained and how, for so many minutes at a measured speed.
 
 `LEVELS` are ways to go about it, the best first. Of each the stages are foretold from what the machine was
-measured to do, and the first that leaves its training enough steps is taken. What a level is worth is measured in
-docs/speed.md and benchmarks/short_trainings.md: crops of 224 pixels are the best and the dearest, maps shared by
-an image's regions cost a few points, smaller images and fewer regions some more.
+measured to do, and the first that leaves its training enough steps is taken. docs/speed.md and
+benchmarks/short_trainings.md say what crops of 224 pixels and shared maps are worth; with smaller images and fewer
+regions objects are missed, for which docs/own_data.md has some figures.
 """
 
 import math
@@ -19,14 +19,14 @@ from detector.parallel import worker_count
 PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
 MANY_OBJECTS, PASSES_OF_MANY = 2000, 5  # objects beyond so many are drawn so often
 ENOUGH = 3200  # objects drawn, below which a cheaper level is better
-LEAST = 240  # objects drawn, below which nothing is learned
+LEAST = 240  # objects drawn; fewer are not planned
 FEWEST_STEPS = 20
 SAFETY = 0.93  # of the minutes are planned for; machines are not as even as plans
 ROUND = 10  # steps
 REPORT_SECONDS, REPORT_IMAGE = 5.0, 0.05  # of evaluation, pictures and pages: whatever the images are, and of each
 SETUP_SECONDS = 6.0  # of reading the data, starting workers and writing a network
 DIMENSIONS, RIDGE_ROWS = 9217, 3000  # features of a box regressor; rows by which its ridge is chosen
-CHOOSING = 60.0  # multiply-adds a cubed row of choosing a ridge: the eigenvectors of n x n numbers
+CHOOSING = 15.0  # multiply-adds a cubed row of choosing a ridge: the eigenvectors of n x n numbers
 
 
 @dataclass(frozen=True)
