@@ -82,7 +82,7 @@ def find_split(settings: DataSettings, split: str) -> CocoSplit:
     source = find_coco_json(settings.root, split)
     tree = read_coco_json(source)
     if split.endswith(LIST_SUFFIX):
-        tree = _listed_images(tree, settings.root, split, source)
+        tree = _listed_images(tree, _required_list(settings.root, split), source)
     names = [image["file_name"] for image in tree["images"]]
     _check_file_names(names, settings.outside_root == "allow", source)
     folder = _find_folder(settings.root, split, source, names)
@@ -94,11 +94,11 @@ def find_coco_json(root: Path, split: str) -> Path:
     """The instances file of `split`; `split` may also be the path of one.
 
     It is ROOT/annotations/instances_SPLIT.json, ROOT/instances_SPLIT.json or ROOT/SPLIT/_annotations.coco.json; of
-    a list of images, whose name ends in .txt, the one COCO JSON below ROOT.
+    a list of images, whose name ends in .txt, the COCO JSON below ROOT that has them.
     """
     require_folder(root, "data.root")
     if split.endswith(LIST_SUFFIX):
-        return _the_only_json(root, split)
+        return _json_of_list(root, split)
     name = f"instances_{split}.json"
     paths = [root / "annotations" / name, root / name, root / split / BESIDE_IMAGES]
     if split.endswith(".json"):
@@ -122,15 +122,11 @@ def categories_of_training(settings: DataSettings) -> ClassList:
     return class_list(categories[0].values(), (), str(files[0]))
 
 
-def _listed_images(tree: CocoTree, root: Path, split: str, source: Path) -> CocoTree:
+def _listed_images(tree: CocoTree, path: Path, source: Path) -> CocoTree:
     """The part of `tree` that is of the images in a list, in its order; DataError names one that is not there."""
-    path = find_list(root, split, ())
-    if path is None:
-        raise DataError(f"split must be a list of images, got no such file (looked for {root / split}, {split})")
     by_name = {image["file_name"]: image for image in tree["images"]}
-    known = KnownIds(frozenset(by_name))
     chosen: dict[str, CocoTree] = {}
-    for line in read_names(path, known):
+    for line in read_names(path, KnownIds(frozenset(by_name))):
         where = f"{path}:{line.number}"
         if not line.found:
             raise DataError(f"{where} must name an image of {source}, got {shown(line.text)}")
@@ -142,12 +138,24 @@ def _listed_images(tree: CocoTree, root: Path, split: str, source: Path) -> Coco
     return {**tree, "images": list(chosen.values()), "annotations": entries}
 
 
-def _the_only_json(root: Path, split: str) -> Path:
-    files = coco_files(root)
-    if len(files) != 1:
-        got = " and ".join(map(str, files[:2])) or "none"
-        raise DataError(f"list of images needs one COCO JSON below {root}, got {got} (for {split})")
-    return files[0]
+def _required_list(root: Path, split: str) -> Path:
+    path = find_list(root, split, ())
+    if path is None:
+        raise DataError(f"split must be a list of images, got no such file (looked for {root / split}, {split})")
+    return path
+
+
+def _json_of_list(root: Path, split: str) -> Path:
+    """The JSON below `root` that has the images of a list: the only one, or the first that has them all."""
+    path, files = _required_list(root, split), coco_files(root)
+    if len(files) == 1:
+        return files[0]
+    for file in files:
+        names = frozenset(image["file_name"] for image in read_coco_json(file)["images"])
+        if all(line.found for line in read_names(path, KnownIds(names))):
+            return file
+    got = f"{len(files)} that have not all of them" if files else "none"
+    raise DataError(f"images of a list must be those of a COCO JSON below {root}, got {got} ({path})")
 
 
 def coco_files(root: Path) -> list[Path]:
