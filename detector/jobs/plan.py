@@ -97,8 +97,8 @@ def merged(*trees: Mapping[str, Any]) -> Tree:
     for tree in trees:
         for key, value in tree.items():
             inner = found.get(key)
-            nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
-            found[key] = merged(inner, value) if nested and isinstance(inner, Mapping) else value
+            both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+            found[key] = merged(inner or {}, value) if both else value
     return found
 
 
