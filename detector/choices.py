@@ -23,6 +23,7 @@ FORMATS: dict[str, str] = {
     "ilsvrc": "detector.data.formats.ilsvrc",
     "voc": "detector.data.formats.voc",
     "coco": "detector.data.formats.coco",
+    "yolo": "detector.data.formats.yolo",
     "images": "detector.data.formats.image_folder",
 }
 PROPOSAL_METHODS: dict[str, str] = {

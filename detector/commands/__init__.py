@@ -158,18 +158,24 @@ def _flush() -> None:
         silence(sys.stdout)
 
 
-def config_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
+def config_parser(
+    name: str, description: str | None, example: str, is_needed: bool = True
+) -> argparse.ArgumentParser:
     """The arguments that every command with a config file has; `example` is such a file."""
     parser = Parser(prog=name, description=description)
-    parser.add_argument("config", type=a_path, help=f"YAML file, such as {example}")
+    parser.add_argument(
+        "config", type=a_path, nargs=None if is_needed else "?", help=f"YAML file, such as {example}"
+    )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
     parser.add_argument("--run", type=a_path, help="run folder, in which a repeated command goes on (runs/NAME)")
     return parser
 
 
-def training_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
-    """The arguments of a command that trains."""
-    parser = config_parser(name, description, example)
+def training_parser(
+    name: str, description: str | None, example: str, is_needed: bool = True
+) -> argparse.ArgumentParser:
+    """The arguments of a command that trains, by a config file or, where none `is_needed`, by other options."""
+    parser = config_parser(name, description, example, is_needed)
     parser.add_argument("--print-config", action="store_true", help="show the resolved settings and stop")
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
     return parser

@@ -47,11 +47,23 @@ def read_yaml_text(text: str, what: str, where: str) -> Any:
     Aliases give equal values, not one that is shared. ConfigError calls the text `what`, says `where` it stands,
     on which line and what is wrong.
     """
+    return _read(text, what, where, _value)
+
+
+def read_yaml_words(text: str, what: str, where: str) -> Any:
+    """As `read_yaml_text`, but whatever is no map or list is the text that stands there, keys too.
+
+    So are files of others read, in which `no`, `1` and `2024-01-01` may be names, and keys numbers.
+    """
+    return _read(text, what, where, _words)
+
+
+def _read(text: str, what: str, where: str, value: Callable[[Node], Any]) -> Any:
     try:
         if len(text) > LONGEST:
             raise yaml.YAMLError(f"it has {len(text)} letters, more than {LONGEST}")
         node = _Composer(text).get_single_node()
-        return None if node is None else _value(node)
+        return None if node is None else value(node)
     except yaml.YAMLError as error:
         reason = _reason(error, text)
     except RecursionError:  # where the caller's own frames leave few
@@ -131,6 +143,20 @@ def _value(node: Node) -> Any:
             raise _problem(f"key {shown(key.value)} is given twice", key)
         given[key.value] = _value(child)
     return {**(merged or {}), **given}
+
+
+def _words(node: Node) -> Any:
+    if isinstance(node, ScalarNode):
+        return node.value
+    if isinstance(node, SequenceNode):
+        return [_words(child) for child in node.value]
+    given: dict[str, Any] = {}
+    for key, child in node.value:
+        if not isinstance(key, ScalarNode) or key.value in given:
+            reason = "is given twice" if isinstance(key, ScalarNode) else "must be text"
+            raise _problem(f"key {_written(key)} {reason}", key)
+        given[key.value] = _words(child)
+    return given
 
 
 def _merged(node: Node) -> dict[str, Any]:

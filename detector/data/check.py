@@ -167,7 +167,7 @@ def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
         for source, stated, size in zip(raw.sources.tolist(), raw.stated.tolist(), sizes.tolist(), strict=True)
     ]
     text = "annotations state another size than the image file has; their boxes are rescaled"
-    tell("warning", text, [cases[row] for row in np.flatnonzero(rescaled)])
+    tell("warning", text, [] if raw.relative else [cases[row] for row in np.flatnonzero(rescaled)])
     text = "annotations state height and width exchanged (an orientation tag? see data.exif); boxes are kept"
     tell("warning", text, [cases[row] for row in np.flatnonzero(turned)])
     return rescaled_boxes(raw.boxes, raw.image, raw.stated, sizes)
@@ -176,6 +176,8 @@ def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
 def _bad_boxes(settings: DataSettings, raw: RawSplit, boxes: Float64, sizes: Int64, tell: Tell) -> Bool:
     """Mask (G,) of the boxes that are not trained on, of images whose size is known."""
     faults = box_faults(boxes, sizes[raw.image])
+    if raw.relative:  # shares of unknown sides are no pixels
+        faults = replace(faults, thin=faults.thin & (sizes[raw.image] > 0).all(axis=1))
     same = _same_boxes(raw, boxes)
 
     def cases(mask: Bool) -> list[str]:

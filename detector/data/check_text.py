@@ -25,6 +25,15 @@ def check_text(check: DataCheck, cases: int) -> str:
     return "\n".join(one_line(line, LONGEST_LINE) for line in lines) + "\n"
 
 
+def findings_text(check: DataCheck) -> list[str]:
+    """A line for each error and warning, with its first case."""
+    told = [finding for finding in check.findings if finding.severity != SEVERITIES[-1]]
+    return [
+        one_line(f"{found.severity}: {found.split}: {len(found.cases)} {found.text} ({found.cases[0]})")
+        for found in told
+    ]
+
+
 def tally(check: DataCheck) -> str:
     """How many findings there are of each severity."""
     counts = [(check.count(severity), severity) for severity in SEVERITIES]

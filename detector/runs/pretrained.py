@@ -4,10 +4,16 @@ A config keeps what its user wrote: a name stays one, and its file is looked up 
 that is passed on holds a path of this machine that nobody typed.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from detector.config import ClassificationConfig, Config, MultiBoxConfig
+from detector.errors import DataError
 from detector.networks.weight_files.sources import SOURCES, find_weights
+
+PUBLISHED, FROM_SCRATCH = "paper", "paper_bn"  # GoogLeNet as it was published, and as it learns from nothing
+OF_VARIANT = {PUBLISHED: "bvlc"}  # the names of published weights that are not the network's
 
 
 def fetch_weights(config: Config | ClassificationConfig | MultiBoxConfig, download: bool) -> None:
@@ -21,6 +27,30 @@ def fetch_weights(config: Config | ClassificationConfig | MultiBoxConfig, downlo
     for weights in given:
         if weights is not None:
             find_weights(weights, download)
+
+
+def suited_weights(variant: str) -> str | None:
+    """The name of published weights of the network `variant`, None where there are none."""
+    name = OF_VARIANT.get(variant, variant)
+    return name if name in SOURCES else None
+
+
+def start_of(given: Mapping[str, Any], download: bool) -> dict[str, Any]:
+    """The settings of a network that is to start well: `given` ones of its section, and published weights of it.
+
+    DataError says how to get weights that are missing. With `weights` given as none it is a network that trains
+    from scratch.
+    """
+    if "weights" in given:
+        return {"variant": FROM_SCRATCH} if given["weights"] is None else {}
+    weights = suited_weights(given.get("variant", PUBLISHED))
+    if weights is None:
+        return {}
+    try:
+        find_weights(Path(weights), download)
+    except DataError as error:
+        raise DataError(f"{error}; network.weights=null does without, for thousands of photographs") from None
+    return {"weights": weights}
 
 
 def weights_file(weights: Path | None) -> Path | None:

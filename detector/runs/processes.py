@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -106,22 +106,32 @@ def _stay_to_the_end() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def coming_group(device_name: str) -> Group:
+    """The group that `process_group` makes, before its processes are joined: for what each does by itself."""
+    device = choose_device(device_name)
+    world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
+    if world == 1:
+        return alone(device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return Group(rank, world, device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 @contextmanager
 def process_group(device_name: str) -> Iterator[Group]:
     """The processes that `torchrun` started, joined for the time within; gloo on CPUs, nccl on GPUs.
 
     Where the device is "auto" or "cuda", each process of a machine takes a GPU of its own.
     """
-    device = choose_device(device_name)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    place = coming_group(device_name)
+    device, world = place.device, place.world
     if world == 1:
-        yield alone(device)
+        yield place
         return
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Group(distributed.get_rank(), world, device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        yield replace(place, rank=distributed.get_rank())
     finally:
         distributed.destroy_process_group()

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from detector.config.yaml_text import read_yaml_text
+from detector.config.yaml_text import read_yaml_text, read_yaml_words
 from detector.errors import ConfigError
 
 TENFOLD = "".join(
@@ -115,3 +115,16 @@ def test_what_is_no_plain_yaml_is_told_in_one_line(text: str, reason: str) -> No
 
 def test_a_chain_of_merges_is_read() -> None:
     assert len(read(f"a: &a {{x: 1}}\n{MERGED}")["i"]) == 9
+
+
+def test_words_are_text_as_they_stand_and_so_are_keys() -> None:
+    text = "names:\n  0: no\n  1: 2024-01-01\nempty:\nlist: [1, ~, 'x']"
+    assert read_yaml_words(text, "YAML file", "here") == {
+        "names": {"0": "no", "1": "2024-01-01"},
+        "empty": "",
+        "list": ["1", "~", "x"],
+    }
+    assert read_yaml_words("", "YAML file", "here") is None
+    for wrong in ("a: 1\na: 2", "? [a]\n: b", "a: [", "a: !!python/name:os.system x"):
+        with pytest.raises(ConfigError, match=r"^YAML file must be valid YAML, got here \("):
+            read_yaml_words(wrong, "YAML file", "here")

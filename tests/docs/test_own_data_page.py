@@ -11,6 +11,8 @@ from detector import commands
 from detector.config import Config, load_config
 from detector.data.exchange.given_proposals import GivenProposals
 from detector.data.readers import open_dataset
+from detector.jobs.own_data import own_data
+from detector.jobs.plan import LEVELS
 
 ROOT = Path(__file__).parents[2]
 OWN_DATA, OWN_PROPOSALS = ((ROOT / "docs" / name).read_text() for name in ("own_data.md", "own_proposals.md"))
@@ -42,15 +44,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "configs" / "mine.yaml").write_text(YAML.findall(OWN_DATA)[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
-        for block in PYTHON.findall(OWN_DATA):
-            exec(block, {})
+        own_data(Path("datasets/mine"), {}, Path("runs/mine/data"), 0)
     return path
 
 
 def test_the_page_s_lists_share_the_photographs(folder: Path) -> None:
-    lists = [(folder / f"datasets/mine/{name}.txt").read_text().split() for name in ("train", "test")]
-    assert [len(names) for names in lists] == [8, 2]
+    lists = [(folder / f"runs/mine/data/{name}.txt").read_text().split() for name in ("train", "test")]
+    assert [len(names) for names in lists] == [7, 3]
     assert set(lists[0] + lists[1]) == set("abcdefghij")
+
+
+def test_the_page_names_the_levels_of_a_plan() -> None:
+    for level in LEVELS:
+        for number in re.findall(r"[0-9]+", level.name):
+            assert number in OWN_DATA
 
 
 def test_the_data_are_checked(
@@ -58,7 +65,7 @@ def test_the_data_are_checked(
 ) -> None:
     monkeypatch.chdir(folder)
     assert commands.main(["check_data", *COMMANDS["check_data"].split()]) == 0
-    assert "8 images" in capsys.readouterr().out
+    assert "7 images" in capsys.readouterr().out
 
 
 def test_the_config_trains_and_tests(
@@ -76,9 +83,8 @@ def test_a_trained_run_is_used(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = f"data.root={folder / 'datasets' / 'mine'}"
-    write_run(
-        tmp_path / "runs" / "mine", data, "data.train=train.txt", "data.test=test.txt", "evaluate.pictures=0"
-    )
+    lists = [f"data.{name}={folder}/runs/mine/data/{name}.txt" for name in ("train", "test")]
+    write_run(tmp_path / "runs" / "mine", data, *lists, "evaluate.pictures=0")
     (tmp_path / "my_photos").symlink_to(folder / "datasets" / "mine" / "images")
     assert commands.main([name, *COMMANDS[name].split()]) == 0
     assert capsys.readouterr().out
@@ -87,7 +93,8 @@ def test_a_trained_run_is_used(
 def test_the_proposals_of_the_page_are_read(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(PYTHON.findall(OWN_PROPOSALS)[0], {})
-    config = load_config(Config, folder / "configs" / "mine.yaml", [f"data.root={folder / 'datasets' / 'mine'}"])
+    data = [f"data.root={folder / 'datasets' / 'mine'}", f"data.train={folder}/runs/mine/data/train.txt"]
+    config = load_config(Config, folder / "configs" / "mine.yaml", data)
     dataset = open_dataset(config.data, ("all",))
     given = GivenProposals.open(tmp_path / "mine.npz", dataset)
     assert [len(given.read(position).boxes) for position in range(3)] == [2, 1, 0]

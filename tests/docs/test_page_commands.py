@@ -100,7 +100,7 @@ def test_a_command_is_taken_by_its_tool_and_its_settings_resolve(
     overrides = [*getattr(options, "overrides", []), *getattr(options, "set", [])]
     assert all("=" in word for word in overrides)
     path: Path | None = getattr(options, "config", None)
-    if path is None or not path.suffix:  # a folder of images, whose settings are the defaults
+    if path is None or not path.suffix:  # a folder of images or `--data`, whose settings are the defaults
         path = Path(STAND_INS[kind])
     load_config(kind, path, overrides)
 

@@ -11,7 +11,7 @@ from detector.errors import DataError
 from detector.networks.weight_files.safetensors_files import state_hash
 from detector.networks.weight_files.sources import SOURCES
 from detector.networks.weight_files.weights import read_weights
-from detector.runs.pretrained import fetch_weights, weights_file, weights_name
+from detector.runs.pretrained import fetch_weights, start_of, weights_file, weights_name
 
 BVLC = Path("bvlc")
 
@@ -49,3 +49,16 @@ def test_a_name_whose_file_is_missing_is_told_before_any_work(cached: Path, sect
     config = Config.model_validate({section: {"weights": "bvlc"}})
     with pytest.raises(DataError, match=r"^weights bvlc must be at .*, got no such file: put https://"):
         fetch_weights(config, download=False)
+
+
+def test_a_network_starts_with_the_published_weights_of_its_kind(cached: Path) -> None:
+    assert start_of({}, download=False) == {"weights": "bvlc"}
+    assert start_of({"variant": "paper"}, download=False) == {"weights": "bvlc"}
+    assert start_of({"variant": "tiny"}, download=False) == {}  # nobody has published any
+    assert start_of({"weights": "mine.pth"}, download=False) == {}
+    assert start_of({"weights": None}, download=False) == {"variant": "paper_bn"}
+    cached.unlink()
+    with pytest.raises(DataError, match=r"add --download; network\.weights=null does without"):
+        start_of({}, download=False)
+    with pytest.raises(DataError, match=r"weights resnet50 must be at .*add --download"):
+        start_of({"variant": "resnet50"}, download=False)

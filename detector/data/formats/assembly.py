@@ -52,7 +52,7 @@ def settle(raw: RawSplit, classes: ClassList, settings: DataSettings) -> Dataset
         found = _without_bad_images(found, errors, settings.bad_images)
         kept = np.setdiff1d(np.arange(len(sizes)), list(errors))
         sizes, origin = sizes[kept], origin[kept]
-    found = _in_file_pixels(found, sizes, origin)
+    found = _in_file_pixels(found, sizes, origin, raw.relative)
     return _with_bad_boxes_noted(found, origin, settings.bad_boxes)
 
 
@@ -152,7 +152,7 @@ def _without_bad_images(found: Dataset, errors: dict[int, str], policy: Literal[
     return replace(subset(found, ~left_out), notes=(*found.notes, note))
 
 
-def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array) -> Dataset:
+def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array, relative: bool) -> Dataset:
     stated, image = found.sizes, found.objects.image
     rescaled, turned = size_faults(stated, sizes)
     rows = rescaled[image]
@@ -160,7 +160,7 @@ def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array) -> Dataset:
     areas[rows] = areas[rows] * sizes[image[rows]].prod(axis=1) / stated[image[rows]].prod(axis=1)
     boxes = rescaled_boxes(found.objects.boxes, image, stated, sizes)
     notes = [*found.notes]
-    if rescaled.any():
+    if rescaled.any() and not relative:
         text = "images differ in size from what their annotation states; their boxes were rescaled"
         notes.append(_note(found.name, text, origin[rescaled]))
     if turned.any():

@@ -5,6 +5,7 @@ Boxes are [x, y, width, height] in continuous pixels. Labels 1..C follow the ris
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,28 @@ import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
-from detector.data.folders import is_file, is_folder, is_no_folder, require_file_name, require_folder
+from detector.data.folders import (
+    find_list,
+    is_file,
+    is_folder,
+    is_no_folder,
+    require_file_name,
+    require_folder,
+    walk_files,
+)
 from detector.data.formats.coco_tree import CocoTree, area_of, read_coco_json, sorted_categories
-from detector.data.formats.data_format import Format, RawSplit
+from detector.data.formats.data_format import Format, FoundData, RawSplit
+from detector.data.formats.split_roles import role_of, splits_by_role
+from detector.data.names import KnownIds, read_names
 from detector.errors import DataError
 from detector.records import Float64, Int64
 from detector.text import shown
 
 BESIDE_IMAGES = "_annotations.coco.json"  # Roboflow's name for the JSON in the folder of a split's images
+INSTANCES = "instances_"
+LIST_SUFFIX = ".txt"
+HEAD = 1 << 16  # bytes at either end of a JSON, in which one of its lists begins
+COCO_KEY = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 LOOKED_FOR = 200  # images of a split, to find the folder that holds them
 
 
@@ -58,6 +73,7 @@ def read_coco(settings: DataSettings, split: str, classes: ClassList | None) -> 
         crowd=np.array([entry.get("iscrowd", 0) == 1 for entry in entries], np.bool_),
         areas=np.array([area_of(entry) for entry in entries], np.float64),
         categories={name: number for number, name in names.items()},
+        listed=np.array([image["file_name"] for image in images], np.str_),
     )
 
 
@@ -65,6 +81,8 @@ def find_split(settings: DataSettings, split: str) -> CocoSplit:
     """The files of `split`; DataError names an image that is listed twice, or lies where it may not."""
     source = find_coco_json(settings.root, split)
     tree = read_coco_json(source)
+    if split.endswith(LIST_SUFFIX):
+        tree = _listed_images(tree, _required_list(settings.root, split), source)
     names = [image["file_name"] for image in tree["images"]]
     _check_file_names(names, settings.outside_root == "allow", source)
     folder = _find_folder(settings.root, split, source, names)
@@ -75,9 +93,12 @@ def find_split(settings: DataSettings, split: str) -> CocoSplit:
 def find_coco_json(root: Path, split: str) -> Path:
     """The instances file of `split`; `split` may also be the path of one.
 
-    It is ROOT/annotations/instances_SPLIT.json, ROOT/instances_SPLIT.json or ROOT/SPLIT/_annotations.coco.json.
+    It is ROOT/annotations/instances_SPLIT.json, ROOT/instances_SPLIT.json or ROOT/SPLIT/_annotations.coco.json; of
+    a list of images, whose name ends in .txt, the COCO JSON below ROOT that has them.
     """
     require_folder(root, "data.root")
+    if split.endswith(LIST_SUFFIX):
+        return _json_of_list(root, split)
     name = f"instances_{split}.json"
     paths = [root / "annotations" / name, root / name, root / split / BESIDE_IMAGES]
     if split.endswith(".json"):
@@ -99,6 +120,102 @@ def categories_of_training(settings: DataSettings) -> ClassList:
     if not categories[0]:
         raise DataError(f"categories must be at least one class, got none ({files[0]})")
     return class_list(categories[0].values(), (), str(files[0]))
+
+
+def _listed_images(tree: CocoTree, path: Path, source: Path) -> CocoTree:
+    """The part of `tree` that is of the images in a list, in its order; DataError names one that is not there."""
+    by_name = {image["file_name"]: image for image in tree["images"]}
+    chosen: dict[str, CocoTree] = {}
+    for line in read_names(path, KnownIds(frozenset(by_name))):
+        where = f"{path}:{line.number}"
+        if not line.found:
+            raise DataError(f"{where} must name an image of {source}, got {shown(line.text)}")
+        if line.image_id in chosen:
+            raise DataError(f"{where} must name another image than the lines before, got {shown(line.text)}")
+        chosen[line.image_id] = by_name[line.image_id]
+    ids = {image["id"] for image in chosen.values()}
+    entries = [entry for entry in tree["annotations"] if entry["image_id"] in ids]
+    return {**tree, "images": list(chosen.values()), "annotations": entries}
+
+
+def _required_list(root: Path, split: str) -> Path:
+    path = find_list(root, split, ())
+    if path is None:
+        raise DataError(f"split must be a list of images, got no such file (looked for {root / split}, {split})")
+    return path
+
+
+def _json_of_list(root: Path, split: str) -> Path:
+    """The JSON below `root` that has the images of a list: the only one, or the first that has them all."""
+    path, files = _required_list(root, split), coco_files(root)
+    if len(files) == 1:
+        return files[0]
+    for file in files:
+        names = frozenset(image["file_name"] for image in read_coco_json(file)["images"])
+        if all(line.found for line in read_names(path, KnownIds(names))):
+            return file
+    got = f"{len(files)} that have not all of them" if files else "none"
+    raise DataError(f"images of a list must be those of a COCO JSON below {root}, got {got} ({path})")
+
+
+def coco_files(root: Path) -> list[Path]:
+    """The files at and below `root` that begin as COCO's JSON of instances does, by name; be they whole or not.
+
+    Where some are called instances_* the others, of captions or keypoints, are left out.
+    """
+    files = [
+        Path(where) / name
+        for where, names in walk_files(root)
+        for name in names
+        if name.lower().endswith(".json") and _looks_like_coco(Path(where) / name)
+    ]
+    instances = [path for path in files if path.name.startswith(INSTANCES)]
+    return sorted(instances or files)
+
+
+def _looks_like_coco(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - HEAD))
+            tail = file.read()
+    except OSError:
+        return False
+    return head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"{" and bool(COCO_KEY.search(head + tail))
+
+
+def find_coco(root: Path) -> FoundData | None:
+    """COCO's JSON in `root`, and its splits; None where there is none.
+
+    A JSON is that of the split that its name says, or its folder's.
+    """
+    files = coco_files(root)
+    if not files:
+        return None
+    paths = [(_called(path.relative_to(root)), _telling_name(path)) for path in files]
+    splits = splits_by_role(paths)
+    whole = paths[0][0] if len(paths) == 1 else None
+    named = ", ".join(str(path.relative_to(root)) for path in files)
+    if not splits and whole is None:
+        got = f"{paths[0][0]} and {paths[1][0]} (data.train=FILE data.test=FILE says which is which)"
+        raise DataError(f"COCO JSON must be one, or be called by its split as instances_train.json is, got {got}")
+    return FoundData(root, f"COCO JSON {named}", frozenset(map(str, files)), splits, whole)
+
+
+def _called(path: Path) -> str:
+    """The split of a JSON at `path` below the root, by a name where it has one and else by the path."""
+    name = path.stem.removeprefix(INSTANCES)
+    if (
+        path.name.startswith(INSTANCES)
+        and str(path.parent) in (".", "annotations")
+        and not name.endswith(LIST_SUFFIX)
+    ):
+        return name
+    return str(path.parent) if path.name == BESIDE_IMAGES and path.parent.name else str(path)
+
+
+def _telling_name(path: Path) -> str:
+    return path.stem if role_of(path.stem) else path.parent.name
 
 
 def _check_file_names(names: Sequence[str], outside: bool, source: Path) -> None:
@@ -123,6 +240,9 @@ def _find_folder(root: Path, split: str, source: Path, names: Sequence[str]) -> 
         most = max(held, default=0)
         if most or not names:
             return folders[held.index(most)]
+    for where, _ in walk_files(root):
+        if is_file(Path(where) / names[0]):
+            return Path(where)
     looked = f"{shown(names[0])} looked for in {', '.join(map(str, dict.fromkeys(places)))}"
     raise DataError(f"images of {split} must be in a folder, got none ({looked})")
 
@@ -139,5 +259,7 @@ def entries_by_image(tree: CocoTree) -> tuple[list[CocoTree], Int64, Float64]:
 FORMAT = Format(
     read_coco,
     "If they are COCO's own: the annotations are under CC BY 4.0, the images under Flickr's terms of use.",
+    find=find_coco,
+    protocol="coco",
     classes=categories_of_training,
 )

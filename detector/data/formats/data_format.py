@@ -23,8 +23,11 @@ class RawSplit:
     continuous pixels of the stated size, difficult and crowd (G,) bool, areas (G,) f64 where the files state them.
     `note` says in a line what was read.
 
+    `relative` says that the boxes are shares of the image's sides, whatever these are: `stated` is then 1 x 1.
+
     What is None is as in most data: indices (n,) are 1..n, every image is complete for every class (`Dataset`),
-    nothing is blacklisted, and classes have no numbers of their own (`categories`: COCO's ids by name).
+    nothing is blacklisted, classes have no numbers of their own (`categories`: COCO's ids by name), and lists call
+    an image by its id (`listed` (n,) str: otherwise).
 
     `missing` are messages about listed images without annotation, which are not among the n; `errors` about
     annotations that cannot be read, whose images have no objects here; `remarks` the images (or files) that
@@ -47,6 +50,8 @@ class RawSplit:
     complete: Bool | None = None
     blacklist: Int64 | None = None
     categories: Mapping[str, int] | None = None
+    listed: Array | None = None
+    relative: bool = False
     missing: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -65,6 +70,23 @@ def classes_of_names(names: tuple[str, ...]) -> ClassList:
     return class_list(names, (), "data.classes")
 
 
+@dataclass(frozen=True, eq=False)
+class FoundData:
+    """What a format has found in a folder, and how its reader is to be asked for it.
+
+    `splits` are the names of splits by what they are for, of `split_roles.ROLES`; `whole` is the split of all
+    images where the folder has none for training, None where it cannot be asked for. `annotations` are the files
+    that were found, of which `layout` says how they lie. `beside` are further settings of data that go with it.
+    """
+
+    root: Path
+    layout: str
+    annotations: frozenset[str]
+    splits: Mapping[str, str]
+    whole: str | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Format:
     """A format of data sets, as the module that `detector.choices.FORMATS` names has it in `FORMAT`.
@@ -73,14 +95,20 @@ class Format:
     folders, lists or a JSON are missing or wrong: nothing more can be said then. `terms` is the model card's
     sentence about what may be done with the data.
 
-    `classes` are those of data whose settings name none, by default the names in the training splits, sorted;
-    `named` those that the settings name. `listed_by_class` is the split whose images are listed by class, which
-    `data.train_positives` draws from, and `list_folder` finds the folder of the lists that splits are made of.
+    `find` looks whether a folder holds such data, and in which splits; None where it does not. `protocol` is the
+    evaluation's that suits the format's usual data.
+
+    `classes` are those of data whose settings name none; without it, or where it answers None, they are the names
+    in the training splits, sorted. `named` are those that the settings name. `listed_by_class` is the split whose
+    images are listed by class, which `data.train_positives` draws from, and `list_folder` finds the folder of the
+    lists that splits are made of.
     """
 
     read: Callable[[DataSettings, str, ClassList | None], RawSplit]
     terms: str
-    classes: Callable[[DataSettings], ClassList] | None = None
+    find: Callable[[Path], FoundData | None] | None = None
+    protocol: str = "voc2010"
+    classes: Callable[[DataSettings], ClassList | None] | None = None
     named: Callable[[tuple[str, ...]], ClassList] = classes_of_names
     listed_by_class: str | None = None
     list_folder: Callable[[Path], Path] | None = None

@@ -19,9 +19,17 @@ import numpy as np
 from detector.config import DataSettings
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.data.dataset import all_complete
-from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
+from detector.data.folders import (
+    IMAGE_SUFFIXES,
+    XML_SUFFIXES,
+    FileIndex,
+    find_list,
+    is_file,
+    is_folder,
+    require_folder,
+)
 from detector.data.formats.assembly import label_objects
-from detector.data.formats.data_format import Format, RawSplit, classes_of_names
+from detector.data.formats.data_format import Format, FoundData, RawSplit, classes_of_names
 from detector.data.formats.train_lists import TrainLists, completeness_of, draw_positives, read_train_lists
 from detector.data.formats.xml_annotations import annotated_split
 from detector.data.lists import read_blacklist as read_blacklist
@@ -33,6 +41,8 @@ from detector.text import shown
 
 TRAIN = "train"
 UNANNOTATED = "test"
+# what synthetic trees hold beside the rest, by its setting
+BESIDE = {"classes": "synsets.csv", "blacklist": "det_validation_blacklist.txt"}
 OFFICIAL_SPLITS = (TRAIN, "val", UNANNOTATED)
 LAYOUTS = "Data/DET and ImageSets/DET (2015), or ILSVRC201x_DET_* and */data/det_lists (2014)"
 DEVKITS = ("data/det_lists", "*/data/det_lists", "*devkit*/*devkit*/data/det_lists")
@@ -292,6 +302,21 @@ def _index_annotations(layout: DetLayout, part: str) -> FileIndex:
     return index
 
 
+def find_ilsvrc(root: Path) -> FoundData | None:
+    """ILSVRC-DET's tree in `root`, and its splits with annotations; None where it is another."""
+    try:
+        layout = find_layout(root)
+    except DataError:
+        return None
+    parts = {part: FileIndex(layout.annotation_folders(part), XML_SUFFIXES) for part in (TRAIN, "val")}
+    files = [index.find(image_id) or "" for index in parts.values() for image_id in index.ids()]
+    named = [part for part, index in parts.items() if len(index)]
+    whole = named[0] if named else None
+    splits = {part: part for part in named} if TRAIN in named else {}
+    beside = {key: name for key, name in BESIDE.items() if is_file(root / name)}
+    return FoundData(root, f"ILSVRC-DET, {layout.name}", frozenset(files), splits, whole, beside)
+
+
 def list_folder(root: Path) -> Path:
     """The folder of the lists of splits below `root`, in either layout."""
     return find_layout(root).lists
@@ -301,6 +326,8 @@ FORMAT = Format(
     read_ilsvrc,
     "If they are ILSVRC's own images: these may be used for non-commercial research and education only, "
     "by the terms of image-net.org.",
+    find=find_ilsvrc,
+    protocol="ilsvrc",
     classes=lambda settings: ilsvrc_det_classes(),
     named=named_classes,
     listed_by_class=TRAIN,

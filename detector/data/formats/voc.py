@@ -2,11 +2,12 @@
 
 - VOC's own: JPEGImages/, Annotations/ and ImageSets/Main/SPLIT.txt;
 - images and XML files side by side in ROOT/SPLIT/;
-- two folders, images/ and annotations/, without splits.
+- two folders, images/ and annotations/, in ROOT/SPLIT/, or with a folder SPLIT in one or both, or without splits.
 
 In each a split can also be the path of a list file (an image a line, see `names`), and "all" is every annotation.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,16 +16,34 @@ import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList
-from detector.data.folders import IMAGE_SUFFIXES, XML_SUFFIXES, FileIndex, find_list, is_folder, require_folder
-from detector.data.formats.data_format import Format, RawSplit
+from detector.data.folders import (
+    IMAGE_SUFFIXES,
+    XML_SUFFIXES,
+    FileIndex,
+    class_folders,
+    find_list,
+    is_folder,
+    require_folder,
+)
+from detector.data.formats.data_format import Format, FoundData, RawSplit
+from detector.data.formats.split_roles import role_of, splits_by_role
 from detector.data.formats.xml_annotations import annotated_split
 from detector.data.names import FileNames, ListLine, read_names
 from detector.errors import DataError
+from detector.files import read_bytes
 from detector.records import Float64
 from detector.text import shown
 
-FOLDER_PAIRS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"))
+FOLDER_PAIRS = (
+    ("JPEGImages", "Annotations"),
+    *(("images", name) for name in ("annotations", "Annotations", "xml", "xmls", "labels")),
+    ("Images", "Annotations"),
+)
 EVERY_IMAGE = "all"
+LOOKED_INTO = 50  # XML files, to tell whether they are VOC's
+HEAD = 1000  # bytes of one, in which its root stands
+NO_FILES = FileIndex([], ())
+SIDE_BY_SIDE = "side by side"
 UNLISTED = "images have no annotation and are not in the split"
 RIVALS = "images have others of their name, which differ in suffix; the first counts"
 
@@ -73,7 +92,7 @@ def find_split(settings: DataSettings, split: str) -> FoundSplit:
         ids = _annotated(lines, xml, list_file)
     else:
         _require_folder_split(root, split, layout)
-        ids = xml.ids()
+        ids = [i for i in xml.ids() if pictures.find(i)] if images.name == split != annotations.name else xml.ids()
     chosen = _named_pictures(lines, pictures)
     paths = [chosen.get(i) or pictures.find(i) or str(images / f"{i}.jpg") for i in ids]
     sources = [str(xml.find_one(i)) for i in ids]
@@ -85,7 +104,7 @@ def find_split(settings: DataSettings, split: str) -> FoundSplit:
 
 
 def _require_folder_split(root: Path, split: str, layout: str) -> None:
-    if split != EVERY_IMAGE and layout != "side by side":
+    if split != EVERY_IMAGE and not layout.startswith(SIDE_BY_SIDE):
         lists = root / "ImageSets" / "Main" / f"{split}.txt"
         raise DataError(
             f"split must be a list file, a folder or {EVERY_IMAGE!r}, got {shown(split)} "
@@ -141,13 +160,74 @@ def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:
     for base in (root, root / split):
         for images, annotations in FOLDER_PAIRS:
             if is_folder(base / images) and is_folder(base / annotations):
-                return base / images, base / annotations, f"{images}/ and {annotations}/"
+                inner = _inner_folders(base / images, base / annotations, split)
+                return inner or (base / images, base / annotations, f"{images}/ and {annotations}/")
     folder = root / split
     if is_folder(folder):
-        return folder, folder, "side by side"
-    return root, root, "side by side under the root"
+        return folder, folder, SIDE_BY_SIDE
+    return root, root, "all files under the root"
+
+
+def _inner_folders(images: Path, annotations: Path, split: str) -> tuple[Path, Path, str] | None:
+    """The folder of `split` in either of the two, with the other whole where it has none; None where none has."""
+    inner = [folder / split for folder in (images, annotations)]
+    if not any(map(is_folder, inner)):
+        return None
+    chosen = [own if is_folder(own) else whole for own, whole in zip(inner, (images, annotations), strict=True)]
+    return (
+        chosen[0],
+        chosen[1],
+        f"{SIDE_BY_SIDE} as {' and '.join(f'{path.parent.name}/{split}' for path in inner)}",
+    )
+
+
+def find_voc(root: Path) -> FoundData | None:
+    """VOC's XML in `root`, and its splits; None where there is none."""
+    xml = FileIndex([root], XML_SUFFIXES)
+    paths = [path for image_id in xml.ids() if (path := xml.find(image_id))]
+    step = -(-len(paths) // LOOKED_INTO) or 1
+    if not any(_is_annotation(path) for path in paths[::step]):
+        return None
+    named = [*_lists(root, xml), *_folders(root, paths)]
+    splits = splits_by_role(named)
+    return FoundData(
+        root, f"VOC XML, {_find_folders(root, EVERY_IMAGE)[2]}", frozenset(paths), splits, EVERY_IMAGE
+    )
+
+
+def _is_annotation(path: str) -> bool:
+    """Whether a file begins as VOC's XML does, be it whole or not."""
+    try:
+        return b"<annotation" in read_bytes(Path(path), "annotation")[:HEAD]
+    except DataError:
+        return False
+
+
+def _lists(root: Path, xml: FileIndex) -> list[tuple[str, str]]:
+    """The lists of splits that name an image with an annotation: what the reader calls them, and their names."""
+    found = []
+    for folder in (root / "ImageSets" / "Main", root / "ImageSets", root):
+        names = class_folders(folder)[1] if is_folder(folder) else []
+        for path in (folder / name for name in names if name.endswith(".txt") and role_of(name[: -len(".txt")])):
+            if any(xml.find(line.image_id) for line in read_names(path, FileNames(NO_FILES, xml))):
+                found.append((path.name if folder == root else path.stem, path.stem))
+    return found
+
+
+def _folders(root: Path, annotations: Sequence[str]) -> list[tuple[str, str]]:
+    """The folders, called as splits are, that hold annotations, or whose images have some elsewhere."""
+    pairs = [(root / images, root / xml) for images, xml in FOLDER_PAIRS]
+    pair = next((pair for pair in pairs if all(map(is_folder, pair))), None)
+    found = []
+    for place in pair or (root,):
+        for name in class_folders(place)[0]:
+            if role_of(name) and (pair or any(path.startswith(f"{place / name}{os.sep}") for path in annotations)):
+                found.append((name, name))
+    return list(dict.fromkeys(found))
 
 
 FORMAT = Format(
-    read_voc, "If they are PASCAL VOC's own images: these come from Flickr, whose terms of use hold for them."
+    read_voc,
+    "If they are PASCAL VOC's own images: these come from Flickr, whose terms of use hold for them.",
+    find=find_voc,
 )

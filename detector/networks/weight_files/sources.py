@@ -95,7 +95,7 @@ def find_weights(weights: Path, download: bool = False) -> Path:
     if source is None:
         return weights
     path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
-    converted = path.with_name(source.converted)
+    converted = path.with_name(source.converted or source.file)
     if path.is_file():
         _check_bytes(path, source)
         return path

@@ -103,7 +103,9 @@ def test_missing_files_tell_where_they_were_looked_for(tmp_path: Path) -> None:
     path = write_coco(tmp_path, "train", coco_tree())
     path.rename(tmp_path / "instances_train.json")
     assert len(read(tmp_path)) == 2
-    (tmp_path / "train").rename(tmp_path / "pictures")
+    (tmp_path / "train").rename(tmp_path / "by_any_name")
+    assert read(tmp_path).record(0).path == tmp_path / "by_any_name" / "b.jpg"
+    shutil.rmtree(tmp_path / "by_any_name")
     with pytest.raises(
         DataError, match=r"images of train must be in a folder, got none \('b\.jpg' looked for in .*/train, "
     ):
@@ -226,3 +228,27 @@ def test_real_coco_images_are_read(shared: Path) -> None:
     made = [(a["image_id"], a["bbox"]) for a in truth["annotations"]]
     for image_id, boxes in by_id.items():
         np.testing.assert_allclose([box for i, box in made if i == image_id], boxes, atol=1e-9)
+
+
+def test_a_list_names_images_of_the_json_that_has_them(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", coco_tree())
+    listed = tmp_path / "mine.txt"
+    listed.write_text("a.jpg\n")
+    assert read(tmp_path, "mine.txt").image_ids.tolist() == ["5"]
+    other = {
+        **coco_tree(),
+        "images": [{"id": 5, "file_name": "c d.jpg", "height": 40, "width": 60}],
+        "annotations": [],
+    }
+    write_coco(tmp_path, "test", other)
+    assert read(tmp_path, str(listed)).image_ids.tolist() == ["5"]
+    listed.write_text("c d.jpg\n")
+    assert read(tmp_path, "mine.txt").paths.tolist() == [str(tmp_path / "test/c d.jpg")]
+    listed.write_text("c d.jpg\na.jpg\n")
+    with pytest.raises(DataError, match=r"images of a list must be those of a COCO JSON .*2 that have not all"):
+        read(tmp_path, "mine.txt")
+    (tmp_path / "annotations/instances_test.json").unlink()
+    with pytest.raises(DataError, match=r"mine\.txt:1 must name an image of .*train\.json, got 'c d\.jpg'"):
+        read(tmp_path, "mine.txt")
+    with pytest.raises(DataError, match=r"split must be a list of images, got no such file"):
+        read(tmp_path, "gone.txt")

@@ -1,0 +1,127 @@
+"""The settings of a training on one's own data: those of the data, and those planned for this machine.
+
+What was planned is kept in the run folder: a repeated command goes on by RUN/plan.json, and nothing is measured
+anew. For other data, another network or other minutes another plan is made.
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tqdm import tqdm
+
+from detector.data.check import check_data
+from detector.data.check_text import findings_text
+from detector.data.folders import require_folder
+from detector.data.readers import format_of
+from detector.errors import DataError, UserError
+from detector.files import read_json, write_text
+from detector.jobs.own_data import own_data
+from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text
+from detector.jobs.plan_choice import Chooser
+from detector.jobs.plan_rates import measure_images, numbers_of
+from detector.jobs.wish import Tree, Wish
+from detector.runs.folder import RunFolder
+from detector.runs.pretrained import start_of
+from detector.runs.processes import Group
+from detector.runs.split import open_split
+
+PLAN = "plan.json"
+LISTS = "data"
+DEFAULT_MINUTES = 60.0  # where nobody says how many there are
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """Settings for a wish's words to go over, and the seconds expected: None where the plan was there already.
+
+    `error` is what keeps a plan from being made.
+    """
+
+    settings: Tree = field(default_factory=dict)
+    seconds: float | None = None
+    error: DataError | None = None
+
+    def checked(self) -> "PlannedRun":
+        """The same; or its error is raised."""
+        if self.error:
+            raise self.error
+        return self
+
+
+def plan_run(run: RunFolder, wish: Wish, coming: Group) -> PlannedRun:
+    """The plan of `wish`, or that of an earlier command in the folder.
+
+    It is made and said by one process, before it joins the `coming` group: what it measures it does alone.
+    """
+    try:
+        with run.lock() as lock:
+            lock.take()
+            return _known_plan(run, wish) or _make_plan(run, wish, coming)
+    except UserError as error:  # told by the first process, once all are there to end with it
+        return PlannedRun(error=DataError(str(error)))
+
+
+def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
+    path = run.path / PLAN
+    if not path.is_file():
+        return None
+    known = read_json(path, "plan")
+    if (
+        not isinstance(known, dict)
+        or known.get("for") != wish.key()
+        or not isinstance(known.get("settings"), dict)
+    ):
+        return None
+    _say(f"plan: that of {path}")
+    return PlannedRun(known["settings"])
+
+
+def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
+    started = time.monotonic()
+    given = wish.given()
+    wish.settings(merged(COMMON, LEVELS[-1].settings))  # wrong words are told before anything is looked for
+    require_folder(wish.folder, "--data")
+    base: Tree = {"name": wish.name, "network": start_of(given.get("network") or {}, wish.download)}
+    seed = wish.settings(base).seed
+    data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
+    base = merged(base, {"data": data}, COMMON)
+    config = wish.settings(base)
+    base = merged(base, {"evaluate": {"protocol": format_of(config.data).protocol}})
+    check = check_data(config.data, {"train": config.data.train, "test": config.data.test})
+    _say(*lines, *findings_text(check))
+    plan = _choose(wish, base, group, started)
+    _say(plan_text(plan, wish.minutes))
+    settings = _planned(base, plan.level, plan.steps)
+    facts = {"for": wish.key(), "level": plan.level.name, "seconds": dict(plan.seconds), "settings": settings}
+    write_text(run.path / PLAN, json.dumps(facts, indent=1) + "\n")
+    return PlannedRun(settings, plan.total)
+
+
+def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:
+    """Measure this machine on some of the images, and choose."""
+    config = wish.settings(base)
+    training, testing = (open_split(config.data, splits) for splits in (config.data.train, config.data.test))
+    seconds = 60 * SAFETY * (wish.minutes or DEFAULT_MINUTES)
+    with TemporaryDirectory(prefix="plan-") as scratch:
+        sample = measure_images(config, training, group, Path(scratch))
+        chooser = Chooser(
+            lambda level, steps: wish.settings(_planned(base, level, steps)),
+            numbers_of(training.dataset, testing.dataset),
+            sample,
+            group,
+            lambda: seconds - (time.monotonic() - started),
+        )
+        return chooser.choose(LEVELS if config.network.weights else SCRATCH_LEVELS, wish.minutes)
+
+
+def _planned(base: Tree, level: Level, steps: int) -> Tree:
+    return merged(base, level.settings, {"finetune": {"steps": steps, "warmup": min(10, steps // 2)}})
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        tqdm.write(line, file=sys.stderr)

@@ -1,0 +1,19 @@
+import pytest
+import torch
+
+from detector.runs.processes import coming_group, process_group
+
+
+def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    group = coming_group("cpu")
+    assert (group.rank, group.world, group.neighbours, group.device) == (0, 1, 1, torch.device("cpu"))
+    with process_group("cpu") as joined:
+        assert joined == group
+
+
+def test_a_process_knows_its_place_before_the_others_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "6", "RANK": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    group = coming_group("cpu")
+    assert (group.rank, group.world, group.neighbours, group.is_first) == (4, 6, 3, False)
