@@ -1,7 +1,7 @@
 """Write detector/data/imagenet_synsets.csv from WordNet: `python docs/make_synsets.py /usr/share/wordnet`.
 
-The folder is that of WordNet 3.0's database files, `data.noun` and `index.noun` (wndb(5WN)): on Debian those of the
-package wordnet-base. Which synsets are ImageNet's 1,000 classes is kept from the file that is there.
+The folder is that of WordNet 3.0's database files, `data.noun` and `index.noun` (wndb(5WN)): on Debian those of
+the package wordnet-base. Which synsets are ImageNet's 1,000 classes is kept from the file that is there.
 """
 
 import csv

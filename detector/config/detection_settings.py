@@ -293,7 +293,7 @@ class Config(Section):
     @property
     def methods(self) -> tuple[Method, ...]:
         """The ways to score that the settings train, the most complete last; `detect.method` chooses one."""
-        scores: list[ScoreKind] = ["softmax"] if self.finetune.steps else []
+        scores: list[ScoreKind] = ["softmax"] if self.finetune.steps or self.network.head == "synsets" else []
         scores += ["svm"] if self.svm.enabled else []
         boxes = (False, True) if self.boxes.enabled else (False,)
         return tuple(Method(each, with_boxes) for each in scores for with_boxes in boxes)
@@ -302,6 +302,12 @@ class Config(Section):
     def method(self) -> Method:
         """The models' own way to score, of those that were trained."""
         return self.methods[-1] if self.detect.method == "auto" else Method.named(self.detect.method)
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learned from regions of the training split."""
+        trained = self.finetune.steps or self.svm.enabled or self.boxes.enabled
+        return bool(trained or self.cascade.is_used or self.context.is_used)
 
     @property
     def joint_boxes(self) -> BoxSettings | None:
@@ -323,7 +329,9 @@ class Config(Section):
     def _something_scores(self) -> "Config":
         methods = [method.name for method in self.methods]
         if not methods:
-            raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
+            raise ValueError(
+                "svm.enabled must be true for finetune.steps 0 and no network.head=synsets, got false"
+            )
         if self.detect.method not in ("auto", *methods):
             raise ValueError(f"detect.method must be one of {', '.join(methods)}, got {self.detect.method}")
         return self
@@ -332,6 +340,19 @@ class Config(Section):
     def _classifier_is_fitted_to_something(self) -> "Config":
         if self.network.head == "fitted" and not (self.network.weights or self.pretrain.steps):
             raise ValueError("network.head must be random without network.weights and pretrain.steps, got fitted")
+        return self
+
+    @model_validator(mode="after")
+    def _sums_are_of_pretrained_classes(self) -> "Config":
+        if self.network.head != "synsets":
+            return self
+        if not self.network.weights:
+            raise ValueError("network.weights must be of ImageNet's classes for network.head synsets, got none")
+        if self.pretrain.steps:
+            raise ValueError(f"pretrain.steps must be 0 for network.head synsets, got {self.pretrain.steps}")
+        if self.region.wide_padding:
+            wide = self.region.wide_padding
+            raise ValueError(f"region.wide_padding must be 0 for network.head synsets, got {wide}")
         return self
 
     @model_validator(mode="after")

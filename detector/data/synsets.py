@@ -1,9 +1,9 @@
 """ImageNet's 1,000 classes in WordNet's hierarchy: which of them lie under a synset, or under a name.
 
-The packaged file `imagenet_synsets.csv` has the classes of ILSVRC's classification task in their order, which is that
-of published networks' outputs, and every synset above them, with WordNet's names of each. It was made from WordNet
-3.0 (copyright 2006 by Princeton University, whose licence allows copies with this note) by `docs/make_synsets.py`.
-A WNID is n and the synset's offset in WordNet 3.0, eight digits.
+The packaged file `imagenet_synsets.csv` has the classes of ILSVRC's classification task in their order, which is
+that of published networks' outputs, and every synset above them, with WordNet's names of each. It was made from
+WordNet 3.0 by `docs/make_synsets.py`; WordNet's licence is beside it. A WNID is n and the offset of the synset in
+WordNet 3.0, eight digits.
 """
 
 import csv
@@ -88,8 +88,8 @@ class Hierarchy:
             if label not in labels:
                 name = self.names[wnid][0].text
                 raise DataError(
-                    f"class must have some of ImageNet's 1,000 to itself, got {wnid} ({name}), whose all are nearer "
-                    "to others"
+                    f"class must have some of ImageNet's 1,000 to itself, got {wnid} ({name}), all of whose are "
+                    "nearer to others"
                 )
         return labels
 
@@ -135,7 +135,7 @@ def imagenet_synsets() -> Hierarchy:
 
 
 def find_classes(words: Sequence[str]) -> ClassList:
-    """Classes called `words`, each a WNID or a name, with their WNIDs; DataError for a word that means none or two."""
+    """Classes called `words`, each a WNID or a name, with their WNIDs; DataError as for `Hierarchy.find`."""
     names = [class_name(word, "class name", "classes") for word in words]
     return ClassList(tuple(names), tuple(map(imagenet_synsets().find, names)))
 
@@ -150,6 +150,30 @@ def synset_labels(classes: ClassList) -> tuple[int, ...]:
         if wnid not in hierarchy.above:
             raise DataError(f"class must be among ImageNet's 1,000 or above some of them, got {wnid} ({name})")
     return hierarchy.labels(classes.wnids or find_classes(classes.names).wnids)
+
+
+def matched_classes(names: Sequence[str], classes: ClassList) -> list[int | None]:
+    """The label of each of `names` in `classes`, None where it is none of them; no label comes twice.
+
+    A name is a class's by its letters, then as its WNID, then by letters and digits alone, then as another name of
+    its synset in WordNet.
+    """
+    found: dict[str, int] = {}
+    keys = {name_key(name): label for label, name in reversed(list(enumerate(classes.names, FIRST_LABEL)))}
+    for label_of in (classes.label, lambda name: keys.get(name_key(name)), lambda name: _label_of(name, classes)):
+        for name in names:
+            label = None if name in found else label_of(name)
+            if label is not None and label not in found.values():
+                found[name] = label
+    return [found.get(name) for name in names]
+
+
+def _label_of(name: str, classes: ClassList) -> int | None:
+    """The label of the class whose WNID is that of what `name` means."""
+    try:
+        return classes.label(imagenet_synsets().find(name))
+    except DataError:
+        return None
 
 
 def name_key(name: str) -> str:
