@@ -136,8 +136,16 @@ def imagenet_synsets() -> Hierarchy:
 
 def find_classes(words: Sequence[str]) -> ClassList:
     """Classes called `words`, each a WNID or a name, with their WNIDs; DataError as for `Hierarchy.find`."""
-    names = [class_name(word, "class name", "classes") for word in words]
-    return ClassList(tuple(names), tuple(map(imagenet_synsets().find, names)))
+    found: dict[str, str] = {}
+    for word in words:
+        name = class_name(word, "class name", "classes")
+        wnid = imagenet_synsets().find(name)
+        if wnid in found:
+            raise DataError(
+                f"classes must be different ones, got {shown(found[wnid])} and {shown(name)} for {wnid}"
+            )
+        found[wnid] = name
+    return ClassList(tuple(found.values()), tuple(found))
 
 
 def synset_labels(classes: ClassList) -> tuple[int, ...]:

@@ -60,8 +60,8 @@ class _LoadedImage(Generic[Item]):
 class ObjectDetector:
     """Proposes regions of images, scores them and selects detections, as `test_det` does with a data set's.
 
-    `classes` are the names of labels 1..C, `wnids` their WNIDs, () where none are known, `config` all settings, for
-    whoever asks. `min_score`, under which boxes are dropped, may be set at any time: it is a probability, or with
+    `classes` are the names of labels 1..C, `wnids` their WNIDs or (), `config` all settings, for whoever asks.
+    `min_score`, under which boxes are dropped, may be set at any time: it is a probability, or with
     SVMs their score; anything else is a ConfigError.
     """
 

@@ -145,7 +145,7 @@ def load_pretrained(network: RegionClassifier, path: Path, classes: Sequence[str
     stated = weights.metadata.get("classes")
     are_others = classes is not None and stated is not None and stated != list(classes)
     theirs, ours = ({key: each[key] for key in each if key.startswith(CLASSIFIER)} for each in (state, own))
-    if are_others or (theirs and _shapes(theirs) != _shapes(ours)):
+    if are_others or (theirs.keys() & set(CLASS_WEIGHTS) and _shapes(theirs) != _shapes(ours)):
         state = {key: state[key] for key in state.keys() - theirs.keys()} | ours
     load_state(network, state, path)
     return weights.preprocessing
