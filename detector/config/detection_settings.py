@@ -5,7 +5,7 @@ hierarchies", arXiv 1311.2524v5, P for the paper and S for the settings of the a
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,7 @@ from detector.config.ensemble_settings import EnsembleSettings
 from detector.config.head_settings import BoxSettings, SvmSettings
 from detector.config.limits import BATCH, CLASSES, MANY, REGIONS, SCALE, SEED, SIDE, SMALL, SPLITS
 from detector.config.loading import Section
+from detector.config.methods import CONTEXT, ENSEMBLE, Method, ScoreKind
 
 DEFAULT_SOURCE = "selective_search"  # of proposals; it reads no file, and is not asked for any
 
@@ -238,35 +239,6 @@ class EvaluateSettings(Section):
     resamples: int = Field(
         1000, ge=2, le=MANY, description="of the test images, from which the intervals of the APs come"
     )
-
-
-ENSEMBLE = "ensemble"
-CONTEXT = "context"
-ScoreKind = Literal["softmax", "svm"]
-WITH_BOXES = "+boxes"
-
-
-class Method(NamedTuple):
-    """A way in which one model detects: what scores regions, and whether box regressors move them."""
-
-    scores: ScoreKind
-    boxes: bool
-
-    @staticmethod
-    def named(name: str) -> "Method":
-        """The method that `detect.method` calls so."""
-        scores: ScoreKind = "svm" if name.startswith("svm") else "softmax"
-        return Method(scores, name.endswith(WITH_BOXES))
-
-    @property
-    def name(self) -> str:
-        """What settings and folders call it, such as svm+boxes."""
-        return f"{self.scores}{WITH_BOXES if self.boxes else ''}"
-
-    @property
-    def by_svm(self) -> bool:
-        """Whether the scores are those of SVMs, which are no probabilities."""
-        return self.scores == "svm"
 
 
 class Config(Section):

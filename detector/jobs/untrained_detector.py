@@ -8,12 +8,15 @@ import torch
 
 from detector.config import Config, parse_config
 from detector.config.loading import apply_override
-from detector.data.classes import ClassList, ilsvrc_det_classes
+from detector.data.classes import ilsvrc_det_classes
 from detector.data.synsets import find_classes
 from detector.errors import ConfigError
-from detector.inference.models import LoadedModel
+from detector.inference.detector import ObjectDetector
+from detector.inference.models import LoadedModel, open_scorer
+from detector.jobs.made_detector import made_detector
 from detector.jobs.network_task import network_task
 from detector.networks.weight_files.weights import weights_header
+from detector.records import FIRST_LABEL
 from detector.stages.start_network import start_network
 
 # what configs/without_training.yaml sets beside the data
@@ -41,14 +44,18 @@ def untrained_config(weights: Path, overrides: Sequence[str]) -> Config:
     return config
 
 
-def untrained_model(config: Config, words: Sequence[str] | None) -> tuple[LoadedModel, ClassList]:
-    """The model of such settings, and its classes: those that `words` name, without any ILSVRC-DET's 200.
+def untrained_detector(weights: Path, overrides: Sequence[str], words: Sequence[str] | None) -> ObjectDetector:
+    """The detector of the classes that `words` name, without any of ILSVRC-DET's 200, by `untrained_config`.
 
     DataError for a class of which ImageNet's 1,000 are none, or weights of others.
     """
+    config = untrained_config(weights, overrides)
     classes = ilsvrc_det_classes() if words is None else find_classes(words)
     task = network_task(config, classes)
     with torch.random.fork_rng(devices=[]):
-        network, preprocessing = start_network(task, classes.names, len(classes) + 1, config.seed)
-    network.file = str(config.network.weights)
-    return LoadedModel(network.eval(), preprocessing, config.region, list(classes.names)), classes
+        network, preprocessing = start_network(task, classes.names, len(classes) + FIRST_LABEL, config.seed)
+    network.file = str(weights)
+    models = [LoadedModel(network.eval(), preprocessing, config.region, list(classes.names))]
+    return made_detector(
+        config, classes, models, open_scorer(models, config.ensemble, config.engine, config.detect)
+    )

@@ -103,10 +103,12 @@ def test_groups_survive_moving_averages_and_halves() -> None:
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     for _ in range(3):
         average.update_parameters(network)
-    assert average.module.classifier.groups == groups
+    averaged = average.module
+    assert isinstance(averaged, RegionClassifier) and isinstance(averaged.classifier, SummedClassifier)
+    assert averaged.classifier.groups == groups
     features = noise(2, network.width)
     wanted = network.classifier(features)
-    torch.testing.assert_close(average.module.classifier(features), wanted)
+    torch.testing.assert_close(averaged.classifier(features), wanted)
     halves = copy.deepcopy(network.classifier).bfloat16()(features.bfloat16())
     assert halves.dtype == torch.float32
     torch.testing.assert_close(halves, wanted, rtol=0.05, atol=0.05)
@@ -196,7 +198,7 @@ def test_every_engine_gives_its_probabilities(backend: str, precision: str, clos
     pytest.importorskip(backend)
     network, crops = summed_network(), noise(3, 3, 64, 64)
     network.ranges = measure_ranges(network, crops) if precision == "int8" else None
-    settings = EngineSettings(device="cpu", backend=backend, precision=precision)  # type: ignore[arg-type]
+    settings = EngineSettings(device="cpu", backend=backend, precision=precision)
     with torch.inference_mode():
         wanted = Probabilities(network)(crops)["probs"]
         found = make_forward(Probabilities(network), settings, 3, 64)(crops)["probs"]
