@@ -22,6 +22,7 @@ from detector.data.exchange.detection_files import (
     open_detection_files,
 )
 from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live
+from detector.data.synsets import imagenet_synsets
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.inference.detector import Found, ObjectDetector
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
     detector = load_detector(options.run, _overrides(options), options.classes, options.download)
+    if options.classes:
+        meant = map(imagenet_synsets().described, detector.wnids)
+        say(one_line(", ".join(f"{name} is {each}" for name, each in zip(detector.classes, meant, strict=True))))
     if options.min_score is not None:
         detector.min_score = options.min_score
     numbering = _numbering(options.annotations, detector, sources)

@@ -9,7 +9,7 @@ WordNet 3.0, eight digits.
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -71,10 +71,16 @@ class Hierarchy:
         if name_key(word) in _names_of_ilsvrc_det():
             return _names_of_ilsvrc_det()[name_key(word)]
         if meant:
-            raise DataError(f"class must be one synset's, got {shown(word)}, which may mean {self._choice(meant)}")
+            several = " or ".join(map(self.described, sorted(meant)))
+            raise DataError(f"class must be one synset's, got {shown(word)}, which may mean {several}")
         near = difflib.get_close_matches(name_key(word), list(self._senses), n=1)
         hint = f"; did you mean {shown(self._spelling(near[0]))}?" if near else ""
         raise DataError(f"class must be among ImageNet's 1,000 or above some of them, got {shown(word)}{hint}")
+
+    def described(self, wnid: str) -> str:
+        """A WNID with the name of what is right above it: what kind of thing it is."""
+        kind = self.names[next(iter(self.above[wnid]), wnid)][0].text
+        return f"{wnid} ({kind})"
 
     def labels(self, wnids: Sequence[str]) -> tuple[int, ...]:
         """Under which of `wnids`, 1..C, each class lies (1000), 0 where under none.
@@ -99,10 +105,6 @@ class Hierarchy:
         passed = {above for each in asked for above in self.steps_up(each) if above != each}
         nearest = min(asked - passed, key=lambda each: (steps[each], order[each]), default=None)
         return BACKGROUND if nearest is None else order[nearest]
-
-    def _choice(self, wnids: Iterable[str]) -> str:
-        """The synsets with a further name, or what they are, to choose from."""
-        return " or ".join(f"{wnid} ({self.names[self.above[wnid][0]][0].text})" for wnid in sorted(wnids))
 
     def _spelling(self, key: str) -> str:
         """How a name is written."""

@@ -249,8 +249,38 @@ def test_classes_are_asked_for_by_name(folder: Path, tmp_path: Path, capsys: pyt
     assert commands.main(["detect", *words, *(part for word in small for part in ("--set", word))]) == 0
     with (out / "detections.csv").open() as file:
         assert {row["class"] for row in csv.DictReader(file)} == {"dog", "traffic_light"}
+    line = "dog is n02084071 (canine), traffic_light is n06874185 (light)"
+    assert line in capsys.readouterr().err.splitlines()
     assert commands.main(["detect", *words[:-1], "dog,crane"]) == 2
     assert "got 'crane', which may mean" in capsys.readouterr().err
+
+
+@pytest.mark.shared
+def test_published_weights_detect_by_their_name_in_the_ids_of_annotations(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    (cache / "bvlc_googlenet.npz").symlink_to(shared / "weights" / "bvlc_googlenet.npz")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "fruit.jpg").symlink_to(shared / "data" / "fruit" / "train" / "banana_1.jpg")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    grey = cv2.imread(str(folder / "fruit.jpg"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(folder / "grey.jpg"), grey)
+    images = {"fruit.jpg": 11, "broken.jpg": 12, "grey.jpg": 13}
+    annotations = annotate(tmp_path / "all.json", images, ("Banana", "zebra stripes", "n07739125"))
+    words = ["bvlc", str(folder), "--annotations", str(annotations), "--out", str(tmp_path / "out")]
+    words += ["--no-pictures", "--set", "proposals.max_boxes=15"]
+    assert commands.main(["detect", *words]) == 1
+    error = capsys.readouterr().err
+    assert "has 2 of the detector's 200 classes; left out of the results: accordion, airplane" in error
+    assert "left out: image must be a whole, readable file" in error
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {row["category_id"] for row in results} <= {1, 3}
+    best = {number: max(row["score"] for row in results if row["image_id"] == number) for number in (11, 13)}
+    assert best[11] > 0.5
 
 
 def annotate(path: Path, images: dict[str, int], classes: Sequence[str] = ("cat", "dog")) -> Path:

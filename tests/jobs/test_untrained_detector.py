@@ -15,6 +15,7 @@ from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.data.synsets import imagenet_synsets, synset_labels
 from detector.errors import ConfigError, DataError
 from detector.inference.engine import RegionEngine
+from detector.jobs.model_card import model_card
 from detector.jobs.network_task import network_task
 from detector.jobs.train_detector import run_training
 from detector.jobs.untrained_detector import untrained_config
@@ -173,6 +174,9 @@ def test_a_run_without_steps_detects_as_the_weights_do(
     assert outcome.report is not None
     assert len(outcome.report.ap) == 2
     assert not (run.path / "stages" / "propose" / "train").exists()  # nothing is learned there
+    card = model_card(run, run.read_config(Config, []))
+    assert "- Start: imagenet.safetensors, the probabilities of ImageNet's 1,000 classes summed by" in card
+    assert "trained on" not in card
     of_run = load_detector(run.path)
     tiny = [
         f"{name}={value}"
