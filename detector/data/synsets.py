@@ -165,8 +165,8 @@ def synset_labels(classes: ClassList) -> tuple[int, ...]:
 def matched_classes(names: Sequence[str], classes: ClassList) -> list[int | None]:
     """The label of each of `names` in `classes`, None where it is none of them; no label comes twice.
 
-    A name is a class's by its letters, then as its WNID, then by letters and digits alone, then as another name of
-    its synset in WordNet.
+    A name is a class's as it stands, or is its WNID; else by letters and digits alone; else as another name of its
+    synset in WordNet.
     """
     found: dict[str, int] = {}
     keys = {name_key(name): label for label, name in reversed(list(enumerate(classes.names, FIRST_LABEL)))}
