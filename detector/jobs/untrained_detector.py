@@ -19,11 +19,13 @@ from detector.networks.weight_files.weights import weights_header
 from detector.records import FIRST_LABEL
 from detector.stages.start_network import start_network
 
-# what configs/without_training.yaml sets beside the data
+# what configs/without_training.yaml sets beside the data; docs/without_training.md says what was measured
 SETTINGS: dict[str, dict[str, Any]] = {
     "network": {"head": "synsets"},
     "proposals": {"max_boxes": 120},
+    "region": {"crop_size": 128, "padding": 9},
     "finetune": {"steps": 0},
+    "detect": {"voting_iou": 0.5},
 }
 
 
