@@ -15,7 +15,7 @@ from trees import write_image
 from detector import commands
 from detector.commands import detect
 from detector.data.exchange.detection_files import DetectionWriter
-from detector.data.images import read_size
+from detector.data.images import read_image, read_size
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.proposal_methods.by_search import SearchProposer
@@ -267,7 +267,7 @@ def test_published_weights_detect_by_their_name_in_the_ids_of_annotations(
     folder.mkdir()
     (folder / "fruit.jpg").symlink_to(shared / "data" / "fruit" / "train" / "banana_1.jpg")
     (folder / "broken.jpg").write_bytes(b"no image")
-    grey = cv2.imread(str(folder / "fruit.jpg"), cv2.IMREAD_GRAYSCALE)
+    grey = read_image(folder / "fruit.jpg").mean(2).astype(np.uint8)
     cv2.imwrite(str(folder / "grey.jpg"), grey)
     images = {"fruit.jpg": 11, "broken.jpg": 12, "grey.jpg": 13}
     annotations = annotate(tmp_path / "all.json", images, ("Banana", "zebra stripes", "n07739125"))
