@@ -1,5 +1,6 @@
 """GoogLeNet detection pipeline: region proposals, Inception v1 region classifier, mAP reports."""
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load_detector(path: str | PathLike[str], *settings: str) -> "ObjectDetector":
+def load_detector(
+    path: str | PathLike[str], *settings: str, classes: Sequence[str] | None = None, download: bool = False
+) -> "ObjectDetector":
     """The detector of a run folder, or of the `region_classifier.safetensors` of one; see docs/api.md.
 
-    `settings` are `section.key=value` words over those it was trained with. torch is loaded now, not before.
+    `settings` are `section.key=value` words over those it was trained with. Weights of ImageNet's classes, in a
+    file or by a name such as "bvlc", make an untrained detector of `classes`; see docs/without_training.md. torch
+    is loaded now, not before.
     """
     from pathlib import Path
 
     from detector.jobs.load_detector import load_detector as load
 
-    return load(Path(path), settings)
+    return load(Path(path), settings, classes, download)

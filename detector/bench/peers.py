@@ -21,6 +21,7 @@ from detector.bench.machine import seconds_each
 from detector.bench.rounds import Candidate, Measure, Numbers, RoundOutcome, Spread, median_ratio
 from detector.bench.stage_costs import engine_name, open_whole
 from detector.bench.workload import Workload
+from detector.data.classes import ClassList
 from detector.files import read_bytes
 from detector.inference.detector import ObjectDetector
 from detector.inference.proposer import open_proposer
@@ -100,10 +101,10 @@ def open_faster_rcnn(workload: Workload) -> Measure:
 def open_detector(workload: Workload) -> Measure:
     """This project's detector as its users call it, selective search and all: seconds an `image`."""
     config = workload.config
-    names = [str(label) for label in range(1, workload.outputs)]
+    classes = ClassList(tuple(str(label) for label in range(1, workload.outputs)))
     proposer = open_proposer(config.proposals, config.engine, config.seed)
     workers = config.engine.workers
-    detector = ObjectDetector(names, proposer, workload.open_engine(), config.detect, workers=workers)
+    detector = ObjectDetector(classes, proposer, workload.open_engine(), config.detect, workers=workers)
 
     def one_pass() -> None:
         for _ in detector.detect_many(workload.paths):

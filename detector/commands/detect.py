@@ -10,7 +10,9 @@ import cv2
 from tqdm import tqdm
 
 from detector.commands import Parser, a_path, whole_number
-from detector.commands.options import a_score
+from detector.commands.options import a_name, a_score
+from detector.commands.process import say
+from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (
     DetectionWriter,
     Numbering,
@@ -19,6 +21,7 @@ from detector.data.exchange.detection_files import (
     open_detection_files,
 )
 from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live
+from detector.data.synsets import imagenet_synsets
 from detector.errors import DataError
 from detector.files import fitting_name, write_atomically
 from detector.inference.detector import Found, ObjectDetector
@@ -40,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
-    detector = load_detector(options.run, _overrides(options))
+    detector = load_detector(options.run, _overrides(options), options.classes, options.download)
+    if options.classes:
+        meant = map(imagenet_synsets().described, detector.wnids)
+        say(one_line(", ".join(f"{name} is {each}" for name, each in zip(detector.classes, meant, strict=True))))
     if options.min_score is not None:
         detector.min_score = options.min_score
     numbering = _numbering(options.annotations, detector, sources)
@@ -60,7 +66,12 @@ def _numbering(annotations: Path | None, detector: ObjectDetector, sources: Sequ
     """The ids to write, those of `annotations` where given; DataError where an input is no image of these."""
     if annotations is None:
         return count_from_one(detector.classes)
-    numbering = numbering_of(annotations, detector.classes)
+    numbering = numbering_of(annotations, ClassList(detector.classes, detector.wnids))
+    pairs = zip(detector.classes, numbering.category_ids, strict=True)
+    missing = [name for name, number in pairs if number is None]
+    if missing:
+        known = f"{len(detector.classes) - len(missing)} of the detector's {len(detector.classes)} classes"
+        say(one_line(f"{annotations} has {known}; left out of the results: {', '.join(missing)}"))
     files: list[str] = []
     for source in sources:
         if not isinstance(source, Stills):
@@ -152,6 +163,11 @@ def _jpeg(pixels: Image) -> bytes:
     return content.tobytes()
 
 
+def _names(word: str) -> list[str]:
+    """The `type` of an option that takes names between commas."""
+    return [a_name(name.strip()) for name in word.split(",")]
+
+
 def _overrides(options: argparse.Namespace) -> list[str]:
     words = [f"detect.max_per_image={options.top}"] if options.top else []
     return [*words, *options.set]
@@ -159,7 +175,11 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="detect", description=__doc__)
-    parser.add_argument("run", type=a_path, help="run folder of train_det, or its region_classifier.safetensors")
+    parser.add_argument(
+        "run",
+        type=a_path,
+        help="run folder of train_det, its region_classifier.safetensors, or weights of ImageNet's classes",
+    )
     parser.add_argument(
         "inputs", nargs="+", metavar="IMAGE|FOLDER|VIDEO|CAMERA", help="files, folders, or a camera's number"
     )
@@ -172,6 +192,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")
     parser.add_argument("--annotations", type=a_path, help="COCO JSON whose ids of images and classes to write")
+    parser.add_argument(
+        "--classes",
+        type=_names,
+        help="of ImageNet's weights: names or WNIDs, as apple,n02084071 (ILSVRC-DET's 200)",
+    )
+    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
     parser.add_argument(
         "--every", type=whole_number(1), default=1, help="of a video every so many pictures (%(default)s)"
     )

@@ -11,13 +11,10 @@ from detector.config.common import EngineSettings, LogSettings, NetworkSettings,
 from detector.config.context_settings import ContextSettings, OfImage, OfRegion
 from detector.config.crop_settings import RegionSettings
 from detector.config.detection_settings import (
-    CONTEXT,
-    ENSEMBLE,
     Config,
     DataSettings,
     DetectSettings,
     FinetuneSettings,
-    Method,
     MultiBoxInference,
     MultiBoxProposals,
     PretrainSettings,
@@ -28,6 +25,7 @@ from detector.config.ensemble_settings import EnsembleSettings
 from detector.config.evaluate_settings import EvaluateSettings
 from detector.config.head_settings import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
+from detector.config.methods import CONTEXT, ENSEMBLE, Method
 from detector.config.multibox_settings import MultiBoxConfig, MultiBoxSettings
 
 __all__ = [

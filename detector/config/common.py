@@ -48,15 +48,16 @@ class NetworkSettings(Section):
         "torchvision, alexnet, vgg16, resnet50, inception_v3; none: random",
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="[1] Table 1")
-    head: Literal["random", "fitted"] = Field(
+    head: Literal["auto", "random", "fitted", "synsets"] = Field(
         "random",
-        description="of a detector: its new classifier begins at random [2], or fitted to the features of the "
-        "pretrained network (arXiv 2202.10054)",
+        description="of a detector: its new classifier begins at random [2], fitted to the features of the "
+        "pretrained network (arXiv 2202.10054), or as that network's own, the probabilities of ImageNet's 1,000 "
+        "classes summed by WordNet's synsets; auto: so where all classes are found there, else at random",
     )
 
     def check_head_is_random(self) -> None:
         """Raise ValueError for another head, which detectors alone have."""
-        if self.head != "random":
+        if self.head not in ("auto", "random"):
             raise ValueError(f"network.head must be random but for detectors, got {self.head}")
 
 

@@ -5,7 +5,7 @@ hierarchies", arXiv 1311.2524v5, P for the paper and S for the settings of the a
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,7 @@ from detector.config.evaluate_settings import EvaluateSettings
 from detector.config.head_settings import BoxSettings, SvmSettings
 from detector.config.limits import BATCH, CLASSES, MANY, REGIONS, SCALE, SEED, SIDE, SMALL, SPLITS
 from detector.config.loading import Section
+from detector.config.methods import CONTEXT, ENSEMBLE, Method, ScoreKind
 
 DEFAULT_SOURCE = "selective_search"  # of proposals; it reads no file, and is not asked for any
 
@@ -231,35 +232,6 @@ class DetectSettings(Section):
         return self.min_svm_score if by_svm else self.min_score
 
 
-ENSEMBLE = "ensemble"
-CONTEXT = "context"
-ScoreKind = Literal["softmax", "svm"]
-WITH_BOXES = "+boxes"
-
-
-class Method(NamedTuple):
-    """A way in which one model detects: what scores regions, and whether box regressors move them."""
-
-    scores: ScoreKind
-    boxes: bool
-
-    @staticmethod
-    def named(name: str) -> "Method":
-        """The method that `detect.method` calls so."""
-        scores: ScoreKind = "svm" if name.startswith("svm") else "softmax"
-        return Method(scores, name.endswith(WITH_BOXES))
-
-    @property
-    def name(self) -> str:
-        """What settings and folders call it, such as svm+boxes."""
-        return f"{self.scores}{WITH_BOXES if self.boxes else ''}"
-
-    @property
-    def by_svm(self) -> bool:
-        """Whether the scores are those of SVMs, which are no probabilities."""
-        return self.scores == "svm"
-
-
 class Config(Section):
     """The whole experiment."""
 
@@ -284,7 +256,7 @@ class Config(Section):
     @property
     def methods(self) -> tuple[Method, ...]:
         """The ways to score that the settings train, the most complete last; `detect.method` chooses one."""
-        scores: list[ScoreKind] = ["softmax"] if self.finetune.steps else []
+        scores: list[ScoreKind] = ["softmax"] if self.finetune.steps or self.network.head == "synsets" else []
         scores += ["svm"] if self.svm.enabled else []
         boxes = (False, True) if self.boxes.enabled else (False,)
         return tuple(Method(each, with_boxes) for each in scores for with_boxes in boxes)
@@ -293,6 +265,12 @@ class Config(Section):
     def method(self) -> Method:
         """The models' own way to score, of those that were trained."""
         return self.methods[-1] if self.detect.method == "auto" else Method.named(self.detect.method)
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learned from regions of the training split."""
+        trained = self.finetune.steps or self.svm.enabled or self.boxes.enabled
+        return bool(trained or self.cascade.is_used or self.context.is_used)
 
     @property
     def joint_boxes(self) -> BoxSettings | None:
@@ -314,7 +292,9 @@ class Config(Section):
     def _something_scores(self) -> "Config":
         methods = [method.name for method in self.methods]
         if not methods:
-            raise ValueError("svm.enabled must be true for finetune.steps 0, got false")
+            raise ValueError(
+                "svm.enabled must be true for finetune.steps 0 and no network.head=synsets, got false"
+            )
         if self.detect.method not in ("auto", *methods):
             raise ValueError(f"detect.method must be one of {', '.join(methods)}, got {self.detect.method}")
         return self
@@ -323,6 +303,19 @@ class Config(Section):
     def _classifier_is_fitted_to_something(self) -> "Config":
         if self.network.head == "fitted" and not (self.network.weights or self.pretrain.steps):
             raise ValueError("network.head must be random without network.weights and pretrain.steps, got fitted")
+        return self
+
+    @model_validator(mode="after")
+    def _sums_are_of_pretrained_classes(self) -> "Config":
+        if self.network.head != "synsets":
+            return self
+        if not self.network.weights:
+            raise ValueError("network.weights must be of ImageNet's classes for network.head synsets, got none")
+        if self.pretrain.steps:
+            raise ValueError(f"pretrain.steps must be 0 for network.head synsets, got {self.pretrain.steps}")
+        if self.region.wide_padding:
+            wide = self.region.wide_padding
+            raise ValueError(f"region.wide_padding must be 0 for network.head synsets, got {wide}")
         return self
 
     @model_validator(mode="after")

@@ -90,8 +90,12 @@ def write_classes(path: Path, classes: ClassList) -> None:
 
 def ilsvrc_det_classes() -> ClassList:
     """The 200 classes of ILSVRC-DET in the order of the devkit's ids."""
-    text = files("detector.data").joinpath("ilsvrc_det_classes.csv").read_text(encoding="utf-8")
-    return _parse(text, "ilsvrc_det_classes.csv")
+    return _parse(packaged_text("ilsvrc_det_classes.csv"), "ilsvrc_det_classes.csv")
+
+
+def packaged_text(name: str) -> str:
+    """What the file `name` holds that is part of this package."""
+    return files("detector.data").joinpath(name).read_text(encoding="utf-8")
 
 
 def class_list(names: Iterable[str], wnids: Iterable[str], where: str) -> ClassList:

@@ -1,7 +1,7 @@
 """Detecting the objects of any image, with the files of a trained detector."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from detector.config import DetectSettings
+from detector.data.classes import ClassList
 from detector.data.images import Exif, read_image
 from detector.drawing.class_boxes import draw_boxes
 from detector.errors import ConfigError, DataError
@@ -61,14 +62,14 @@ class _LoadedImage(Generic[Item]):
 class ObjectDetector:
     """Proposes regions of images, scores them and selects detections, as `test_det` does with a data set's.
 
-    `classes` are the names of labels 1..C, `config` all settings, for whoever asks. `min_score`, under which boxes
-    are dropped, may be set at any time: it is a probability, or with SVMs their score; anything else is a
-    ConfigError. `views` loads the networks that score, for `explain`.
+    `classes` are the names of labels 1..C, `wnids` their WNIDs or (), `config` all settings, for whoever asks.
+    `min_score`, under which boxes are dropped, may be set at any time: it is a probability, or with
+    SVMs their score; anything else is a ConfigError. `views` loads the networks that score, for `explain`.
     """
 
     def __init__(
         self,
-        classes: Sequence[str],
+        classes: ClassList,
         proposer: Proposer,
         scorer: ImageScorer,
         settings: DetectSettings,
@@ -80,7 +81,7 @@ class ObjectDetector:
     ) -> None:
         self.config = config
         self.views = views
-        self.classes = tuple(classes)
+        self.classes, self.wnids = classes.names, classes.wnids
         self.drawn_score = POSITIVE if by_svm else PROBABLE
         self.min_score = settings.lowest_score(by_svm)
         self.proposer = proposer

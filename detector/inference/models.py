@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.config import DetectSettings, EngineSettings, EnsembleSettings, Method, RegionSettings
+from detector.data.classes import ClassList
 from detector.errors import DataError
 from detector.files import file_hash
 from detector.inference.engine import ImageScorer
@@ -49,15 +50,15 @@ class View:
 
 
 @dataclass(frozen=True)
-class _LoadedModel:
+class LoadedModel:
     """A detector's network and heads, and the regions that it was trained on."""
 
     network: RegionClassifier
     preprocessing: Preprocessing
     region: RegionSettings
     classes: list[str]
-    svm: SvmHead | None
-    boxes: BoxHead | None
+    svm: SvmHead | None = None
+    boxes: BoxHead | None = None
 
     def model(self, region: RegionSettings, mirrored: bool, weight: float) -> Model:
         """The member for a view; box regressors know the regions they were trained on alone."""
@@ -65,7 +66,10 @@ class _LoadedModel:
         return Model(Member(self.network, self.svm, boxes, mirrored), self.preprocessing, region, weight)
 
 
-def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> list[tuple[View, Model]]:
+Detector = ModelFiles | LoadedModel
+
+
+def load_models(detectors: Sequence[Detector], settings: EnsembleSettings) -> list[tuple[View, Model]]:
     """All views with their models: by detector, of each the paddings, of each plain and then mirrored.
 
     The views of a detector share its weight. DataError for wrong files, and for weights that are not one a model.
@@ -76,11 +80,12 @@ def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> 
     sides = (False, True) if settings.mirror else (False,)
     found: list[tuple[View, Model]] = []
     classes: list[str] = []
-    for number, (files, weight) in enumerate(zip(detectors, weights, strict=True)):
-        loaded = _load(files)
+    for number, (each, weight) in enumerate(zip(detectors, weights, strict=True)):
+        loaded = _load(each) if isinstance(each, ModelFiles) else each
         classes = classes or loaded.classes
         if loaded.classes != classes:
-            raise DataError(f"models of an ensemble must know the same classes, got others ({files.network})")
+            where = loaded.network.file
+            raise DataError(f"models of an ensemble must know the same classes, got others ({where})")
         wider = [loaded.region.model_copy(update={"padding": padding}) for padding in settings.paddings]
         regions = [loaded.region, *(region for region in wider if region != loaded.region)]
         share = weight / (len(regions) * len(sides))
@@ -92,7 +97,7 @@ def load_models(detectors: Sequence[ModelFiles], settings: EnsembleSettings) -> 
 
 
 def open_scorer(
-    models: Sequence[ModelFiles], ensemble: EnsembleSettings, engine: EngineSettings, detect: DetectSettings
+    models: Sequence[Detector], ensemble: EnsembleSettings, engine: EngineSettings, detect: DetectSettings
 ) -> ImageScorer:
     """What scores regions by the models, averaged as `ensemble` says, as often as `detect.iterations` says."""
     scorer = EnsembleEngine([model for _, model in load_models(models, ensemble)], engine)
@@ -109,10 +114,10 @@ def check_weights(settings: EnsembleSettings, models: int) -> None:
         raise DataError(f"ensemble.weights must be one a model, {models} of them, got {len(settings.weights)}")
 
 
-def trained_classes(path: Path) -> list[str]:
-    """The names of labels 1..C that a region classifier's file states; DataError where it does not."""
+def trained_classes(path: Path) -> ClassList:
+    """The classes of labels 1..C that a region classifier's file states; DataError where it does not."""
     header = weights_header(path)
-    return _named_classes(header.outputs, ModelFacts.of(header.metadata, path), path)
+    return _stated_classes(header.outputs, ModelFacts.of(header.metadata, path), path)
 
 
 def trained_region(path: Path) -> RegionSettings:
@@ -120,10 +125,10 @@ def trained_region(path: Path) -> RegionSettings:
     return ModelFacts.of(weights_header(path).metadata, path).region
 
 
-def _load(files: ModelFiles) -> _LoadedModel:
+def _load(files: ModelFiles) -> LoadedModel:
     network, preprocessing, metadata = load_model(files.network)
     facts = ModelFacts.of(metadata, files.network)
-    classes = _named_classes(network.classifier.out_features, facts, files.network)
+    classes = list(_stated_classes(network.classifier.out_features, facts, files.network).names)
     if len(facts.region.paddings) != network.crops:
         wanted, got = network.crops, len(facts.region.paddings)
         raise DataError(
@@ -138,7 +143,7 @@ def _load(files: ModelFiles) -> _LoadedModel:
     channels = network.backbone.facts.channels
     if boxes is not None and boxes.channels != channels:
         raise DataError(f"head must be of maps of {channels} channels, got {boxes.channels} ({files.boxes})")
-    return _LoadedModel(network, preprocessing, facts.region, classes, svm, boxes)
+    return LoadedModel(network, preprocessing, facts.region, classes, svm, boxes)
 
 
 def _check_head(head: SvmHead | BoxHead | None, path: Path | None, classes: int, network: Path) -> None:
@@ -151,8 +156,8 @@ def _check_head(head: SvmHead | BoxHead | None, path: Path | None, classes: int,
         raise DataError(f"head must be trained on {network}, got that of another network ({path})")
 
 
-def _named_classes(outputs: int, facts: ModelFacts, path: Path) -> list[str]:
-    """The names of the classes that a weight file states for all its outputs but the background."""
+def _stated_classes(outputs: int, facts: ModelFacts, path: Path) -> ClassList:
+    """The classes that a weight file states for all its outputs but the background."""
     if facts.classes is None or len(facts.classes) + FIRST_LABEL != outputs:
         raise DataError(f"weights must name the classes of a region classifier of train_det, got others ({path})")
-    return list(facts.classes.names)
+    return facts.classes

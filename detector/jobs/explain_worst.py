@@ -10,7 +10,7 @@ from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.explain_images import PageJob
 from detector.jobs.known_objects import objects_at
-from detector.jobs.load_detector import detector_of
+from detector.jobs.trained_detector import detector_of
 from detector.reports.explain.explanation_pages import INDEX, write_index
 from detector.runs.job import Job
 from detector.runs.split import Split

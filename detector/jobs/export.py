@@ -39,7 +39,7 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
     files = copy_model(run, target, config) if safetensors else []
     if onnx:
         network, preprocessing, _ = load_model(run.model_path)
-        path, classes = target.path / "model" / ONNX, trained_classes(run.model_path)
+        path, classes = target.path / "model" / ONNX, trained_classes(run.model_path).names
         export_onnx(path, network, preprocessing, config.region.crop_size, classes)
         files.append(path)
     write_text(target.config_path, dump_config(run.read_config(Config, [])))

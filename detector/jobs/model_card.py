@@ -13,7 +13,7 @@ from detector.errors import DataError
 from detector.evaluation.outcomes import protocol_of
 from detector.files import read_json
 from detector.networks.weight_files.model_facts import ModelFacts
-from detector.networks.weight_files.weights import load_model
+from detector.networks.weight_files.weights import GROUPS, load_model
 from detector.reports.pages import markdown_code, page_environment
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_name
@@ -86,6 +86,7 @@ def model_card(run: RunFolder, config: Config) -> str:
             trained_on=_split_text(run, config.data.train),
             tested_on=_split_text(run, config.data.test),
             start=weights_name(weights) if weights else "",
+            sums=GROUPS in metadata,
             commit=environment.commit,
             torch=environment.packages.get("torch", "unknown"),
             hardware=[environment.processor, *environment.accelerators],

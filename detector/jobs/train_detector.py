@@ -2,11 +2,12 @@
 
 propose, labels -> pretrain -> first_rows, first_classifier -> finetune -> features, svm -> pairs, boxes
 -> cascade_rows, cascade -> on held-out data propose, labels, weight_rows, weights, filter, seen, context_rows,
-context -> the test (`test_detector`).
+context -> the test (`test_detector`). Where nothing is learned from regions, the training split has none proposed.
 """
 
 from detector.config import Config
 from detector.data.classes import write_classes
+from detector.jobs.network_task import network_task
 from detector.jobs.outcome import Outcome
 from detector.jobs.test_detector import run_test
 from detector.jobs.train_model import label, pretrained, train_model, with_classifier
@@ -15,9 +16,7 @@ from detector.jobs.training_data import check_settings, open_splits
 from detector.networks.device import choose_device
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
-from detector.runs.pretrained import weights_file
 from detector.runs.processes import Group, alone
-from detector.stages.start_network import NetworkTask
 
 
 def run_training(run: RunFolder, config: Config, group: Group | None = None) -> Outcome:
@@ -29,23 +28,22 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
 def train_detector(job: Job[Config]) -> Outcome:
     """Run the stages of a training, then those of its test."""
     config, splits = job.config, open_splits(job.config)
-    task = NetworkTask(
-        config.network, config.region, config.engine, config.log, config.seed, weights_file(config.network.weights)
-    )
+    task = network_task(config, splits.training.dataset.classes)
     check_settings(job, splits, task)
     if job.group.is_first:
         job.run.begin(config)
         write_classes(job.run.path / "classes.csv", splits.training.dataset.classes)
         job.run.log_notes(dict.fromkeys(splits.training.dataset.notes + splits.testing.dataset.notes))
-    labelled = label(job, splits.training)
-    validation = label(job, splits.validation) if splits.validation else None
-    task = with_classifier(job, pretrained(job, task, splits.training), labelled)
+    labelled = label(job, splits.training) if config.learns else None
+    validation = label(job, splits.validation) if labelled and splits.validation else None
+    if labelled:
+        task = with_classifier(job, pretrained(job, task, splits.training), labelled)
     for number in range(config.ensemble.members):
-        train_model(job.member(number), task, labelled, validation, number)
-    if config.cascade.is_used:
+        train_model(job.member(number), task, splits.training, labelled, validation, number)
+    if labelled and config.cascade.is_used:
         train_cascade(job, labelled)
     if splits.weighed:
         weigh_models(job, label(job, splits.weighed))
-    if splits.context:
+    if labelled and splits.context:
         learn_context(job, labelled.regions, splits.context)
     return run_test(job, splits.testing, job.run.path / "report")

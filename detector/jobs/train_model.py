@@ -1,6 +1,7 @@
 """Training one model of a run: the network, then the SVMs and box regressors on its features."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -23,24 +24,38 @@ Labelled = LabelledRegions[TrainingRegions]
 
 
 def train_model(
-    job: Job[Config], task: NetworkTask, labelled: Labelled, validation: Labelled | None, number: int
+    job: Job[Config],
+    task: NetworkTask,
+    training: Split,
+    labelled: Labelled | None,
+    validation: Labelled | None,
+    number: int,
 ) -> None:
-    """Fine-tune one model of the ensemble, and train the SVMs and box regressors that are asked for."""
+    """Fine-tune one model of the ensemble, and train the SVMs and box regressors that are asked for.
+
+    Without labelled regions of the split `training` it stays as fine-tuning would begin.
+    """
+    config, text = job.config, dump_config(job.config)
+    classes, joint = training.dataset.classes, config.joint_boxes
+    model = run_finetune(
+        job.stage("finetune"), job.run, config.finetune, task, classes, labelled, validation, joint, number, text
+    )
+    calibrate(job.stage("finetune"), model, lambda: training, config.region, config.engine, config.seed)
+    if labelled:
+        _train_heads(job, labelled, model)
+
+
+def _train_heads(job: Job[Config], labelled: Labelled, model: Path) -> None:
+    """Train the SVMs and box regressors on the features of a model."""
     config, regions = job.config, labelled.regions
     complete, exhaustive = regions.split.dataset.complete, regions.split.dataset.exhaustive
-    text = dump_config(config)
-    joint = config.joint_boxes
-    model = run_finetune(
-        job.stage("finetune"), job.run, config.finetune, task, labelled, validation, joint, number, text
-    )
-    calibrate(job.stage("finetune"), model, lambda: regions.split, config.region, config.engine, config.seed)
     if config.svm.enabled:
         mined = choose_images(np.any(complete, axis=1), config.svm.images, config.seed, first=exhaustive)
         chosen = MinedRegions(regions, mined)
         stage = job.stage("features", regions.split.name)
         features = run_training_features(stage, chosen, model, config.region, config.engine)
         run_svm(job.stage("svm"), config.svm, chosen, features, model, job.run.svm_path)
-    if config.boxes.enabled and not joint:
+    if config.boxes.enabled and not config.joint_boxes:
         with_proposals = np.diff(labelled.labels.offsets) > 0
         used = choose_images(with_proposals, config.boxes.images, config.seed, first=exhaustive)
         paired = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
@@ -67,7 +82,7 @@ def pretrained(job: Job[Config], task: NetworkTask, training: Split) -> NetworkT
 def with_classifier(job: Job[Config], task: NetworkTask, labelled: Labelled) -> NetworkTask:
     """`task` with the classifier that fine-tuning begins with, where one is to be fitted."""
     config = job.config
-    if config.network.head == "random" or task.start is None:
+    if config.network.head != "fitted" or task.start is None:
         return task
     stage, names = job.stage("first_rows"), labelled.regions.split.dataset.classes.names
     rows = run_drawn_rows(stage, IMAGES, labelled, task.start, config.region, config.engine, config.seed)

@@ -5,11 +5,12 @@ Gidaris and Komodakis, "Object detection via a multi-region & semantic segmentat
 1505.01749, section 3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from detector.networks.backbones.base import Backbone
+from detector.networks.summed_classifier import SummedClassifier
 
 Ranges = Mapping[str, float]  # of maps, by their names in `quantized`
 
@@ -24,6 +25,8 @@ class RegionClassifier(nn.Module):
     ranges: Ranges | None = None
     file: str = ""
 
+    classifier: nn.Linear | SummedClassifier
+
     def __init__(self, backbone: Backbone, outputs: int, dropout: float = 0.4, crops: int = 1) -> None:
         super().__init__()
         self.crops = crops
@@ -36,6 +39,10 @@ class RegionClassifier(nn.Module):
         """Let the classifier begin at random."""
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
+
+    def sum_classes(self, groups: Sequence[int]) -> None:
+        """Give it a new classifier, a `SummedClassifier` of `groups`, one for each output."""
+        self.classifier = SummedClassifier(self.width, groups)
 
     @property
     def width(self) -> int:

@@ -69,7 +69,7 @@ def check_context(path: Path, scores: str, model: Path) -> Path:
             f"context must be learned from the scores it is used on, {scores}, got {learned.scores} ({path}); "
             "context.splits=[] does without"
         )
-    if learned.classes is not None and list(learned.classes) != trained_classes(model):
+    if learned.classes is not None and learned.classes != trained_classes(model).names:
         raise DataError(f"context must be learned for the classes of the model, got others ({path})")
     return path
 

@@ -226,8 +226,7 @@ def store_scores(
 
 def check_classes(dataset: Dataset, model_path: Path) -> None:
     """Raise DataError where a label would mean another class than in training."""
-    trained = trained_classes(model_path)
-    names = list(dataset.classes.names)
+    trained, names = trained_classes(model_path).names, dataset.classes.names
     if names != trained:
         at = next((i for i, pair in enumerate(zip(names, trained, strict=False)) if len(set(pair)) > 1), 0)
         raise DataError(

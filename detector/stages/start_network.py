@@ -12,7 +12,7 @@ from detector.networks.backbones import check_crop, check_rounded, make_backbone
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import SharedClassifier
 from detector.networks.warp import Preprocessing
-from detector.networks.weight_files.weights import load_pretrained, load_trunk, weights_header
+from detector.networks.weight_files.weights import load_pretrained, load_summed, load_trunk, weights_header
 from detector.runs.processes import Group
 from detector.stages.first_classifier import read_first_classifier
 from detector.stages.training_reads import training_reads
@@ -23,7 +23,8 @@ class NetworkTask:
     """What both trainings have in common: the network, how it sees regions, and how it is run.
 
     `start` are the weights that the training begins with, None for random ones, and `head` what fine-tuning's
-    classifier begins with, None for what `start` or chance makes of it.
+    classifier begins with, None for what `start` or chance makes of it. With `groups` it begins as the classifier
+    of `start`, its classes summed so.
     """
 
     network: NetworkSettings
@@ -33,12 +34,14 @@ class NetworkTask:
     seed: int
     start: Path | None = None
     head: Path | None = None
+    groups: tuple[int, ...] = ()
 
     def reads(self, group: Group) -> dict[str, Any]:
         """What a training depends on beside its data."""
         return {
             "region": self.region,
             "head": self.head,
+            **({"groups": self.groups} if self.groups else {}),
             **training_reads(self.network, self.start, self.engine, group, self.seed),
         }
 
@@ -48,7 +51,8 @@ def start_network(
 ) -> tuple[RegionClassifier, Preprocessing]:
     """The network with what the training begins with, and its input.
 
-    The classifier begins with the weights to start from where they state that it is one of the same `classes`.
+    The classifier begins with the weights to start from where they state that it is one of the same `classes`, and
+    as the sums of theirs where the task asks for it.
     """
     torch.manual_seed(task.seed)
     network = _make_network(task, outputs)
@@ -57,8 +61,13 @@ def start_network(
         network.restart()
     preprocessing = network.backbone.facts.preprocessing
     if task.start is not None:
-        if weights_header(task.start).metadata.get("classes") == list(classes):
+        header = weights_header(task.start)
+        if header.metadata.get("classes") == list(classes):
+            if header.groups:
+                network.sum_classes(header.groups)
             preprocessing = load_pretrained(network, task.start)
+        elif task.groups:
+            preprocessing = load_summed(network, task.start, task.groups)
         else:
             preprocessing = load_trunk(network.backbone, task.start)
     if task.head is not None:

@@ -14,6 +14,7 @@ from detector.config import (
     FinetuneSettings,
     PretrainSettings,
 )
+from detector.data.classes import ClassList
 from detector.runs.best import Best
 from detector.runs.board import make_board
 from detector.runs.folder import RunFolder
@@ -67,7 +68,8 @@ def run_finetune(
     run: RunFolder,
     settings: FinetuneSettings,
     task: NetworkTask,
-    labelled: LabelledRegions[TrainingRegions],
+    classes: ClassList,
+    labelled: LabelledRegions[TrainingRegions] | None,
     validation: LabelledRegions[TrainingRegions] | None,
     boxes: BoxSettings | None = None,
     member: int = 0,
@@ -77,9 +79,10 @@ def run_finetune(
 
     With settings of `boxes` it trains box regressors with the classes. The members of an ensemble, from 0, begin
     with the same trunk under classifiers of their own, and draw other regions in another order. `config` is the
-    text of all settings, which the file of the weights states.
+    text of all settings, which the file of the weights states. Without labelled regions, which no steps need, the
+    weights are those that it begins with.
     """
-    classes, group = labelled.regions.split.dataset.classes, stage.group
+    group = stage.group
     seed = task.seed + MEMBER_SEED * member
     trainer, preprocessing = make_finetuner(settings, task, classes.names, boxes, group, seed)
     makes = batch_maker(settings, task, settings.positives, preprocessing, group, seed)
@@ -87,7 +90,7 @@ def run_finetune(
         makes = replace(makes, paired_iou=boxes.min_iou)
     result = stage.result(
         VERSION,
-        labels=labelled.labels,
+        labels=labelled and labelled.labels,
         validation=validation and validation.labels,
         settings=settings.model_dump(exclude=UNTRAINED),
         member=member,
@@ -104,7 +107,7 @@ def run_finetune(
     return run_training(
         result,
         trainer,
-        lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world),
+        lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world) if labelled else (),
         MetricsLog(
             run.path / "metrics.csv",
             "finetune",

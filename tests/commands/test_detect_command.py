@@ -1,23 +1,26 @@
 import csv
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from bvlc_like import write_our_own
 from made_runs import write_run
 from trees import write_image
 
 from detector import commands
 from detector.commands import detect
 from detector.data.exchange.detection_files import DetectionWriter
-from detector.data.images import read_size
+from detector.data.images import read_image, read_size
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.proposal_methods.by_search import SearchProposer
 from detector.jobs.load_detector import load_detector
+from detector.networks.preprocessing import IMAGENET
 from detector.records import Image, Proposals
 from detector.runs.folder import RunFolder
 
@@ -212,12 +215,80 @@ def test_images_of_one_name_get_their_own_ids(ready: RunFolder, tmp_path: Path) 
     assert {(row["image_id"], Path(row["file"]).parent.name) for row in rows} == {("9", "a"), ("4", "b")}
 
 
-def annotate(path: Path, images: dict[str, int]) -> Path:
-    """A COCO JSON of these images, without objects, with the detector's classes."""
+def test_classes_that_the_annotations_lack_are_left_out_and_told(
+    ready: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations = annotate(
+        tmp_path / "all.json", {f"p{number}.png": number for number in range(3)}, ("DOG", "cow")
+    )
+    out = tmp_path / "out"
+    words = [
+        str(folder),
+        "--out",
+        str(out),
+        "--annotations",
+        str(annotations),
+        "--min-score",
+        "0",
+        "--no-pictures",
+    ]
+    assert commands.main(["detect", str(ready.path), *words]) == 0
+    line = f"{annotations} has 1 of the detector's 2 classes; left out of the results: cat"
+    assert line in capsys.readouterr().err.splitlines()
+    results = json.loads((out / "results.json").read_text())
+    assert {row["category_id"] for row in results} == {1}
+    rows = list(csv.DictReader((out / "detections.csv").open()))
+    assert {row["class"] for row in rows} == {"cat", "dog"}
+
+
+def test_classes_are_asked_for_by_name(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = write_our_own(tmp_path / "imagenet.safetensors", "tiny", IMAGENET, 1000)
+    out = tmp_path / "out"
+    words = [str(weights), str(folder), "--out", str(out), "--no-pictures", "--classes", "dog, traffic_light"]
+    small = ["region.crop_size=32", "region.padding=2", "proposals.max_boxes=5", "detect.min_score=0"]
+    assert commands.main(["detect", *words, *(part for word in small for part in ("--set", word))]) == 0
+    with (out / "detections.csv").open() as file:
+        assert {row["class"] for row in csv.DictReader(file)} == {"dog", "traffic_light"}
+    line = "dog is n02084071 (canine), traffic_light is n06874185 (light)"
+    assert line in capsys.readouterr().err.splitlines()
+    assert commands.main(["detect", *words[:-1], "dog,crane"]) == 2
+    assert "got 'crane', which may mean" in capsys.readouterr().err
+
+
+@pytest.mark.shared
+def test_published_weights_detect_by_their_name_in_the_ids_of_annotations(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    (cache / "bvlc_googlenet.npz").symlink_to(shared / "weights" / "bvlc_googlenet.npz")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "fruit.jpg").symlink_to(shared / "data" / "fruit" / "train" / "banana_1.jpg")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    grey = read_image(folder / "fruit.jpg").mean(2).astype(np.uint8)
+    cv2.imwrite(str(folder / "grey.jpg"), grey)
+    images = {"fruit.jpg": 11, "broken.jpg": 12, "grey.jpg": 13}
+    annotations = annotate(tmp_path / "all.json", images, ("Banana", "zebra stripes", "n07739125"))
+    words = ["bvlc", str(folder), "--annotations", str(annotations), "--out", str(tmp_path / "out")]
+    words += ["--no-pictures", "--set", "proposals.max_boxes=15"]
+    assert commands.main(["detect", *words]) == 1
+    error = capsys.readouterr().err
+    assert "has 2 of the detector's 200 classes; left out of the results: accordion, airplane" in error
+    assert "left out: image must be a whole, readable file" in error
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {row["category_id"] for row in results} <= {1, 3}
+    best = {number: max(row["score"] for row in results if row["image_id"] == number) for number in (11, 13)}
+    assert best[11] > 0.5
+
+
+def annotate(path: Path, images: dict[str, int], classes: Sequence[str] = ("cat", "dog")) -> Path:
+    """A COCO JSON of these images, without objects, with the detector's classes or others."""
     tree = {
         "images": [{"id": number, "file_name": name} for name, number in images.items()],
         "annotations": [],
-        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
     }
     path.write_text(json.dumps(tree))
     return path
@@ -271,7 +342,7 @@ def test_the_smallest_images_are_images(ready: RunFolder, tmp_path: Path) -> Non
     ("words", "message"),
     [
         (["RUN", "gone.jpg"], "image must be a file, got none at gone.jpg"),
-        (["gone", "PHOTOS"], "detector must be a run folder or a region_classifier.safetensors, got gone"),
+        (["gone", "PHOTOS"], "inception_v3, got gone"),
         (["RUN", "PHOTOS", "--set", "detect.min_scor=1"], "did you mean detect.min_score"),
         (["RUN", "PHOTOS", "--annotations", "gone.json"], "COCO JSON must be a readable file"),
         (["RUN", "PHOTOS", "--annotations", "ONE"], "image must be one of the annotations, got "),
@@ -279,6 +350,12 @@ def test_the_smallest_images_are_images(ready: RunFolder, tmp_path: Path) -> Non
         (
             ["RUN", "PHOTOS", "PHOTOS", "--annotations", "ALL"],
             "images must each be another one of the annotations",
+        ),
+        (["RUN", "PHOTOS", "--annotations", "OTHERS"], "must have classes of the detector, got none of cat, dog"),
+        (["RUN", "PHOTOS", "--classes", "cat,dog"], "classes must be left to what a trained detector knows"),
+        (
+            ["bvlc", "PHOTOS"],
+            "got no such file: put https://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
         ),
         (["RUN", "PHOTOS", "--min-score", "2"], "min_score must be a number in 0..1, got 2.0"),
         (["RUN", "PHOTOS", "--min-score", "-0.5"], "min_score must be a number in 0..1, got -0.5"),
@@ -291,12 +368,15 @@ def test_mistakes_are_one_line(
     folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
     places = {
         "RUN": str(run.path),
         "PHOTOS": str(folder),
         "FILM": str(film(tmp_path / "film.avi")),
         "ONE": str(annotate(tmp_path / "one.json", {"p1.png": 1})),
+        "OTHERS": str(annotate(tmp_path / "others.json", {"p1.png": 1}, ("zebra",))),
         "ALL": str(annotate(tmp_path / "all.json", {f"p{n}.png": n for n in range(3)})),
     }
     assert commands.main(["detect", *(places.get(word, word) for word in words)]) == 2

@@ -53,5 +53,7 @@ def test_its_terms_are_the_model_cards(toys: DataSettings) -> None:
 
 
 def test_an_unknown_format_is_told_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"^format must be ilsvrc, voc, coco, yolo or images, got 'toy' \(here\)$"):
+    with pytest.raises(
+        ConfigError, match=r"^format must be ilsvrc, voc, coco, yolo or images, got 'toy' \(here\)$"
+    ):
         parse_config(DataSettings, {"format": "toy"}, "here")

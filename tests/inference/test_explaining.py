@@ -9,6 +9,7 @@ from explained_images import explained_as_detected
 from made_runs import write_run
 
 from detector import load_detector
+from detector.data.classes import ClassList
 from detector.errors import ConfigError, DataError
 from detector.evaluation.explained import KEPT, KnownObject
 from detector.inference.detector import ObjectDetector
@@ -103,7 +104,7 @@ def test_what_is_no_object_is_refused(wrong: Any) -> None:
 
 def test_a_detector_of_parts_without_networks_says_so(run: RunFolder, picture: Image) -> None:
     whole = load_detector(run.path)
-    bare = ObjectDetector(whole.classes, whole.proposer, whole.scorer, whole.settings)
+    bare = ObjectDetector(ClassList(whole.classes), whole.proposer, whole.scorer, whole.settings)
     with pytest.raises(ConfigError, match="load_detector"):
         bare.explain(picture)
     with pytest.raises(ConfigError, match=r"min_score must be a number in 0\.\.1"):

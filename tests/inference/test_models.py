@@ -35,7 +35,7 @@ def refused(files: list[ModelFiles]) -> str:
 
 def test_classes_and_regions_are_those_that_the_file_states(tmp_path: Path) -> None:
     path = write_model(tmp_path / "a.safetensors", ["cat", "dog"], region={"crop_size": 64, "padding": 5})
-    assert trained_classes(path) == ["cat", "dog"]
+    assert trained_classes(path).names == ("cat", "dog")
     assert trained_region(path) == RegionSettings(crop_size=64, padding=5)
 
 
@@ -47,7 +47,7 @@ def test_facts_of_a_file_are_read_without_a_network(tmp_path: Path, monkeypatch:
 
     for network in (RegionClassifier, Backbone):
         monkeypatch.setattr(network, "__init__", fail)
-    assert trained_classes(path) == ["cat", "dog"]
+    assert trained_classes(path).names == ("cat", "dog")
     assert trained_region(path) == RegionSettings()
     header = weights_header(path)
     assert (header.variant, header.outputs, header.width) == ("tiny", 3, 48)

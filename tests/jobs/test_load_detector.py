@@ -159,7 +159,7 @@ def test_images_that_are_none_are_named(made: RunFolder, tmp_path: Path) -> None
 
 def test_wrong_paths_and_settings_are_one_line(made: RunFolder, tmp_path: Path) -> None:
     cases: list[tuple[Path, list[str], str]] = [
-        (tmp_path / "none", [], "run folder or a region_classifier.safetensors, got"),
+        (tmp_path / "none", [], "detector must be a run folder, a file of weights or one of bvlc, .*, got"),
         (tmp_path, [], "config.yaml"),
         (made.path, ["detect.min_scor=1"], "did you mean detect.min_score"),
         (made.model_path, ["detect.min_scor=1"], "did you mean detect.min_score"),

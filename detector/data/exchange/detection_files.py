@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from detector.data.formats.coco_tree import read_coco_json
+from detector.data.classes import ClassList
+from detector.data.formats.coco_tree import read_coco_json, sorted_categories
 from detector.data.image_ids import ImageIds
+from detector.data.synsets import matched_classes
 from detector.errors import DataError
 from detector.files import open_text, write_atomically
 from detector.records import FIRST_LABEL, Detections
-from detector.text import shown
 
 COLUMNS = ("image_id", "file", "frame", "class", "score", "x1", "y1", "x2", "y2")
 
@@ -22,10 +23,10 @@ COLUMNS = ("image_id", "file", "frame", "class", "score", "x1", "y1", "x2", "y2"
 class Numbering:
     """The numbers that COCO results use: of the classes in label order, of images by file.
 
-    Without ids of images they are counted from 1.
+    A class without a number is left out of the results. Without ids of images they are counted from 1.
     """
 
-    category_ids: tuple[int, ...]
+    category_ids: tuple[int | None, ...]
     image_ids: ImageIds | None = None
 
     def image(self, file: str, position: int) -> int:
@@ -43,17 +44,18 @@ def count_from_one(classes: Sequence[str]) -> Numbering:
     return Numbering(tuple(range(FIRST_LABEL, len(classes) + FIRST_LABEL)))
 
 
-def numbering_of(path: Path, classes: Sequence[str]) -> Numbering:
-    """The ids of the COCO annotations in `path`; DataError names a class they lack."""
+def numbering_of(path: Path, classes: ClassList) -> Numbering:
+    """The ids of the COCO annotations in `path`, for those of `classes` that they have; DataError for none."""
     tree = read_coco_json(path)
-    ids = {category["name"]: category["id"] for category in tree["categories"]}
-    for name in classes:
-        if name not in ids:
-            raise DataError(
-                f"annotations must have the classes of the detector, got none called {shown(name)} ({path})"
-            )
+    categories = sorted_categories(tree)
+    labels = matched_classes(tuple(categories.values()), classes)
+    ids = {label: number for label, number in zip(labels, categories, strict=True) if label is not None}
+    if not ids:
+        raise DataError(
+            f"annotations must have classes of the detector, got none of {', '.join(classes.names)} ({path})"
+        )
     images = ImageIds(((image["file_name"], image["id"]) for image in tree["images"]), path)
-    return Numbering(tuple(ids[name] for name in classes), images)
+    return Numbering(tuple(ids.get(label) for label in range(FIRST_LABEL, len(classes) + FIRST_LABEL)), images)
 
 
 class DetectionWriter:
@@ -73,13 +75,11 @@ class DetectionWriter:
         columns = (found.labels, found.scores, found.boxes)
         rows, lines = [], []
         for label, score, (x1, y1, x2, y2) in zip(*(column.tolist() for column in columns), strict=True):
-            row = {
-                "image_id": image_id,
-                "category_id": self.numbering.category_ids[label - FIRST_LABEL],
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "score": score,
-            }
-            rows.append(json.dumps(row))
+            category_id = self.numbering.category_ids[label - FIRST_LABEL]
+            if category_id is not None:
+                bbox = [x1, y1, x2 - x1, y2 - y1]
+                row = {"image_id": image_id, "category_id": category_id, "bbox": bbox, "score": score}
+                rows.append(json.dumps(row))
             corners = [f"{corner:.2f}" for corner in (x1, y1, x2, y2)]
             number = "" if frame is None else frame
             lines.append([image_id, file, number, self.classes[label - FIRST_LABEL], f"{score:.6g}", *corners])

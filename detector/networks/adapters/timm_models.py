@@ -23,7 +23,7 @@ from detector.networks.backbones.googlenet import FACTS, FEATURES, STAGES, TABLE
 from detector.networks.features import LAST_MAPS, describe_maps, end_after
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.weight_files.sources import SOURCES, find_weights
-from detector.networks.weight_files.weights import FIRST_CONVOLUTION, load_state, read_weights
+from detector.networks.weight_files.weights import CLASSIFIER, FIRST_CONVOLUTION, load_state, read_weights
 from detector.text import shown
 
 try:
@@ -37,7 +37,6 @@ except ImportError as error:
 
 # timm's names of extractors; of the two that put a network together anew their classes
 EXTRACTORS = {"getter": "getter", "list": FeatureListNet, "dict": FeatureDictNet, "hook": "hook", "fx": "fx"}
-CLASSIFIER = ("classifier.weight", "classifier.bias")
 SOURCE_KEYS = {"url", "file", "state_dict", "hf_hub_id"}
 
 
@@ -150,11 +149,10 @@ class GoogLeNetModel(nn.Module):
         own, state = self.state_dict(), weights.network()
         if FIRST_CONVOLUTION in state:
             state[FIRST_CONVOLUTION] = adapt_input_conv(self.in_chans, state[FIRST_CONVOLUTION])
-        for key in CLASSIFIER:
-            if key not in own:
-                state.pop(key, None)
-            elif key not in state or weights.outputs != self.num_classes:
-                state[key] = own[key]
+        theirs = [key for key in state if key.startswith(CLASSIFIER)]
+        if theirs and (weights.groups or weights.outputs != self.num_classes):
+            state = {key: state[key] for key in state.keys() - theirs}
+        state = {key: own[key] for key in own if key.startswith(CLASSIFIER)} | state
         load_state(self, state, Path(path))
         self.pretrained_cfg.update(_normalisation(weights.preprocessing))
 

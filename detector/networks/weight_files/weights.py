@@ -16,6 +16,7 @@ from detector.networks.backbones.base import Backbone, Family, Variant
 from detector.networks.preprocessing import Preprocessing
 from detector.networks.quantized import load_ranges
 from detector.networks.region_classifier import RegionClassifier
+from detector.networks.summed_classifier import SummedClassifier
 from detector.networks.weight_files.caffemodel import read_caffemodel
 from detector.networks.weight_files.npz_files import read_npz
 from detector.networks.weight_files.safetensors_files import read_header, read_tensors, write_tensors
@@ -25,7 +26,9 @@ from detector.text import shown
 
 TRUNK = "backbone."  # what its layers are called in a whole network
 HEADS = "heads."
-CLASSIFIER = "classifier.weight"
+CLASSIFIER = "classifier."
+CLASS_WEIGHTS = ("classifier.weight", "classifier.linear.weight")  # of one that sums classes the second
+GROUPS = "groups"  # of such a classifier's classes, what the header calls them
 FIRST_CONVOLUTION = "backbone.conv1.conv.weight"
 
 
@@ -42,12 +45,17 @@ class Weights:
     @property
     def outputs(self) -> int:
         """The number of classes of the classifier; DataError where there is none, or of other features."""
-        return len(self.classifier())
+        return max(self.groups) + 1 if self.groups else len(self.classifier())
 
     @property
     def crops(self) -> int:
         """Of how many crops of a region the classifier joins the features; DataError as for `outputs`."""
         return self.classifier().shape[1] // backbone_facts(self.variant).width
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """To which output each class counts where these are sums, else (); DataError as for `outputs`."""
+        return _stated_groups(self.metadata, len(self.classifier()), self.path)
 
     def network(self) -> dict[str, Tensor]:
         """The state without the auxiliary heads."""
@@ -67,10 +75,11 @@ class Weights:
 
     def classifier(self) -> Tensor:
         """The classifier's weights (outputs, features); DataError as for `outputs`."""
-        weight, width = self._tensor(CLASSIFIER), backbone_facts(self.variant).width
+        key, width = CLASS_WEIGHTS[GROUPS in self.metadata], backbone_facts(self.variant).width
+        weight = self._tensor(key)
         if weight.ndim != 2 or not weight.numel() or weight.shape[1] % width:
             wanted, got = f"(outputs, {width} a crop)", tuple(weight.shape)
-            raise DataError(f"weights of classifier.weight must have shape {wanted}, got {got} ({self.path})")
+            raise DataError(f"weights of {key} must have shape {wanted}, got {got} ({self.path})")
         return weight
 
     def _tensor(self, key: str) -> Tensor:
@@ -81,11 +90,15 @@ class Weights:
 
 @dataclass(frozen=True)
 class Header:
-    """What a weight file states of its network: `outputs` and `width`, features, are its classifier's, or 0."""
+    """What a weight file states of its network: `outputs` and `width`, features, are its classifier's, or 0.
+
+    `groups` are as those of `Weights`.
+    """
 
     variant: Variant
     outputs: int
     width: int
+    groups: tuple[int, ...]
     metadata: dict[str, Any]
 
 
@@ -110,12 +123,13 @@ def weights_header(path: Path) -> Header:
     """The facts of a weight file; of our own without its tensors, so without telling whether they are damaged."""
     if path.suffix == ".safetensors":
         shapes, metadata = read_header(path)
-        variant, shape = _stated_variant(metadata, path), shapes.get(CLASSIFIER, ())
+        variant, shape = _stated_variant(metadata, path), shapes.get(CLASS_WEIGHTS[GROUPS in metadata], ())
     else:
         weights = read_weights(path)
         variant, shape, metadata = weights.variant, tuple(weights.classifier().shape), {}
     outputs, width = shape if len(shape) == 2 else (0, 0)
-    return Header(variant, outputs, width, metadata)
+    groups = _stated_groups(metadata, outputs, path)
+    return Header(variant, max(groups) + 1 if groups else outputs, width, groups, metadata)
 
 
 def load_pretrained(network: RegionClassifier, path: Path, classes: Sequence[str] | None = None) -> Preprocessing:
@@ -130,8 +144,9 @@ def load_pretrained(network: RegionClassifier, path: Path, classes: Sequence[str
     state = weights.network()
     stated = weights.metadata.get("classes")
     are_others = classes is not None and stated is not None and stated != list(classes)
-    if are_others or state.get(CLASSIFIER, own[CLASSIFIER]).shape != own[CLASSIFIER].shape:
-        state |= {key: own[key] for key in (CLASSIFIER, "classifier.bias")}
+    theirs, ours = ({key: each[key] for key in each if key.startswith(CLASSIFIER)} for each in (state, own))
+    if are_others or (theirs.keys() & set(CLASS_WEIGHTS) and _shapes(theirs) != _shapes(ours)):
+        state = {key: state[key] for key in state.keys() - theirs.keys()} | ours
     load_state(network, state, path)
     return weights.preprocessing
 
@@ -145,6 +160,19 @@ def load_trunk(network: Backbone, path: Path) -> Preprocessing:
     _check_variant(weights, network.variant)
     state = {key.removeprefix(TRUNK): value for key, value in weights.state.items() if key.startswith(TRUNK)}
     load_state(network, state, path)
+    return weights.preprocessing
+
+
+def load_summed(network: RegionClassifier, path: Path, groups: Sequence[int]) -> Preprocessing:
+    """Load the weights of `path` into `network`, their classes summed by `groups` (K); return their preprocessing.
+
+    DataError where their classifier is not one of K classes of one crop, and as for `load_trunk`.
+    """
+    weights = read_weights(path)
+    _check_variant(weights, network.backbone.variant)
+    network.sum_classes(groups)
+    plain, summed = (name.removesuffix("weight") for name in CLASS_WEIGHTS)
+    load_state(network, {key.replace(plain, summed): value for key, value in weights.network().items()}, path)
     return weights.preprocessing
 
 
@@ -169,6 +197,8 @@ def load_model(path: Path) -> tuple[RegionClassifier, Preprocessing, dict[str, A
     if stated != outputs or isinstance(stated, bool):
         raise DataError(f"outputs must be those of the classifier, {outputs}, got {shown(stated)} ({path})")
     network = RegionClassifier(make_backbone(weights.variant), outputs, crops=weights.crops)
+    if weights.groups:
+        network.sum_classes(weights.groups)
     load_state(network, weights.network(), path)
     network.ranges, network.file = load_ranges(path, network), str(path)
     return network.eval(), weights.preprocessing, weights.metadata
@@ -203,8 +233,10 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
 
 def save_model(path: Path, network: RegionClassifier, preprocessing: Preprocessing, **metadata: Any) -> None:
     """Write `network` as safetensors, its header stating variant, outputs, preprocessing, hash and `metadata`."""
-    outputs = network.classifier.out_features
-    save_network(path, network, network.backbone.variant, preprocessing, outputs=outputs, **metadata)
+    facts: dict[str, Any] = {"outputs": network.classifier.out_features, **metadata}
+    if isinstance(network.classifier, SummedClassifier):
+        facts[GROUPS] = list(network.classifier.groups)
+    save_network(path, network, network.backbone.variant, preprocessing, **facts)
 
 
 def save_network(
@@ -235,6 +267,21 @@ def _renamed(given: object, family: Family, path: Path) -> Weights:
             raise DataError(f"weights must hold the {family} layers of {facts.title}, got {theirs} ({path})")
         state[ours] = value
     return Weights(state, variant, facts.preprocessing, path)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in state.items()}
+
+
+def _stated_groups(metadata: Mapping[str, Any], classes: int, path: Path) -> tuple[int, ...]:
+    groups = metadata.get(GROUPS, [])
+    if GROUPS not in metadata:
+        return ()
+    are_whole = isinstance(groups, list) and all(type(group) is int for group in groups)
+    if not are_whole or len(groups) != classes or set(groups) != set(range(len(set(groups)))):
+        wanted = f"numbers from 0 on, one for each of {classes} classes and none left out"
+        raise DataError(f"groups of weights must be {wanted}, got {shown(groups)} ({path})")
+    return tuple(groups)
 
 
 def _stated_variant(metadata: Mapping[str, Any], path: Path) -> Variant:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from trees import coco_tree, write_coco
 
+from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import count_from_one, numbering_of, open_detection_files
 from detector.data.exchange.submission import read_coco_results
 from detector.data.formats.coco import read_coco_json
@@ -79,7 +80,7 @@ def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
 
 def test_the_ids_can_be_those_of_annotations(tmp_path: Path) -> None:
     path = write_coco(tmp_path, "val", coco_tree())
-    numbering = numbering_of(path, CLASSES)
+    numbering = numbering_of(path, ClassList(CLASSES))
     assert numbering.category_ids == (7, 3)
     assert numbering.image("/somewhere/a.jpg", 0) == 5
     with open_detection_files(tmp_path / "out", CLASSES, numbering) as writer:
@@ -88,12 +89,25 @@ def test_the_ids_can_be_those_of_annotations(tmp_path: Path) -> None:
     assert [(row["image_id"], row["category_id"]) for row in results] == [(12, 3), (12, 7)]
 
 
+def test_a_class_that_annotations_lack_is_left_out_of_the_results_alone(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, "val", coco_tree())
+    classes = ClassList(("zebra", CLASSES[1]))
+    numbering = numbering_of(path, classes)
+    assert numbering.category_ids == (None, 3)
+    with open_detection_files(tmp_path / "out", classes.names, numbering) as writer:
+        writer.add(numbering.image("b.jpg", 1), "b.jpg", None, FOUND)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["category_id"] for row in results] == [3]
+    with (tmp_path / "out" / "detections.csv").open(newline="") as file:
+        assert {row["class"] for row in csv.DictReader(file)} == set(classes.names)
+
+
 def test_images_and_classes_that_annotations_lack_are_named(tmp_path: Path) -> None:
     path = write_coco(tmp_path, "val", coco_tree())
-    with pytest.raises(DataError, match="none called 'zebra'"):
-        numbering_of(path, ("cat", "zebra"))
+    with pytest.raises(DataError, match="must have classes of the detector, got none of zebra, giraffe"):
+        numbering_of(path, ClassList(("zebra", "giraffe")))
     with pytest.raises(DataError, match=r"image must be one of the annotations, got c\.jpg"):
-        numbering_of(path, CLASSES).image("c.jpg", 0)
+        numbering_of(path, ClassList(CLASSES)).image("c.jpg", 0)
     with pytest.raises(DataError, match=r"image must be one of the annotations, got c\.jpg"):
-        numbering_of(path, CLASSES).check(["a.jpg", "c.jpg"])
+        numbering_of(path, ClassList(CLASSES)).check(["a.jpg", "c.jpg"])
     count_from_one(CLASSES).check(["c.jpg", "c.jpg"])

@@ -1,0 +1,62 @@
+"""A trained detector from its run folder, or from the file of its network alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detector.config import Config
+from detector.errors import DataError
+from detector.inference.detector import ObjectDetector
+from detector.inference.image_context import Context, ContextScorer, WholeImages
+from detector.inference.models import ModelFiles, open_scorer, trained_classes
+from detector.inference.region_filter import CascadeScorer, RegionFilter
+from detector.jobs.made_detector import made_detector
+from detector.jobs.run_settings import config_of_file, run_config
+from detector.jobs.trained_models import (
+    image_network,
+    trained_cascade,
+    trained_context,
+    trained_ensemble,
+    trained_models,
+)
+from detector.runs.folder import RunFolder
+from detector.runs.job import Job
+from detector.runs.processes import alone
+from detector.stages.score_sources import check_region
+
+
+def detector_of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
+    """The detector of a run as its report has it, with `section.key=value` words over its settings."""
+    return detector_of(Job(run, run_config(run, overrides), alone()))
+
+
+def detector_of(job: Job[Config]) -> ObjectDetector:
+    """The detector that a job has trained, as it reports it."""
+    run, config = job.run, job.config
+    models = [model.by(config.method) for model in trained_models(job)]
+    check_region(config.region, models[0].network)
+    ensemble = trained_ensemble(run, config)
+    scorer = open_scorer(models, ensemble, config.engine, config.detect)
+    cascade = trained_cascade(run, config)
+    if cascade:
+        scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
+    if config.context.is_used:
+        path = trained_context(run, config)
+        images = WholeImages(image_network(job), config.engine)
+        context = Context.load(path, config.context.after_nms)
+        context.check(images.width, images.outputs, path)
+        scorer = ContextScorer(scorer, images, context)
+    return made_detector(config, trained_classes(models[0].network), models, scorer, ensemble)
+
+
+def detector_of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
+    """The detector of a region_classifier.safetensors; it knows the softmax of one model alone."""
+    config = config_of_file(path, overrides)
+    if "softmax" not in [method.name for method in config.methods]:
+        raise DataError(
+            f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
+            "the run folder has both"
+        )
+    check_region(config.region, path)
+    models = [ModelFiles(path)]
+    scorer = open_scorer(models, config.ensemble, config.engine, config.detect)
+    return made_detector(config, trained_classes(path), models, scorer, config.ensemble)
