@@ -27,7 +27,7 @@ class Similarity(NamedTuple):
     fill: bool = False
 
 
-class Hierarchy(NamedTuple):
+class MergeTree(NamedTuple):
     """Inclusive boxes (2R - 1, 4) of R superpixels and of every region that merging the most similar makes.
 
     The superpixels come first, in their order, then merged regions as they are made; the last is the image.
@@ -43,7 +43,7 @@ def group(regions: Segments, similarity: Similarity) -> Int64:
     return grow(regions, similarity).boxes
 
 
-def grow(regions: Segments, similarity: Similarity) -> Hierarchy:
+def grow(regions: Segments, similarity: Similarity) -> MergeTree:
     """The hierarchy of an image's superpixels."""
     count = len(regions.sizes)
     total = 2 * count - 1
@@ -54,7 +54,7 @@ def grow(regions: Segments, similarity: Similarity) -> Hierarchy:
     parts = np.empty((count - 1, 2), np.int64)
     use_size, use_fill = bool(similarity.size), bool(similarity.fill)
     _merge_all(sizes, boxes, parts, counts, weights, regions.pairs, use_size, use_fill)
-    return Hierarchy(boxes, parts)
+    return MergeTree(boxes, parts)
 
 
 def _histograms(regions: Segments, similarity: Similarity) -> tuple[Int32, Float64]:
