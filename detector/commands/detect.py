@@ -10,7 +10,7 @@ import cv2
 from tqdm import tqdm
 
 from detector.commands import Parser, a_path, whole_number
-from detector.commands.options import a_name, a_score
+from detector.commands.options import a_score, add_untrained
 from detector.commands.process import say
 from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (
@@ -163,11 +163,6 @@ def _jpeg(pixels: Image) -> bytes:
     return content.tobytes()
 
 
-def _names(word: str) -> list[str]:
-    """The `type` of an option that takes names between commas."""
-    return [a_name(name.strip()) for name in word.split(",")]
-
-
 def _overrides(options: argparse.Namespace) -> list[str]:
     words = [f"detect.max_per_image={options.top}"] if options.top else []
     return [*words, *options.set]
@@ -192,12 +187,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")
     parser.add_argument("--annotations", type=a_path, help="COCO JSON whose ids of images and classes to write")
-    parser.add_argument(
-        "--classes",
-        type=_names,
-        help="of ImageNet's weights: names or WNIDs, as apple,n02084071 (ILSVRC-DET's 200)",
-    )
-    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
+    add_untrained(parser)
     parser.add_argument(
         "--every", type=whole_number(1), default=1, help="of a video every so many pictures (%(default)s)"
     )

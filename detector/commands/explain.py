@@ -8,11 +8,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from detector.commands import Parser, a_path
-from detector.commands.options import a_score
+from detector.commands.options import a_score, add_untrained
 from detector.data.frames import Stills, find_sources
 from detector.errors import DataError
 from detector.jobs.explain_images import PageJob, explain_images
-from detector.jobs.known_objects import objects_of_json, objects_of_test
+from detector.jobs.known_objects import no_objects, objects_of_json, objects_of_test
 from detector.jobs.load_detector import load_detector
 from detector.reports.explain.explanation_pages import INDEX
 from detector.text import one_line
@@ -28,8 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given:
         for file in files:
             given(file)  # what is no image of the annotations is told before any work
-    detector = load_detector(options.run, options.set)
-    objects_of = given or objects_of_test(detector.config)
+    detector = load_detector(options.run, options.set, options.classes, options.download)
+    has_data = options.run.is_dir() or detector.config.learns  # an untrained detector was tested on none
+    objects_of = given or (objects_of_test(detector.config) if has_data else no_objects)
     job = PageJob(detector, options.out, objects_of, str(options.run))
     left_out: list[Path] = []
 
@@ -56,12 +57,17 @@ def _files(inputs: Sequence[str]) -> Iterator[Path]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="explain", description=__doc__)
-    parser.add_argument("run", type=a_path, help="run folder of train_det, or its region_classifier.safetensors")
+    parser.add_argument(
+        "run",
+        type=a_path,
+        help="run folder of train_det, its region_classifier.safetensors, or weights of ImageNet's classes",
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders of them")
     parser.add_argument("--out", type=a_path, default=Path("runs/explain"), help="folder to write (%(default)s)")
     parser.add_argument(
         "--annotations", type=a_path, help="COCO JSON of the images' objects (those of the run's test data)"
     )
+    add_untrained(parser)
     parser.add_argument(
         "--min-score", type=a_score, help="least score of a detection to begin with (0.5, of SVMs 0)"
     )

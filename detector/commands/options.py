@@ -96,6 +96,21 @@ def a_name(word: str) -> str:
     return word
 
 
+def names(word: str) -> list[str]:
+    """The `type` of an option that takes names between commas."""
+    return [a_name(name.strip()) for name in word.split(",")]
+
+
+def add_untrained(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a detector that `load_detector` makes of ImageNet's weights."""
+    parser.add_argument(
+        "--classes",
+        type=names,
+        help="of ImageNet's weights: names or WNIDs, as apple,n02084071 (ILSVRC-DET's 200)",
+    )
+    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
+
+
 def given(word: str) -> str:
     """A word of the command line for a message: as it stands, if it is short and can be seen so."""
     return word if is_printable(word) and len(word) <= LONGEST_VALUE else shown(word)
