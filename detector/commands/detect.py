@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
-    detector = load_detector(options.run, _overrides(options), options.classes, options.download)
-    if options.classes:
+    classes = options.classes.split(",") if options.classes else None
+    detector = load_detector(options.run, _overrides(options), classes, options.download)
+    if classes:
         meant = map(imagenet_synsets().described, detector.wnids)
         say(one_line(", ".join(f"{name} is {each}" for name, each in zip(detector.classes, meant, strict=True))))
     if options.min_score is not None:
@@ -168,11 +169,6 @@ def _jpeg(pixels: Image) -> bytes:
     return content.tobytes()
 
 
-def _names(word: str) -> list[str]:
-    """The `type` of an option that takes names between commas."""
-    return [a_name(name.strip()) for name in word.split(",")]
-
-
 def _overrides(options: argparse.Namespace) -> list[str]:
     words = [f"detect.max_per_image={options.top}"] if options.top else []
     return [*words, *options.set]
@@ -199,7 +195,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=a_path, help="COCO JSON whose ids of images and classes to write")
     parser.add_argument(
         "--classes",
-        type=_names,
+        type=a_name,
         help="of ImageNet's weights: names or WNIDs, as apple,n02084071 (ILSVRC-DET's 200)",
     )
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
