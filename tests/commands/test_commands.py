@@ -128,7 +128,7 @@ def read_or_refused(parser: argparse.ArgumentParser, action: argparse.Action, wo
         assert " must be " in str(error)
         assert len(str(error)) < 300
     else:
-        assert str(value) == word
+        assert (",".join(value) if isinstance(value, list) else str(value)) == word
 
 
 def test_a_missing_data_set_is_one_line_and_leaves_nothing(
