@@ -69,7 +69,8 @@ def _train_as_planned(options: argparse.Namespace) -> int:
 def _next_text(run: RunFolder, minutes: float, expected: float | None) -> str:
     """How long it took, and what may be done with the run."""
     foretold = "" if expected is None else f", expected were {expected / 60:.1f}"
-    return f"minutes: {minutes:.1f}{foretold}\nnext: open the report, then detector detect {run.path} photo.jpg\n"
+    used = f"detector detect {run.path} photo.jpg, or explain in place of detect: why an object was missed"
+    return f"minutes: {minutes:.1f}{foretold}\nnext: open the report, then {used}\n"
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
