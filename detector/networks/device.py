@@ -1,9 +1,13 @@
 """Where the network runs and in which number format."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from detector.errors import ConfigError
 
+INTEL = "GenuineIntel"
 CPU_PIXELS = 1 << 19  # of a batch: 10 crops of 224 pixels, 128 of 64
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,17 +28,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The number format called `name`; "auto" is bf16 where the hardware computes it natively, else fp32.
+    """The number format called `name`; "auto" is bf16 where the hardware computes it faster than fp32, else that.
 
     Of "int8" it is that of what is not computed in integers, as for "auto".
     """
     if name in PRECISIONS:
         return PRECISIONS[name]
     if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device) >= (8, 0)
+        is_fast = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        native = device.type == "cpu" and _cpu_has_bf16()
-    return torch.bfloat16 if native else torch.float32
+        is_fast = device.type == "cpu" and _cpu_has_fast_bf16()
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def choose_batch_size(size: int, device: torch.device, crop_size: int) -> int:
@@ -44,6 +48,27 @@ def choose_batch_size(size: int, device: torch.device, crop_size: int) -> int:
     return max(8, CPU_PIXELS // crop_size**2) if device.type == "cpu" else 512
 
 
-def _cpu_has_bf16() -> bool:
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+def _cpu_has_fast_bf16() -> bool:
+    """Whether bf16 has matrix units (AMX), or products of which there are as many a cycle as of fp32 (AMD's AVX-512).
+
+    Intel's AVX-512 does half as many of them a cycle (uops.info, VDPBF16PS beside VFMADD231PS on 512 bits): so
+    nothing is won, and what it costs to convert is lost.
+    """
+    if _supports("_is_amx_tile_supported"):
+        return True
+    return _supports("_is_avx512_bf16_supported") and _cpu_vendor() != INTEL
+
+
+def _supports(probe: str) -> bool:
+    """What torch says of the processor; False where it cannot say."""
+    return bool(getattr(torch.cpu, probe, bool)())
+
+
+def _cpu_vendor() -> str:
+    """What the processor calls its maker, "" where it is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return INTEL if INTEL in platform.processor() else ""
+    named = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in named if name.strip() == "vendor_id"), "")
