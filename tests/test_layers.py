@@ -100,7 +100,7 @@ READERS: dict[str, set[str]] = {
     "np.loadtxt": {"data/exchange/submission.py"},
     "PIL.Image.open": {"data/decoders/pillow.py"},
     "cv2.imread": set(),
-    "read_text": {"data/classes.py", "runs/environment.py", "bench/machine.py"},
+    "read_text": {"data/classes.py", "networks/device.py", "bench/machine.py"},
     "read_bytes": {"runs/journal.py"},
 }
 

@@ -49,7 +49,7 @@ def choose_batch_size(size: int, device: torch.device, crop_size: int) -> int:
 
 
 def _cpu_has_fast_bf16() -> bool:
-    """Whether bf16 has matrix units (AMX), or products of which there are as many a cycle as of fp32 (AMD's AVX-512).
+    """Whether bf16 has matrix units (AMX), or as many products a cycle as fp32 (AMD's AVX-512).
 
     Intel's AVX-512 does half as many of them a cycle (uops.info, VDPBF16PS beside VFMADD231PS on 512 bits): so
     nothing is won, and what it costs to convert is lost.
@@ -66,9 +66,14 @@ def _supports(probe: str) -> bool:
 
 def _cpu_vendor() -> str:
     """What the processor calls its maker, "" where it is not known."""
+    return cpu_fact("vendor_id") or (INTEL if INTEL in platform.processor() else "")
+
+
+def cpu_fact(name: str) -> str:
+    """What Linux says of the first processor under `name`, such as its "model name"; "" where it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return INTEL if INTEL in platform.processor() else ""
-    named = (line.partition(":") for line in lines)
-    return next((value.strip() for name, _, value in named if name.strip() == "vendor_id"), "")
+        return ""
+    facts = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in facts if key.strip() == name), "")

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from detector.networks.device import cpu_fact
+
 PACKAGES = (
     "googlenet-detector",
     "torch",
@@ -32,7 +34,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": cpu_fact("model name") or platform.processor() or "unknown",
         "threads": torch.get_num_threads(),
         "accelerators": accelerators,
         "commit": _commit(),
@@ -50,14 +52,6 @@ def environment_notes() -> dict[str, str]:
         "Hardware": f"{processors}; {facts['threads']} threads",
         "Software": f"Python {facts['python']}, {packages}",
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _commit() -> str:
