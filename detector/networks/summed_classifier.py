@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from detector.networks.transfers import constant
+
 
 class SummedClassifier(nn.Module):
     """Features (B, F) to logits (B, G) f32: their softmax is that of a linear classifier, summed over groups.
@@ -45,7 +47,7 @@ class SummedClassifier(nn.Module):
         """The logits, in f32 whatever the linear classifier's precision is."""
         logits = self.linear(features).float()
         # no buffer: moving averages of a network would round it
-        return log_sum_exp(logits, torch.tensor(self.groups, device=logits.device), self.out_features)
+        return log_sum_exp(logits, constant(self.groups, logits.device), self.out_features)
 
 
 def log_sum_exp(logits: Tensor, groups: Tensor, count: int) -> Tensor:

@@ -121,7 +121,7 @@ def _transfers_of(device: torch.device) -> Transfers:
 
 
 @lru_cache(maxsize=256)
-def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+def constant(values: tuple[float, ...] | tuple[int, ...], device: torch.device) -> Tensor:
     """The numbers on `device`, made there once: the device has to wait for each making. Not to be written to."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device)

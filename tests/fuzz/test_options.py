@@ -61,7 +61,7 @@ def test_an_odd_value_of_an_option_is_one_line(command: str, seed: int, tmp_path
     if options:
         action = draw.choice(options)
         words += [f"{action.option_strings[-1]}={draw.choice(ODD_WORDS)}"]
-    if command in ("bench", "make_synthetic"):
+    if command in ("bench", "demo", "make_synthetic"):
         words.append("--no-such-option")  # else they would begin, as they need no file
     told = run_command(*words)
     assert told.status == 2, (words, told)

@@ -25,6 +25,7 @@ from detector.networks.auxiliary import WithAuxiliaryHeads
 from detector.networks.backbones import make_backbone
 from detector.networks.backbones.base import Variant
 from detector.networks.backbones.googlenet import DESIGNS, SHARED, GoogLeNet
+from detector.networks.class_evidence import LastMaps
 from detector.networks.context_maps import LinearRescoring
 from detector.networks.features import GoogLeNetFeatures, Renormalise
 from detector.networks.heads import BoxHead, Cells, FeaturesAndMoves, Probabilities, SvmHead
@@ -35,6 +36,7 @@ from detector.networks.preprocessing import BVLC, IMAGENET
 from detector.networks.quantized import MapPeaks, RoundedWeight
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import ImageRegions, SharedClassifier, place_regions, scale_image
+from detector.networks.summed_classifier import SummedClassifier
 from detector.networks.weight_files.weights import load_pretrained
 
 SIDE = 40
@@ -103,6 +105,7 @@ def of_the_paper() -> dict[str, Case]:
         "Probabilities": Case(lambda: Probabilities(classifier()), images),
         "FeaturesAndMoves": Case(lambda: FeaturesAndMoves(classifier(), boxes()), images),
         "Cells": Case(lambda: Cells(classifier(), 2), images),
+        "LastMaps": Case(lambda: LastMaps(classifier()), images),
         "MultiTaskClassifier": Case(lambda: MultiTaskClassifier(classifier(), 2), images),
         "Ensemble": Case(lambda: Ensemble([member(), member(True)]), images),
         "torchvision": Case(lambda: torchvision_backbone("backbone", "paper"), images),
@@ -126,6 +129,7 @@ CASES |= of_the_paper() | {
     "MultiBox, grid": multibox("grid"),
     "MultiBox, learned": multibox("learned"),
     "Renormalise": Case(lambda: Renormalise(IMAGENET, BVLC), (noise(2, 3, 4, 5),)),
+    "SummedClassifier": Case(lambda: SummedClassifier(6, (0, 1, 1, 2)), (noise(2, 6),)),
     "RoundedWeight": Case(lambda: RoundedWeight(torch.ones(4, 3, 1, 1)), (noise(4, 3, 1, 1),)),
     "LinearRescoring": Case(
         lambda: LinearRescoring(torch.zeros(2, 5), torch.zeros(2, 7), torch.zeros(2)), (noise(4, 5), noise(7))
