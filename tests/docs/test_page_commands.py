@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "datasets" / "README.md"]
 PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [*sorted((ROOT / "benchmarks").glob("*.md")), *sorted((ROOT / "configs").glob("*.yaml"))]
-COMMAND = re.compile(r"(?:python|torchrun[^\n`]* --) tools/(\w+)\.py([^\n`]*)")
+COMMAND = re.compile(
+    r"(?:(?:python|torchrun[^\n`]* --) tools/(?=\w+\.py)|^ {4}detector )(\w+)(?:\.py)?([^\n`]*)", re.MULTILINE
+)
 YAML_FILE = re.compile(r"^```yaml\n# (configs/\w+\.yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 KINDS: dict[str, type[Section]] = {"train_cls": ClassificationConfig, "train_multibox": MultiBoxConfig}
