@@ -144,6 +144,7 @@ SCRATCH_LEVELS = (
     ),
 )
 COMMON: Mapping[str, Any] = {
+    "network": {"head": "auto"},
     "finetune": {
         "learning_rate": 2e-3,
         "schedule": "cosine",
