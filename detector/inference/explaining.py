@@ -176,8 +176,8 @@ def _see(
     boxes = trace.boxes[rows]
     member = model.member.eval()
     crops = _crop_pictures(image, boxes, model)
-    plain = {"backend": "torch", "precision": "fp32", "compile": False, "batch_size": min(BATCH, len(rows))}
-    settings = engine.model_copy(update=plain)
+    plain = {"backend": "torch", "precision": "fp32", "compile": False, "graph": False}
+    settings = engine.model_copy(update={**plain, "batch_size": min(BATCH, len(rows))})
     maps_engine = make_engine(LastMaps(member.network), model.preprocessing, model.region, settings)
     ((_, answers),) = maps_engine.run([(image, boxes)])
     labels = [_labels(trace, row, wanted[row]) for row in rows]

@@ -9,11 +9,11 @@ import numpy as np
 
 from detector.config import Config
 from detector.inference.engine import CropEngine, make_engine
+from detector.jobs.network_task import network_task
 from detector.jobs.plan import LevelRates
 from detector.jobs.plan_rates import Sample
 from detector.networks.heads import FeaturesAndMoves
 from detector.records import Float32
-from detector.runs.pretrained import weights_file
 from detector.runs.processes import Group, alone
 from detector.stages.region_batches import BatchMaker, batch_maker
 from detector.stages.region_trainer import RegionTrainer, make_finetuner
@@ -26,9 +26,7 @@ SECONDS, STEPS = 3.0, 4  # of training, whatever comes first; the first step is 
 
 def measure_level(config: Config, sample: Sample, group: Group) -> LevelRates:
     """Train a few steps and score a few regions by `config`, on the sample."""
-    task = NetworkTask(
-        config.network, config.region, config.engine, config.log, config.seed, weights_file(config.network.weights)
-    )
+    task = network_task(config, sample.labelled.regions.split.dataset.classes)
     share = group.world if group.device.type == "cuda" else 1  # processes on CPUs share them
     image, region, start = _scoring(config, task, sample)
     step = _training(config, task, sample, group)

@@ -70,7 +70,7 @@ def by_pycocotools(tree: Tree, results: list[Tree]) -> COCOeval:
     return run
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(12))
 def test_numbers_are_those_of_pycocotools(seed: int) -> None:
     tree, results = random_case(seed)
     before = copy.deepcopy((tree, results))
