@@ -14,7 +14,7 @@ PACKAGE = ROOT / "detector"
 LAYERS = [
     {"text"},
     {"errors"},
-    {"records", "files", "parallel", "caches", "choices"},
+    {"records", "files", "parallel", "progress", "caches", "choices"},
     {"jit"},
     {"boxes", "bilinear", "config"},
     {"data", "proposals", "evaluation"},

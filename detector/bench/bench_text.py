@@ -77,6 +77,11 @@ def _engines(table: EngineTable) -> list[str]:
             [_engine(row) for row in table.rows],
         ),
     ]
+    if any(row.regions and row.of_peak is None for row in table.rows):
+        lines += [
+            "",
+            f"{MISSING} of peak: faster than these products of torch, which are no peak for it.",
+        ]
     if table.missing:
         lines += ["", f"Not installed: {', '.join(table.missing)}."]
     return lines

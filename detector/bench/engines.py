@@ -3,7 +3,8 @@
 The work of a region is that of Table 1's convolutions and linear layer, once for each of its crops; what an
 engine computes besides (normalisation, pooling, its own detours) is not credited. The peak is torch's product of
 two large square matrices in the same number format, as such or as a convolution of 1x1, which may be another
-library's work, in its best round: the most that is known to be possible.
+library's work, in its best round: the most that is known to be possible. Where a processor emulates a format's
+products, that in fp32 is faster, and is the peak of that format, too.
 """
 
 import importlib.util
@@ -30,6 +31,7 @@ from detector.networks.member import Ensemble, Member
 ONE_CROP = "torch fp32, one crop at a time"
 MATMUL = "matrix product"
 ON_GPUS_ALONE = ("fp16",)  # CPUs compute it slowly, or as another format
+WIDEST = "fp32"  # numbers of any other format can be multiplied in this one
 DTYPES = PRECISIONS | {"int8": torch.int8}  # of matrix products
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices: so large that larger ones are no faster
 ROW = 32  # of the image that a matrix is to a convolution
@@ -55,7 +57,10 @@ class EngineChoice:
 
 @dataclass(frozen=True)
 class EngineRow:
-    """How fast an engine is: regions a second, their ratio to one at a time, share of the peak, peak MiB."""
+    """How fast an engine is: regions a second, their ratio to one at a time, share of the peak, peak MiB.
+
+    There is no share for an engine that is faster than the product of matrices, as that is no peak then.
+    """
 
     name: str
     batch: int
@@ -109,7 +114,7 @@ def engine_choices(settings: EngineSettings) -> list[EngineChoice]:
 
 def engine_candidates(workload: Workload, choices: Sequence[EngineChoice]) -> list[Candidate]:
     """The loop over single crops, the matrix products, and the engines."""
-    precisions = tuple(dict.fromkeys(choice.settings.precision for choice in choices))
+    precisions = tuple(dict.fromkeys([WIDEST, *(choice.settings.precision for choice in choices)]))
     settings = workload.config.engine
     return [
         Candidate(ONE_CROP, partial(open_one_crop, workload)),
@@ -229,13 +234,19 @@ def _row(
         return EngineRow(outcome.name, 0, None, None, None, outcome.memory, outcome.failure)
     rates = outcome.rates("region")
     regions = Spread.of(rates)
-    peak = peaks.get(precision)
+    share = _share(regions.median * flops * 1e-9, precision, peaks)
     return EngineRow(
         outcome.name,
         int(outcome.rounds[0]["batch"]),
         regions,
         median_ratio(rates, one.rates("region")) if one.rounds else None,
-        regions.median * flops * 1e-9 / peak.high if peak else None,
+        share,
         outcome.memory,
         outcome.failure,
     )
+
+
+def _share(rate: float, precision: str, peaks: dict[str, Spread]) -> float | None:
+    """The share of GFLOP/s in the peak of a format; None where that is not known."""
+    known = [peaks[name].high for name in (precision, WIDEST) if name in peaks]
+    return rate / max(known) if known and rate <= max(known) else None

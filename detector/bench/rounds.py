@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.bench.machine import peak_memory
+from detector.progress import progress_bar
 
 Numbers = dict[str, float]
 Measure = Callable[[float], Numbers]  # of the seconds to spend
@@ -63,11 +63,13 @@ def run_rounds(candidates: Sequence[Candidate], seconds: float, rounds: int, lab
     """
     with ExitStack() as stack:
         workers = []
-        for candidate in tqdm(candidates, desc=f"{label}: start", unit="process", leave=False, disable=None):
+        for candidate in progress_bar(candidates, desc=f"{label}: start", unit="process", leave=False):
             workers.append(stack.enter_context(_worker(candidate)))
-        for number in tqdm(range(rounds), desc=label, unit="round", leave=False, disable=None):
-            for worker in workers if number % 2 == 0 else reversed(workers):
-                worker.measure(seconds)
+        with progress_bar(total=rounds * len(workers), desc=label, unit="turn", leave=False) as turns:
+            for number in range(rounds):
+                for worker in workers if number % 2 == 0 else reversed(workers):
+                    worker.measure(seconds)
+                    turns.update()
     return [worker.outcome() for worker in workers]
 
 

@@ -26,6 +26,7 @@ from detector.errors import DataError
 from detector.files import fitting_name, write_atomically
 from detector.inference.detector import Found, ObjectDetector
 from detector.jobs.load_detector import load_detector
+from detector.progress import progress_bar
 from detector.records import Image
 from detector.text import one_line
 
@@ -94,7 +95,7 @@ class _Task:
     def run(self, sources: Sequence[FrameSource], writer: DetectionWriter) -> None:
         """Detect in all images of `sources`, one after another."""
         found = self._detect(sources)
-        for each in tqdm(found, desc="detect", unit="image", total=count_frames(sources)):
+        for each in progress_bar(found, desc="detect", unit="image", total=count_frames(sources)):
             frame, position = each.item
             image_id = writer.numbering.image(frame.file, position)
             writer.add(image_id, frame.file, frame.number, each.detections)

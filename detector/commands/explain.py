@@ -14,6 +14,7 @@ from detector.errors import DataError
 from detector.jobs.explain_images import PageJob, explain_images
 from detector.jobs.known_objects import no_objects, objects_of_json, objects_of_test
 from detector.jobs.load_detector import load_detector
+from detector.progress import progress_bar
 from detector.reports.explain.explanation_pages import INDEX
 from detector.text import one_line
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tqdm.write(one_line(f"left out: {error}"), file=sys.stderr)
         left_out.append(file)
 
-    pages = explain_images(job, tqdm(files, desc="explain", unit="image"), leave_out, options.min_score)
+    pages = explain_images(job, progress_bar(files, desc="explain", unit="image"), leave_out, options.min_score)
     if pages:
         shown = options.out / (INDEX if len(files) > 1 else pages[0].file)
         sys.stdout.write(one_line(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}: {shown}") + "\n")

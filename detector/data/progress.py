@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
+from detector.progress import progress_bar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -19,7 +19,7 @@ def map_chunks(function: Callable[[Sequence[Item]], Made], items: Sequence[Item]
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     if len(chunks) <= 1:
         return [function(chunk) for chunk in chunks]
-    bar = tqdm(total=len(items), desc=label, unit="file", delay=PATIENCE, leave=False, disable=None)
+    bar = progress_bar(total=len(items), desc=label, unit="file", delay=PATIENCE, leave=False)
     results = []
     with ThreadPoolExecutor(THREADS) as pool, bar:
         for chunk, result in zip(chunks, pool.map(function, chunks), strict=True):

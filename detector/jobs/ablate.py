@@ -5,8 +5,6 @@ Every model scores every region once in every view; averages, rescorings and box
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.ablated_runs import ablation_folder
@@ -18,6 +16,7 @@ from detector.jobs.trained_models import (
     trained_ensemble,
     trained_models,
 )
+from detector.progress import progress_bar
 from detector.reports.ablation_report import AblationReport, write_ablation
 from detector.runs.environment import environment_notes
 from detector.runs.folder import RunFolder
@@ -54,7 +53,7 @@ def run_ablation(
     rescored = rescored_views(job, *learned, views, models) if learned else None
     judge = Judge(config, views, rescored)
     ways = list(ablation_ways(views.views, rescored is not None))
-    results = {way.name: judge.mean_aps(way) for way in tqdm(ways, "evaluate", unit="row", leave=False)}
+    results = {way.name: judge.mean_aps(way) for way in progress_bar(ways, "evaluate", unit="row", leave=False)}
     seconds = time_ways(config, views, models, ways, timed_regions)
     report = AblationReport(
         run.path.resolve().name,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.config import Config
 from detector.evaluation.evaluator import evaluate
@@ -14,6 +13,7 @@ from detector.inference.image_context import Context, Features
 from detector.inference.models import ModelFiles, load_models
 from detector.inference.select import keep_best_of_each_class, select
 from detector.jobs.ablation_table import Way
+from detector.progress import progress_bar
 from detector.records import Detections, Float64, table_of_detections
 from detector.runs.store import Store
 from detector.stages.context_examples import (
@@ -107,7 +107,7 @@ def time_ways(
         engine = EnsembleEngine([model for model, used in zip(models, mask, strict=True) if used], config.engine)
         runs[passes] = _timed_run(views, engine, images)
     best: dict[int, tuple[float, int]] = {}
-    for _ in tqdm(range(TIMED_ROUNDS), "time", unit="round", leave=False):
+    for _ in progress_bar(range(TIMED_ROUNDS), "time", unit="round", leave=False):
         for passes, score in runs.items():
             started = time.perf_counter()
             regions = score()

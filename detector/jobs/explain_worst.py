@@ -11,6 +11,7 @@ from detector.errors import DataError
 from detector.jobs.explain_images import PageJob
 from detector.jobs.known_objects import objects_at
 from detector.jobs.trained_detector import detector_of
+from detector.progress import progress_bar
 from detector.reports.explain.explanation_pages import INDEX, write_index
 from detector.runs.job import Job
 from detector.runs.split import Split
@@ -29,7 +30,9 @@ def explain_worst(
     pages = PageJob(detector_of(job), folder, lambda file: objects_at(dataset, files[file]), job.config.name)
     written: dict[int, str] = {}
     links = []
-    for number, (file, position) in enumerate(tqdm(files.items(), "explain", unit="image", leave=False), 1):
+    for number, (file, position) in enumerate(
+        progress_bar(files.items(), "explain", unit="image", leave=False), 1
+    ):
         try:
             links.append(pages.page(number, file, positions[position]))
             written[position] = links[-1].file

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.config import Config, dump_config
 from detector.data.dataset import Dataset
@@ -14,6 +13,7 @@ from detector.data.exchange.coco_results import write_coco_results
 from detector.data.exchange.submission import write_submission
 from detector.errors import DataError
 from detector.inference.fusion import fuse
+from detector.progress import progress_bar
 from detector.records import Detections, DetectionTable, table_of_detections, take
 from detector.reports.detection.analysis import Case, analyse
 from detector.reports.detection.drawn_images import draw_pictures
@@ -44,7 +44,8 @@ def fuse_systems(systems: Sequence[System], images: int, iou: float, min_score: 
     by_image = [_detections_by_image(system.table, images) for system in systems]
     found = zip(*by_image, strict=True)
     fused = (
-        fuse(each, weights, iou, min_score) for each in tqdm(found, "fuse", images, unit="image", leave=False)
+        fuse(each, weights, iou, min_score)
+        for each in progress_bar(found, "fuse", images, unit="image", leave=False)
     )
     return table_of_detections(list(fused))
 

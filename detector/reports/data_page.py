@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.data.check import CheckedSplit, DataCheck
 from detector.data.check_text import QUANTILE_NAMES, short_number, tally
@@ -12,6 +11,7 @@ from detector.data.images import Exif, read_image, resize_image
 from detector.drawing.class_boxes import draw_boxes
 from detector.errors import DataError
 from detector.files import write_text
+from detector.progress import progress_bar
 from detector.records import FIRST_LABEL, Image
 from detector.reports.embedded import jpeg_uri
 from detector.reports.pages import page_environment
@@ -41,7 +41,7 @@ def _pictures(check: DataCheck, split: CheckedSplit, count: int, exif: Exif) -> 
     """The ids and data URIs of images with objects, evenly spread over the split."""
     candidates = np.unique(split.raw.image[(split.sizes[split.raw.image] > 0).all(axis=1)])
     chosen = candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(np.int64)]
-    for position in tqdm(chosen.tolist(), desc=f"draw {split.raw.title}", unit="image", leave=False):
+    for position in progress_bar(chosen.tolist(), desc=f"draw {split.raw.title}", unit="image", leave=False):
         try:
             image = read_image(Path(str(split.raw.paths[position])), exif)
         except DataError:  # it has a header and an end, and is among the findings if it was decoded

@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from detector.errors import DataError
 from detector.files import share_file
 from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
+from detector.progress import progress_bar
 from detector.runs.stage import Result
 
 Tensors = dict[str, Tensor]
@@ -34,7 +34,7 @@ def run_parts(
         result.begin()
         hidden = None if group.is_first else True
         parts = range(count)[group.rank :: group.world]
-        for part in tqdm(parts, desc=result.stage.name, unit="part", disable=hidden):
+        for part in progress_bar(parts, desc=result.stage.name, unit="part", disable=hidden):
             path, facts = _path(result, part), {"key": result.key, "part": part}
             if not is_whole(path, facts):
                 write_tensors(path, make(part), facts)

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
+from detector.progress import progress_bar
 from detector.runs.journal import Entry, Fields
 from detector.runs.processes import Group
 from detector.runs.stage import FILES, Result, file_sizes
@@ -57,7 +56,7 @@ def fill(writer: StoreWriter, make: Make, label: str, group: Group) -> None:
     left = [writer.left(shard) for shard in shards]
     total = sum(map(len, left))
     hidden = None if group.is_first else True
-    with tqdm(total=total, desc=label, unit="image", disable=hidden) as progress:
+    with progress_bar(total=total, desc=label, unit="image", disable=hidden) as progress:
         for shard, positions in zip(shards, left, strict=True):
             for position, entry in zip(positions, make(positions), strict=True):
                 writer.append(position, entry)

@@ -9,10 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tqdm import tqdm
-
 from detector.config import LogSettings, TrainingSettings
 from detector.files import open_text, share_file, write_atomically
+from detector.progress import progress_bar
 from detector.runs.best import Best
 from detector.runs.board import Board, make_board
 from detector.runs.checkpoints import Checkpoint
@@ -41,8 +40,8 @@ def run_steps(
     if group.is_first:
         log.begin(trainer.step)
     anywhere = AnyProcess(group)
-    progress = tqdm(
-        total=steps, initial=trainer.step, desc=log.label, unit="step", disable=None if group.is_first else True
+    progress = progress_bar(
+        total=steps, initial=trainer.step, desc=log.label, unit="step", disable=not group.is_first
     )
     with closing(log), progress, interrupts_noted() as interrupted:
         for done in trainer.train(batches):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.config import EngineSettings
 from detector.data.images import Exif, read_image
@@ -17,6 +16,7 @@ from detector.inference.classify import ImageClassifier
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import load_model
 from detector.parallel import ordered_map, worker_count
+from detector.progress import progress_bar
 from detector.records import Image
 from detector.runs.folder import RunFolder
 from detector.runs.split import LONGEST_SLUG, labelled_key
@@ -85,7 +85,7 @@ def _score(
     left = [writer.left(shard) for shard in shards]
     done = len(testing) - sum(map(len, left))
     label = f"classify, {max(crops)} crop{'s' if max(crops) > 1 else ''}"
-    with tqdm(total=len(testing), initial=done, desc=label, unit="image") as progress:
+    with progress_bar(total=len(testing), initial=done, desc=label, unit="image") as progress:
         for shard, positions in zip(shards, left, strict=True):
             found = classifier.classify(_images(testing, positions, exif, engine), crops)
             for position, probs in zip(positions, found, strict=True):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from detector.config import FEATURE_NORM, SvmSettings
 from detector.files import file_hash
 from detector.networks.heads import SvmHead, save_head
+from detector.progress import progress_bar
 from detector.records import FIRST_LABEL, Int64
 from detector.runs.part_result import Tensors, run_parts
 from detector.runs.stage import Stage
@@ -39,7 +39,7 @@ def run_svm(
     def train(part: int) -> Tensors:
         chosen = groups[part]
         positives, labels = source.positives(chosen)
-        with tqdm(desc="mine negatives", unit="region", leave=False) as progress:
+        with progress_bar(desc="mine negatives", unit="region", leave=False) as progress:
             found = train_svms(
                 positives, labels, lambda: source.chunks(chosen), len(chosen), settings, progress.update
             )

@@ -11,10 +11,10 @@ from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from detector.errors import ConfigError, DataError
 from detector.files import read_json, write_atomically, write_text
+from detector.progress import progress_bar
 from detector.records import Image
 from detector.synthetic.scenes import MAX_CLASSES
 
@@ -64,7 +64,7 @@ def finish_set(out: Path, settings: Mapping[str, object]) -> None:
 
 def make_images(make: Callable[[int], Made], count: int, label: str, workers: int) -> Iterator[Made]:
     """`make` of 0..count - 1 in order, on `workers` processes, with a progress bar called `label`."""
-    progress = partial(tqdm, total=count, desc=label, unit="image", disable=None)
+    progress = partial(progress_bar, total=count, desc=label, unit="image")
     if workers == 1:
         yield from progress(map(make, range(count)))
         return

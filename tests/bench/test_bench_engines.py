@@ -132,3 +132,20 @@ def test_ratios_and_shares_are_those_of_the_rounds(tmp_path: Path) -> None:
     assert (fast.batch, fast.ratio, fast.memory) == (8, 5.0, 500.0)
     assert fast.of_peak == pytest.approx(0.375)
     assert (failed.regions, failed.failure) == (None, "no such thing")
+
+
+def test_no_share_of_a_peak_is_above_one(tmp_path: Path) -> None:
+    config = bench_settings(None, ["engine.device=cpu", "region.crop_size=64", "region.padding=4"])
+    workload = open_workload(config, None, 1, 2, tmp_path)
+    flops = region_flops("paper", config.region, workload.outputs)
+    choices = [EngineChoice(settings(backend="torch", precision=name)) for name in ("bf16", "int8")]
+    products = {"fp32": 1 / (100 * flops), "bf16": 1 / (20 * flops), "int8": 1 / (10 * flops)}  # emulated
+    outcomes = [
+        RoundOutcome("one", ({"region": 1 / 50, "batch": 1},), 300.0),
+        RoundOutcome("products", (products,), 9.0),
+        RoundOutcome("torch bf16", ({"region": 1 / 80, "batch": 8},), 500.0),
+        RoundOutcome("torch int8", ({"region": 1 / 150, "batch": 8},), 500.0),
+    ]
+    _, emulated, faster = engine_table(workload, choices, outcomes).rows
+    assert emulated.of_peak == pytest.approx(0.8)  # of the product in fp32
+    assert faster.of_peak is None

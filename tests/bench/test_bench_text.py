@@ -71,6 +71,7 @@ def test_engines_have_a_dash_for_what_is_not_known() -> None:
     assert "| torch fp32, one crop at a time | 1 | 34.0 (33.5 to 35.0) | 1.00 | 18% | 412 |" in lines
     assert "| openvino int8 | 10 | 420 (410 to 433) | 12.4 | \N{EN DASH} | 1,234 |" in lines
     assert "| torch bf16, compiled | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | 0 |" in lines
+    assert "\N{EN DASH} of peak: faster than these products of torch, which are no peak for it." in lines
     assert "Not installed: onnxruntime." in lines
     assert "Failed: torch bf16, compiled: no compiler" in lines
 

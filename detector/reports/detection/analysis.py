@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.choices import PROTOCOLS
 from detector.data.dataset import Dataset
@@ -17,6 +16,7 @@ from detector.evaluation.metrics import Classes
 from detector.evaluation.outcomes import NO_BLACKLIST, MatchedDetections, match_detections, protocol_of
 from detector.evaluation.sizes import COCO_EDGES, SizeReport, ap_by_size, tercile_edges
 from detector.evaluation.thresholds import ScoreThresholds, best_thresholds
+from detector.progress import progress_bar
 from detector.records import DetectionTable, Int64, ObjectTable, Report
 
 
@@ -75,7 +75,7 @@ def analyse(case: Case, report: Report, random: np.random.Generator, resamples: 
     protocol = report.protocol
     tables = case.objects, case.detections, case.num_images, len(case.classes.names)
     blacklist = case.blacklist if protocol_of(protocol).uses_blacklist else NO_BLACKLIST
-    with tqdm(bar_format="analyse: {desc}{elapsed}", leave=False, disable=None) as line:
+    with progress_bar(bar_format="analyse: {desc}{elapsed}", leave=False) as line:
         others: dict[str, Report] = {}
         for other in PROTOCOLS:
             if other != protocol:

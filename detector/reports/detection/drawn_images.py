@@ -10,6 +10,7 @@ from detector.data.dataset import Dataset
 from detector.errors import DataError
 from detector.evaluation.outcomes import MatchedDetections
 from detector.evaluation.thresholds import ScoreThresholds
+from detector.progress import progress_bar
 from detector.records import FIRST_LABEL, Image
 from detector.reports.detection.analysis import Analysis
 from detector.reports.detection.picture_choice import (
@@ -34,7 +35,7 @@ def draw_pictures(
     counts = count_images(analysis.matched, analysis.thresholds)
     random = np.random.default_rng(seed)
     chosen = choose_images(counts, range(len(dataset)), count, random)
-    with tqdm(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
+    with progress_bar(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
 
         def draw(position: int) -> Picture | None:
             progress.update()
