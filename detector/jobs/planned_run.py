@@ -85,10 +85,10 @@ def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     given = wish.given()
     wish.settings(merged(COMMON, LEVELS[-1].settings))  # wrong words are told before anything is looked for
     require_folder(wish.folder, "--data")
-    base: Tree = {"name": wish.name, "network": start_of(given.get("network") or {}, wish.download)}
-    seed = wish.settings(base).seed
+    seed = wish.settings({"name": wish.name}).seed
     data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
-    base = merged(base, {"data": data}, COMMON)
+    network = start_of(given.get("network") or {}, wish.download)
+    base: Tree = merged({"name": wish.name, "network": network, "data": data}, COMMON)
     config = wish.settings(base)
     base = merged(base, {"evaluate": {"protocol": format_of(config.data).protocol}})
     check = check_data(config.data, {"train": config.data.train, "test": config.data.test})

@@ -113,6 +113,17 @@ def test_missing_weights_are_told_with_what_brings_them(
     assert not (photographs / "runs/my photos/plan.json").exists()
 
 
+def test_a_folder_without_data_is_told_before_missing_weights(
+    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(photographs / "hub"))
+    (photographs / "empty").mkdir()
+    status, _, told = train(capsys, "--data", "empty")
+    assert (status, told.count("\n")) == (2, 1)
+    assert "weights" not in told
+    assert "empty" in told
+
+
 def read(tree: dict[str, object]) -> tuple[list[str], list[str]]:
     """The names of the images that are trained and tested on."""
     settings = DataSettings.model_validate(tree)
