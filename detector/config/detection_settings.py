@@ -161,6 +161,13 @@ class RegionTraining(TrainingSettings):
     photometric: Fraction = Field(
         0.0, description="strength of brightness, contrast, saturation, hue changes; [2] has none"
     )
+    zoom: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="of region.mode shared: images are scaled at random, from 1 - zoom to its inverse; arXiv "
+        "1504.08083: from 480 to 1200 pixels",
+    )
     class_balance: Fraction = Field(
         0.0, description="0: objects as frequent as in the data [2]; 1: as many of each class; between: n^(1 - x)"
     )
@@ -316,6 +323,13 @@ class Config(Section):
         if self.region.wide_padding:
             wide = self.region.wide_padding
             raise ValueError(f"region.wide_padding must be 0 for network.head synsets, got {wide}")
+        return self
+
+    @model_validator(mode="after")
+    def _zoomed_images_are_shared(self) -> "Config":
+        for name, settings in (("pretrain", self.pretrain), ("finetune", self.finetune)):
+            if settings.zoom and self.region.mode != "shared":
+                raise ValueError(f"{name}.zoom must be 0 for region.mode {self.region.mode}, got {settings.zoom}")
         return self
 
     @model_validator(mode="after")

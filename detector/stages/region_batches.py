@@ -59,7 +59,7 @@ class BatchMaker:
         draw = partial(_draw_share, drawer, rank, world)
         reader = RegionReader(draw, split.read, boxes, distort, cache, self._targets(split))
         if region.mode == "shared":
-            images = self._load(ImageSource(reader), first, last)
+            images = self._load(ImageSource(reader, self.settings.zoom), first, last)
             return (place_images(each, self.preprocessing, region, self.shared, self.device) for each in images)
         patches = self._load(PatchSource(reader, region), first, last)
         return (warp_patches(each, self.preprocessing, region, self.device) for each in patches)

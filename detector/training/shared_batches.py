@@ -3,6 +3,7 @@
 Regions of one image share the network's first maps, so that a batch of regions costs a pass a few images.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,11 +72,13 @@ class ImageSampler:
 class DrawnImages(NamedTuple):
     """One batch as the workers send it: images (H, W, 3) uint8 RGB, the drawn regions (n, 4) f32 of each, labels.
 
-    labels (B,) i64 are those of the regions, image after image, and targets (B, 4) f32 as in `RegionBatch`.
+    zooms are the factors that the sides of each are scaled by, beside what `shared_side` says. labels (B,) i64
+    are those of the regions, image after image, and targets (B, 4) f32 as in `RegionBatch`.
     """
 
     step: int
     images: list[Tensor]
+    zooms: list[float]
     boxes: list[Tensor]
     labels: Tensor
     targets: Tensor
@@ -95,17 +98,18 @@ class SharedBatch:
 
 
 class ImageSource(Dataset[DrawnImages]):
-    """The batches by step: `source[step]` is made of what `reader` draws."""
+    """The batches by step: `source[step]` is made of what `reader` draws; `zoom` is that of the settings."""
 
-    def __init__(self, reader: RegionReader) -> None:
+    def __init__(self, reader: RegionReader, zoom: float = 0.0) -> None:
         self.reader = reader
+        self.zoom = zoom
         self.cache = ImageCache(reader.cache_bytes)
 
     def __getitem__(self, step: int) -> DrawnImages:
         reader = self.reader
         draw = reader.draw(step)
         views, view = np.unique(np.stack([draw.image, draw.mirror, draw.seed], 1), axis=0, return_inverse=True)
-        images, boxes, labels, targets = [], [], [], []
+        images, zooms, boxes, labels, targets = [], [], [], [], []
         for number, (position, is_mirrored, seed) in enumerate(views.tolist()):
             rows = np.flatnonzero(view.ravel() == number)
             pixels = reader.distort(self.cache.get(position, reader.read_image), seed)
@@ -115,10 +119,11 @@ class ImageSource(Dataset[DrawnImages]):
             if is_mirrored:
                 pixels, found = np.ascontiguousarray(pixels[:, ::-1]), mirror_boxes(found, pixels.shape[1])
             images.append(torch.from_numpy(pixels))
+            zooms.append(zoom_factor(self.zoom, seed))
             boxes.append(found)
             labels.append(draw.label[rows])
         joined = (torch.from_numpy(np.concatenate(each)) for each in (labels, targets))
-        return DrawnImages(step, images, boxes, *joined)
+        return DrawnImages(step, images, zooms, boxes, *joined)
 
 
 def place_images(
@@ -130,9 +135,24 @@ def place_images(
 ) -> SharedBatch:
     """The images of a batch on `device`, as the network takes them."""
     found, send = [], transfers_of(device).send
-    for image, boxes in zip(drawn.images, drawn.boxes, strict=True):
+    for image, zoom, boxes in zip(drawn.images, drawn.zooms, drawn.boxes, strict=True):
         height, width = image.shape[:2]
-        sizes, windows = place_regions(boxes, height, width, region, shared)
+        sizes, windows = place_regions(boxes, height, width, zoomed(region, zoom), shared)
         prepared = prepare_image(send(image), preprocessing)
         found.append(ImageRegions(scale_image(prepared, sizes), windows))
     return SharedBatch(drawn.step, found, send(drawn.labels), send(drawn.targets))
+
+
+def zoom_factor(zoom: float, seed: int) -> float:
+    """A factor from 1 - zoom to its inverse, by `seed`: each ratio of two is as likely as any other."""
+    largest = -math.log1p(-zoom)
+    return math.exp(np.random.default_rng([seed, 1]).uniform(-largest, largest)) if zoom else 1.0
+
+
+def zoomed(region: RegionSettings, factor: float) -> RegionSettings:
+    """The settings under which an image is `factor` times as large."""
+    if factor == 1:
+        return region
+    sides = tuple(max(round(side * factor), 1) for side in region.shared_side)
+    longest = max(round(region.shared_longest * factor), 1)
+    return region.model_copy(update={"shared_side": sides, "shared_longest": longest})

@@ -14,7 +14,7 @@ from detector.training.batch import RegionReader
 from detector.training.batch_loading import load_batches
 from detector.training.objectives import RegionObjective
 from detector.training.sample import RegionSampler
-from detector.training.shared_batches import ImageSampler, ImageSource, place_images
+from detector.training.shared_batches import ImageSampler, ImageSource, place_images, zoom_factor
 
 LABELS = np.array([1, 0, 0, 2, 0, 0, 3, IGNORED, IGNORED, 2, 0, 0, 0], np.int16)
 OFFSETS = np.array([0, 6, 6, 9, 13])  # the second image has no regions, the third no background
@@ -100,6 +100,38 @@ def test_a_batch_holds_the_drawn_regions_with_their_images_mirrored_where_drawn_
                 row += 1
         assert row == len(batch.labels) == 12
         assert found == wanted
+
+
+def test_zoomed_images_are_scaled_at_random_with_their_regions() -> None:
+    plain, zoomed_source = make_source(), ImageSource(make_source().reader, 0.5)
+    factors = []
+    for step in range(8):
+        drawn = zoomed_source[step]
+        one, other = (
+            place_images(each, IMAGENET, REGION, SHARED, torch.device("cpu")) for each in (plain[step], drawn)
+        )
+        for image, larger, zoom in zip(one.crops, other.crops, drawn.zooms, strict=True):
+            height, width = drawn.images[0].shape[:2]
+            wanted = {scaled_side(side, 200, zoom, height, width) for side in REGION.shared_side}
+            assert {min(copy.shape[2:]) for copy in larger.copies} <= wanted
+            assert len(image.windows.maps) == len(larger.windows.maps)
+        factors += drawn.zooms
+    assert 0.5 <= min(factors) < 0.8 < 1.25 < max(factors) <= 2
+    assert zoomed_source[3].zooms == zoomed_source[3].zooms
+
+
+def scaled_side(side: int, longest: int, zoom: float, height: int, width: int) -> int:
+    factor = min(round(side * zoom) / min(height, width), round(longest * zoom) / max(height, width))
+    return max(round(min(height, width) * factor), SHARED.smallest)
+
+
+@pytest.mark.parametrize(("zoom", "low", "high"), [(0.0, 1, 1), (0.2, 0.8, 1.25), (0.5, 0.5, 2)])
+def test_zooms_are_even_on_a_scale_of_ratios(zoom: float, low: float, high: float) -> None:
+    logs = np.log2([zoom_factor(zoom, seed) for seed in range(2000)])
+    assert np.log2(low) <= logs.min() <= logs.max() <= np.log2(high)
+    np.testing.assert_allclose(
+        np.quantile(logs, [0.25, 0.5, 0.75]), np.log2(high) * np.array([-0.5, 0, 0.5]), atol=0.06
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
