@@ -185,6 +185,11 @@ class FinetuneSettings(RegionTraining):
     steps: int = Field(50_000, ge=0, le=MANY, description="[2] P, ILSVRC; 0: the pretrained network, for SVMs")
     positives: int = Field(32, ge=1, le=BATCH, description="regions of a batch that hold an object [2] P")
     positive_iou: Fraction = Field(0.5, description="[2] P")
+    near_background: Fraction = Field(
+        0.0,
+        description="share of the background that is drawn from regions near an object, of an IoU from 0.1 on; "
+        "0: all is drawn from all regions alike [2]; 1: arXiv 1504.08083",
+    )
     best: Literal["none", "loss", "accuracy"] = Field(
         "none", description="on `validation`, by which the weights to test are chosen; none: the last"
     )

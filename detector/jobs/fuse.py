@@ -45,7 +45,7 @@ def fuse_systems(systems: Sequence[System], images: int, iou: float, min_score: 
     found = zip(*by_image, strict=True)
     fused = (
         fuse(each, weights, iou, min_score)
-        for each in progress_bar(found, "fuse", images, unit="image", leave=False)
+        for each in progress_bar(found, "fuse", total=images, unit="image", leave=False)
     )
     return table_of_detections(list(fused))
 

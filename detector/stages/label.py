@@ -5,7 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from detector.records import Array, Float32
+from detector.records import Array, Bool, Float32
 from detector.runs.journal import Fields
 from detector.runs.split import Split
 from detector.runs.stage import Stage
@@ -13,8 +13,8 @@ from detector.runs.store import Store
 from detector.runs.stored_result import Make, run_stored
 from detector.stages.region_rows import counts
 
-VERSION = 1
-FIELDS: Fields = {"labels": (np.dtype(np.int16), ())}
+VERSION = 2
+FIELDS: Fields = {"labels": (np.dtype(np.int16), ()), "near": (np.dtype(np.bool_), ())}
 
 
 class RegionSet(Protocol):
@@ -34,6 +34,9 @@ class RegionSet(Protocol):
     def labels(self, position: int) -> Array:
         """Their labels (R,) i16."""
 
+    def near(self, position: int) -> Bool:
+        """Which of them (R,) are near an object."""
+
 
 Kind = TypeVar("Kind", bound=RegionSet)
 
@@ -47,10 +50,12 @@ class LabelledRegions(Generic[Kind]):
 
 
 def run_labels(stage: Stage, regions: Kind, **settings: Any) -> LabelledRegions[Kind]:
-    """Label every region of the split; the labels depend on the regions and on `settings`."""
+    """Label every region of the split, by the regions and `settings`, and note which are near an object."""
 
     def prepare() -> Make:
-        return lambda positions: ({"labels": regions.labels(position)} for position in positions)
+        return lambda positions: (
+            {"labels": regions.labels(position), "near": regions.near(position)} for position in positions
+        )
 
     result = stage.result(VERSION, **regions.reads, **settings)
     return LabelledRegions(regions, run_stored(result, FIELDS, len(regions.split), prepare, counts))

@@ -42,6 +42,7 @@ class BatchMaker:
     workers: int
     seed: int
     paired_iou: float | None = None  # above which regions learn their objects' boxes; None: none does
+    near_share: float = 0.0  # of the background, that is near an object
 
     def batches(
         self, labelled: LabelledRegions[Any], first: int, last: int, rank: int = 0, world: int = 1
@@ -50,7 +51,15 @@ class BatchMaker:
         if first >= last:
             return iter(())
         labels, region = labelled.labels, self.region
-        sampler = RegionSampler(labels.field("labels"), labels.offsets, self.settings, self.positives, self.seed)
+        sampler = RegionSampler(
+            labels.field("labels"),
+            labels.offsets,
+            self.settings,
+            self.positives,
+            self.seed,
+            labels.field("near"),
+            self.near_share,
+        )
         distort = PhotometricAugment(self.settings.photometric)
         distort(np.zeros((1, 1, 3), np.uint8), 0)  # so that its library is imported once, before the workers fork
         split, boxes = labelled.regions.split, labelled.regions.boxes

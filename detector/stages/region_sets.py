@@ -7,7 +7,7 @@ import numpy as np
 from detector.records import Array, Bool, Float32
 from detector.runs.split import Split
 from detector.runs.store import Store, read_proposals
-from detector.training.assign import IGNORED, assign
+from detector.training.assign import IGNORED, assign, near_objects
 
 LABEL = np.dtype(np.int16)
 
@@ -49,6 +49,10 @@ class TrainingRegions:
         is_exhaustive = bool(dataset.exhaustive[position])
         return assign(self.boxes(position), dataset.truth(position), self.positive_iou, is_exhaustive)
 
+    def near(self, position: int) -> Bool:
+        """Which of them (R,) are near an object."""
+        return near_objects(self.boxes(position), self.split.dataset.truth(position))
+
 
 @dataclass(frozen=True, eq=False)
 class ObjectRegions:
@@ -69,6 +73,10 @@ class ObjectRegions:
         """Labels (G,) i16 of `boxes(position)`."""
         truth = self.split.dataset.truth(position)
         return np.where(truth.difficult | truth.crowd, IGNORED, truth.labels).astype(LABEL)
+
+    def near(self, position: int) -> Bool:
+        """All of them (G,) are."""
+        return np.ones(len(self.boxes(position)), np.bool_)
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,8 +86,7 @@ def run_finetune(
     seed = task.seed + MEMBER_SEED * member
     trainer, preprocessing = make_finetuner(settings, task, classes.names, boxes, group, seed)
     makes = batch_maker(settings, task, settings.positives, preprocessing, group, seed)
-    if boxes:
-        makes = replace(makes, paired_iou=boxes.min_iou)
+    makes = replace(makes, near_share=settings.near_background, paired_iou=boxes.min_iou if boxes else None)
     result = stage.result(
         VERSION,
         labels=labelled and labelled.labels,

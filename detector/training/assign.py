@@ -6,6 +6,7 @@ from detector.boxes import box_iou
 from detector.records import BACKGROUND, FIRST_LABEL, Array, Bool, Float32, GroundTruth
 
 IGNORED = -1  # neither object nor background
+NEAR_IOU = 0.1  # of regions that are near an object (Fast R-CNN, arXiv 1504.08083, section 2.3)
 
 
 def assign(boxes: Float32, truth: GroundTruth, positive_iou: float, exhaustive: bool) -> Array:
@@ -24,6 +25,11 @@ def assign(boxes: Float32, truth: GroundTruth, positive_iou: float, exhaustive: 
     classes = np.where(truth.difficult | truth.crowd, IGNORED, truth.labels)
     labels[positive] = classes[best[positive]]
     return labels
+
+
+def near_objects(boxes: Float32, truth: GroundTruth) -> Bool:
+    """Whether regions (N, 4) overlap any object by an IoU of at least `NEAR_IOU`."""
+    return box_iou(boxes, truth.boxes).max(1, initial=0) >= NEAR_IOU
 
 
 def negatives_of_classes(boxes: Float32, truth: GroundTruth, complete: Bool, iou: float) -> Bool:

@@ -35,17 +35,29 @@ class RegionSampler:
 
     labels (R,) i16 of all regions of the data set, image after image (may be memory-mapped); offsets (n + 1,) i64
     where each image's begin. With `class_balance` the classes of the positives are drawn first, each as often as
-    its number of regions to the power 1 - class_balance. A batch depends on (seed, step) alone, so training
+    its number of regions to the power 1 - class_balance. Of the background a share `near_share` is drawn from
+    regions that are `near` (R,) an object, where there are any. A batch depends on (seed, step) alone, so training
     resumes at any step. In memory it holds the rows of the positives: 8 bytes each.
     """
 
-    def __init__(self, labels: Array, offsets: Int64, settings: RegionTraining, positives: int, seed: int) -> None:
+    def __init__(
+        self,
+        labels: Array,
+        offsets: Int64,
+        settings: RegionTraining,
+        positives: int,
+        seed: int,
+        near: Array | None = None,
+        near_share: float = 0.0,
+    ) -> None:
         self.labels = labels
+        self.near = labels if near is None else near
+        self.near_share = 0.0 if near is None else near_share
         self.offsets = offsets
         self.settings = settings
         self.count = positives
         self.seed = seed
-        found, self.backgrounds = _positive_rows(labels)
+        found, self.backgrounds, self.near_backgrounds = _count_rows(labels, self.near)
         if not len(found):
             raise DataError("training needs a region that holds an object, got none in the training split")
         if positives < settings.batch_size and not self.backgrounds:
@@ -82,22 +94,39 @@ class RegionSampler:
         return self.positives[starts[classes] + random.integers(0, self.per_class[classes])]
 
     def draw_background(self, random: np.random.Generator, count: int) -> Int64:
+        """`count` background rows: those near an object come first."""
+        near = self.near_count(count) if self.near_backgrounds else 0
+        return np.concatenate([self._thrown(random, near, near=True), self._thrown(random, count - near)])
+
+    def near_count(self, count: int) -> int:
+        """How many of so many background regions are drawn from those near an object."""
+        return round(self.near_share * count)
+
+    def _thrown(self, random: np.random.Generator, count: int, near: bool = False) -> Int64:
         """`count` background rows: draws over all rows, of which the wrong ones are thrown back."""
         kept = np.empty(0, np.int64)
         while len(kept) < count:
             rows = random.integers(0, len(self.labels), 4 * count)
-            kept = np.concatenate([kept, rows[self.labels[rows] == BACKGROUND]])
+            is_wanted = self.labels[rows] == BACKGROUND
+            if near:
+                is_wanted &= self.near[rows]
+            kept = np.concatenate([kept, rows[is_wanted]])
         return kept[:count]
 
 
-def _positive_rows(labels: Array) -> tuple[Int64, int]:
-    """The rows (P,) of labels of classes, and the number of background ones; memory for a chunk at a time."""
-    rows, backgrounds = [np.empty(0, np.int64)], 0
+def _count_rows(labels: Array, near: Array) -> tuple[Int64, int, int]:
+    """The rows (P,) of labels of classes, and how many background ones there are, in all and near an object.
+
+    It takes memory for a chunk at a time.
+    """
+    rows, backgrounds, near_backgrounds = [np.empty(0, np.int64)], 0, 0
     for start in range(0, len(labels), CHUNK):
         chunk = np.asarray(labels[start : start + CHUNK])
+        is_background = chunk == BACKGROUND
         rows.append(np.flatnonzero(chunk >= FIRST_LABEL) + start)
-        backgrounds += int((chunk == BACKGROUND).sum())
-    return np.concatenate(rows), backgrounds
+        backgrounds += int(is_background.sum())
+        near_backgrounds += int(np.count_nonzero(is_background & (near[start : start + CHUNK] > 0)))
+    return np.concatenate(rows), backgrounds, near_backgrounds
 
 
 def draw_regions(labels: Array, seed: int) -> Int64:

@@ -3,7 +3,7 @@ from oracles_assign import negatives_one_by_one
 from oracles_boxes import random_boxes
 
 from detector.records import GroundTruth
-from detector.training.assign import IGNORED, assign, negatives_of_classes
+from detector.training.assign import IGNORED, assign, near_objects, negatives_of_classes
 
 
 def truth(*boxes: list[float], labels: list[int], difficult: int = -1) -> GroundTruth:
@@ -39,6 +39,14 @@ def test_an_image_that_is_not_fully_labelled_gives_no_background() -> None:
 def test_an_image_without_objects_is_all_background() -> None:
     assert assign(REGIONS, truth(labels=[]), 0.5, exhaustive=True).tolist() == [0, 0, 0, 0]
     assert assign(REGIONS[:0], truth([0, 0, 10, 10], labels=[7]), 0.5, exhaustive=True).shape == (0,)
+
+
+def test_near_an_object_is_a_tenth_of_overlap() -> None:
+    boxes = np.array([[0, 0, 10, 1], [0, 0, 10, 0.99], [0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
+    assert near_objects(boxes, truth([0, 0, 10, 10], labels=[7])).tolist() == [True, False, True, False]
+    assert near_objects(boxes, truth([0, 0, 10, 10], labels=[7], difficult=0))[0]
+    assert not near_objects(boxes, truth(labels=[])).any()
+    assert near_objects(boxes[:0], truth([0, 0, 10, 10], labels=[7])).shape == (0,)
 
 
 def test_negatives_of_a_class_are_far_from_all_its_objects() -> None:

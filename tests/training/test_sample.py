@@ -61,6 +61,25 @@ def test_classes_are_drawn_alike_or_by_their_regions() -> None:
         np.testing.assert_allclose(share, np.array(wanted) / np.sum(wanted), atol=0.015)
 
 
+def test_a_share_of_the_background_is_near_objects() -> None:
+    near = np.array([1, 1, 0, 0, 0, 1, 0, 0, 0, 1], np.bool_)
+    sampler = RegionSampler(LABELS, OFFSETS, SETTINGS, 2, 0, near, 0.5)
+    drawn = [sampler.draw(step) for step in range(2000)]
+    rows = np.stack([OFFSETS[draw.image] + draw.region for draw in drawn])
+    assert near[rows[:, 2:5]].all()
+    np.testing.assert_allclose(near[rows[:, 5:]].mean(), 2 / 6, atol=0.03)
+    for index in (2, 5):
+        counts = np.bincount(rows[:, index], minlength=len(LABELS))
+        wanted = (LABELS == 0) & (near if index == 2 else True)
+        np.testing.assert_allclose(counts / counts.sum(), wanted / wanted.sum(), atol=0.05)
+
+
+def test_without_background_near_objects_it_is_drawn_everywhere() -> None:
+    far, plain = (RegionSampler(LABELS, OFFSETS, SETTINGS, 2, 0, *words) for words in ((LABELS > 0, 1.0), ()))
+    for one, other in zip(far.draw(3), plain.draw(3), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_processes_share_a_batch_and_its_objects_evenly() -> None:
     draw = RegionSampler(LABELS, OFFSETS, SETTINGS, 2, seed=0).draw(3)
     shares = [draw.share(rank, 2) for rank in range(2)]

@@ -18,6 +18,7 @@ from detector.training.shared_batches import ImageSampler, ImageSource, place_im
 
 LABELS = np.array([1, 0, 0, 2, 0, 0, 3, IGNORED, IGNORED, 2, 0, 0, 0], np.int16)
 OFFSETS = np.array([0, 6, 6, 9, 13])  # the second image has no regions, the third no background
+NEAR = np.array([1, 1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0], np.bool_)
 REGION = RegionSettings(mode="shared", crop_size=32, padding=3, shared_side=(40, 80), shared_longest=200)
 
 
@@ -56,6 +57,21 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     one.draw(0)
     for a, b in zip(one.draw(7), two.draw(7), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.0, 0), (0.5, 2), (1.0, 4)])
+def test_a_share_of_the_background_is_near_objects_where_there_is_any(share: float, least: int) -> None:
+    settings = FinetuneSettings(batch_size=12, positives=4)
+    sampler = ImageSampler(RegionSampler(LABELS, OFFSETS, settings, 4, 0, NEAR, share), 2)
+    found: dict[int, list[int]] = {0: [], 3: []}  # by the image of the background, how much of it is near
+    for step in range(60):
+        draw = sampler.draw(step)
+        for part in (slice(4, None, 2), slice(5, None, 2)):
+            rows = OFFSETS[draw.image[part]] + draw.region[part]
+            assert (LABELS[rows] == 0).all()
+            found[int(draw.image[part][0])].append(int(NEAR[rows].sum()))
+    assert set(found[3]) == {0}  # its background is far from its objects
+    assert min(found[0]) == least
 
 
 def test_processes_get_whole_images() -> None:
