@@ -353,7 +353,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = Parser(prog="accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     option, seconds = parser.add_argument, number_above(0, MOST)
-    option("config", type=a_path, help="YAML file, such as configs/fruit.yaml")
+    option("config", type=a_path, help="YAML file, such as configs/fruit_crops.yaml")
     option("overrides", nargs="*", metavar="section.key=value", help="settings over the file's, for all methods")
     option("--methods", nargs="+", choices=tuple(TITLES), default=list(TITLES))
     option("--budgets", nargs="+", type=seconds, default=[300.0, 900.0, 1800.0], help="seconds of a training")

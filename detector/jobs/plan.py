@@ -88,7 +88,7 @@ class Plan:
 
 SMALL_BATCH = {"batch_size": 64, "positives": 16}
 TINY_BATCH = {"batch_size": 32, "positives": 8}
-LARGE_BATCH = {"batch_size": 128, "positives": 32}  # where an image's map is most of a step
+FROM_MAPS = {"optimizer": "adamw", "learning_rate": 2e-4, "frozen_stages": 2, "near_background": 0.7}
 
 
 def merged(*trees: Mapping[str, Any]) -> Tree:
@@ -104,8 +104,15 @@ def merged(*trees: Mapping[str, Any]) -> Tree:
 
 def _shared(side: int, longest: int, boxes: int) -> Mapping[str, Any]:
     return {
-        "region": {"mode": "shared", "shared_side": [side], "shared_longest": longest},
-        "finetune": SMALL_BATCH if boxes else LARGE_BATCH,
+        "region": {
+            "mode": "shared",
+            "shared_side": [side],
+            "shared_longest": longest,
+            "shared_images": 4,
+            "crop_size": 160,
+            "padding": 11,
+        },
+        "finetune": {**SMALL_BATCH, **FROM_MAPS},
         **({"proposals": {"max_boxes": boxes}, "boxes": {"images": boxes}} if boxes else {}),
     }
 
@@ -155,6 +162,12 @@ COMMON: Mapping[str, Any] = {
     "boxes": {"enabled": True},
     "detect": {"voting_iou": 0.5},
 }
+
+
+def suited(level: Level, stages: int) -> Level:
+    """The same for a network of which no more than `stages` first stages can be frozen."""
+    frozen = min(level.settings["finetune"].get("frozen_stages", 0), stages)
+    return Level(level.name, merged(level.settings, {"finetune": {"frozen_stages": frozen}}))
 
 
 def whole_steps(objects: int, positives: int) -> int:

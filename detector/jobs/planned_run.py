@@ -20,10 +20,11 @@ from detector.data.readers import format_of
 from detector.errors import DataError, UserError
 from detector.files import read_json, write_text
 from detector.jobs.own_data import own_data
-from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text
+from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text, suited
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import measure_images, numbers_of
 from detector.jobs.wish import Tree, Wish
+from detector.networks.backbones import backbone_facts
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import start_of
 from detector.runs.processes import Group
@@ -115,7 +116,9 @@ def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:
             group,
             lambda: seconds - (time.monotonic() - started),
         )
-        return chooser.choose(LEVELS if config.network.weights else SCRATCH_LEVELS, wish.minutes)
+        stages = backbone_facts(config.network.variant).stages
+        levels = LEVELS if config.network.weights else SCRATCH_LEVELS
+        return chooser.choose([suited(level, stages) for level in levels], wish.minutes)
 
 
 def _planned(base: Tree, level: Level, steps: int) -> Tree:

@@ -19,6 +19,7 @@ from detector.jobs.plan import (
     fitted_steps,
     least_steps,
     merged,
+    suited,
     whole_steps,
 )
 from detector.jobs.plan_choice import Chooser
@@ -51,6 +52,17 @@ def test_a_stage_s_seconds_are_its_work_by_the_rates() -> None:
     assert "boxes" not in expected(
         config_of({"boxes": {"enabled": False}}), NUMBERS, IMAGES, LevelRates(1, 1, 1, 1)
     )
+
+
+def test_no_more_stages_are_frozen_than_a_network_has() -> None:
+    frozen = [
+        [suited(level, stages).settings["finetune"]["frozen_stages"] for level in LEVELS] for stages in (0, 5)
+    ]
+    assert set(frozen[0]) == {0}
+    assert set(frozen[1]) == {0, 2}
+    for level in LEVELS:
+        assert suited(level, 5).name == level.name
+        assert build(suited(level, 5), 30).region == build(level, 30).region
 
 
 def test_images_that_cannot_be_kept_are_read_again_and_svms_look_at_their_own() -> None:
@@ -104,7 +116,7 @@ def test_the_first_level_with_enough_steps_is_taken(monkeypatch: pytest.MonkeyPa
 
 def test_where_none_has_enough_the_one_nearest_to_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     plan, tried = choose(monkeypatch, 160, 3, speed=6)
-    assert len(tried) == len(LEVELS)
+    assert len(tried) == len(LEVELS) - 1  # two differ in their regions alone, and are measured once
     assert plan.level == LEVELS[-1]
     assert least_steps(8) <= plan.steps < 400
     assert plan.total <= 160

@@ -16,7 +16,7 @@ from detector.jobs.own_data import own_data
 TINY = [
     *("network.variant=tiny", "region.crop_size=32", "region.padding=2", "proposals.superpixel_scale=8"),
     *("proposals.max_boxes=20", "engine.backend=torch", "engine.precision=fp32", "engine.workers=0"),
-    *("finetune.steps=2", "finetune.warmup=0", "finetune.batch_size=8", "finetune.positives=2"),
+    *("finetune.steps=2", "finetune.warmup=0", "finetune.batch_size=8", "finetune.positives=4"),
     *("evaluate.pictures=1", "evaluate.resamples=10"),
 ]
 
