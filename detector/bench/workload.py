@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from detector.config import Config, EngineSettings
 from detector.data.folders import require_folder
@@ -19,7 +20,6 @@ from detector.networks.quantized import measure_ranges
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.networks.weight_files.weights import load_model, weights_header
-from detector.progress import progress_bar
 from detector.records import Float32
 from detector.synthetic.detection_set import render_image
 from detector.synthetic.set_files import write_jpeg
@@ -100,7 +100,7 @@ def open_workload(config: Config, folder: Path | None, count: int, regions: int,
     origin = "synthetic scenes" if folder is None else f"images of {folder}"
     proposer = open_proposer(config.proposals, config.engine, config.seed)
     sizes, boxes = [], []
-    for path in progress_bar(paths, desc="propose", unit="image", leave=False):
+    for path in tqdm(paths, desc="propose", unit="image", leave=False, disable=None):
         image = read_image(path, config.data.exif)
         (found,) = proposer.finish([proposer.prepare(image)])
         sizes.append((image.shape[0], image.shape[1]))
@@ -110,7 +110,7 @@ def open_workload(config: Config, folder: Path | None, count: int, regions: int,
 
 def _make_scenes(count: int, seed: int, scratch: Path) -> tuple[Path, ...]:
     paths = tuple(scratch / f"{index:04d}.jpg" for index in range(count))
-    for index, path in enumerate(progress_bar(paths, desc="scenes", unit="image", leave=False)):
+    for index, path in enumerate(tqdm(paths, desc="scenes", unit="image", leave=False, disable=None)):
         write_jpeg(path, render_image(index, classes=SYNTHETIC_CLASSES, seed=seed, split="val")[0])
     return paths
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from detector.commands import a_name, a_path, config_parser, whole_number
 from detector.config import Config, load_config
 from detector.config.limits import REGIONS
@@ -14,7 +16,6 @@ from detector.data.exchange.given_proposals import GivenProposals
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
-from detector.progress import progress_bar
 from detector.records import Array, Proposals
 from detector.reports.recall_report import recall_text, recall_tree, write_recall_report
 from detector.runs.environment import environment_notes
@@ -139,7 +140,7 @@ def _name_of(path: Path) -> str:
 
 def _boxes(source: ProposalSource, dataset: Dataset, name: str) -> Iterator[Array]:
     """The boxes of every image, in order."""
-    for position in progress_bar(range(len(dataset)), desc=name, unit="image", leave=False):
+    for position in tqdm(range(len(dataset)), desc=name, unit="image", leave=False):
         yield source.read(position).boxes
 
 

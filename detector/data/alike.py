@@ -16,7 +16,7 @@ import numpy as np
 
 from detector.data.duplicates import equal_files
 from detector.data.images import Exif, read_image
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 from detector.errors import DataError
 from detector.records import Array, Int64
 

@@ -20,7 +20,7 @@ from detector.data.duplicates import equal_files
 from detector.data.formats.assembly import box_faults, rescaled_boxes, size_faults
 from detector.data.formats.data_format import RawSplit
 from detector.data.images import Exif, check_image, read_sizes
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 from detector.data.readers import format_of, found_classes, stated_classes
 from detector.errors import DataError
 from detector.records import FIRST_LABEL, Bool, Float64, Int64

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 from detector.records import Int64
 
 SAMPLE = 2048  # bytes from the middle of a file, where two photographs of one size differ

@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 
 BLOCK = 1 << 20
 

@@ -28,7 +28,7 @@ from detector.data.decoders.png import END_CHUNK as PNG_END
 from detector.data.decoders.png import decode_png, png_size
 from detector.data.decoders.tiff import decode_tiff, tiff_size
 from detector.data.decoders.webp import webp_length, webp_size
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 from detector.errors import DataError
 from detector.files import read_bytes, require_file, unreadable
 from detector.records import Image, Int64

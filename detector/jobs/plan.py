@@ -14,6 +14,8 @@ from typing import Any
 from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.wish import Tree
+from detector.networks.backbones import backbone_facts
+from detector.networks.backbones.base import Variant
 from detector.parallel import worker_count
 
 PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
@@ -164,9 +166,9 @@ COMMON: Mapping[str, Any] = {
 }
 
 
-def suited(level: Level, stages: int) -> Level:
-    """The same for a network of which no more than `stages` first stages can be frozen."""
-    frozen = min(level.settings["finetune"].get("frozen_stages", 0), stages)
+def suited(level: Level, variant: Variant) -> Level:
+    """The same for a network, of which perhaps fewer first stages can be frozen."""
+    frozen = min(level.settings["finetune"].get("frozen_stages", 0), backbone_facts(variant).stages)
     return Level(level.name, merged(level.settings, {"finetune": {"frozen_stages": frozen}}))
 
 

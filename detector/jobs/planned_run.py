@@ -24,7 +24,6 @@ from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Pl
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import measure_images, numbers_of
 from detector.jobs.wish import Tree, Wish
-from detector.networks.backbones import backbone_facts
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import start_of
 from detector.runs.processes import Group
@@ -116,9 +115,8 @@ def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:
             group,
             lambda: seconds - (time.monotonic() - started),
         )
-        stages = backbone_facts(config.network.variant).stages
         levels = LEVELS if config.network.weights else SCRATCH_LEVELS
-        return chooser.choose([suited(level, stages) for level in levels], wish.minutes)
+        return chooser.choose([suited(level, config.network.variant) for level in levels], wish.minutes)
 
 
 def _planned(base: Tree, level: Level, steps: int) -> Tree:

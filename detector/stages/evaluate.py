@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+from tqdm import tqdm
 
 from detector.config import EvaluateSettings
 from detector.data.dataset import Dataset
 from detector.evaluation.metrics import finite
 from detector.evaluation.recall import CURVE_BUDGETS, Coverage, counted_objects, measure_coverage
 from detector.files import share_file, write_text
-from detector.progress import progress_bar
 from detector.records import DetectionTable
 from detector.reports.detection.analysis import Case, analyse
 from detector.reports.detection.drawn_images import draw_pictures, worst_positions
@@ -151,7 +151,7 @@ def table_key(table: DetectionTable) -> str:
 
 def _coverage(dataset: Dataset, regions: Store) -> Coverage:
     """How the regions cover the objects."""
-    positions = progress_bar(range(len(dataset)), desc="recall", unit="image", leave=False)
+    positions = tqdm(range(len(dataset)), desc="recall", unit="image", leave=False)
     boxes = (read_proposals(regions, position).boxes for position in positions)
     return measure_coverage(
         counted_objects(dataset.objects, dataset.blacklist), boxes, [*CURVE_BUDGETS, *PROPOSAL_BUDGETS]

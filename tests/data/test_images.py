@@ -9,7 +9,7 @@ import PIL.ImageOps
 import pytest
 from trees import write_image
 
-from detector.data import progress
+from detector.data import many_files
 from detector.data.images import read_image, read_size, read_sizes
 from detector.errors import DataError
 from detector.records import Image
@@ -177,7 +177,7 @@ def test_missing_file_and_folder_are_refused_by_name(tmp_path: Path) -> None:
 def test_sizes_of_many_files_come_with_the_errors_by_position(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "CHUNK", 4)
+    monkeypatch.setattr(many_files, "CHUNK", 4)
     paths = [str(write_image(tmp_path / f"{n}.jpg", 10 + n, 20 + n)) for n in range(30)]
     Path(paths[17]).write_bytes(b"")
     sizes, errors = read_sizes(paths)

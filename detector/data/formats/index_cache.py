@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 from detector.errors import DataError
 from detector.files import OWN_LEFTOVER, remove_leftovers, write_atomically
 from detector.records import Array, Int64

@@ -15,8 +15,8 @@ import numpy as np
 from detector.data.classes import class_name
 from detector.data.formats.data_format import RawSplit
 from detector.data.formats.index_cache import cached
+from detector.data.many_files import map_chunks
 from detector.data.numbers import COORDINATE, LARGEST, PIXELS, whole_pixels
-from detector.data.progress import map_chunks
 from detector.errors import DataError
 from detector.files import read_bytes
 from detector.records import Array, Bool, Float64, Int64

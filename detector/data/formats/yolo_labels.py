@@ -12,7 +12,7 @@ import numpy as np
 
 from detector.config.limits import CLASSES
 from detector.data.formats.index_cache import cached
-from detector.data.progress import map_chunks
+from detector.data.many_files import map_chunks
 from detector.errors import DataError
 from detector.files import read_text
 from detector.records import Array, Float64, Int64

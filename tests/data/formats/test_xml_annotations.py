@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from trees import annotation_text, write_annotation
 
-from detector.data import progress
+from detector.data import many_files
 from detector.data.formats.xml_annotations import read_annotation, read_annotations
 from detector.errors import DataError
 
@@ -228,7 +228,7 @@ def test_size_that_is_no_number_of_pixels_is_refused(tmp_path: Path, width: str)
 
 
 def test_many_files_equal_each_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "CHUNK", 3)
+    monkeypatch.setattr(many_files, "CHUNK", 3)
     random = np.random.default_rng(0)
     paths = [""]
     for number in range(20):
@@ -254,7 +254,7 @@ def test_no_files_make_an_empty_table() -> None:
 def test_all_of_many_bad_files_are_named_in_order_and_have_no_objects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "CHUNK", 2)
+    monkeypatch.setattr(many_files, "CHUNK", 2)
     paths = [write_annotation(tmp_path / f"{number}.xml", ("cat", (1, 2, 3, 4))) for number in range(9)]
     paths[4].write_text("<annotation>")
     paths[7].unlink()
