@@ -32,9 +32,8 @@ def run_parts(
     group, whole = result.group, result.folder / output.name
     if not (result.is_done() and group.from_first(group.is_first and is_whole(whole))):
         result.begin()
-        hidden = None if group.is_first else True
         parts = range(count)[group.rank :: group.world]
-        for part in progress_bar(parts, desc=result.stage.name, unit="part", disable=hidden):
+        for part in progress_bar(parts, desc=result.stage.name, unit="part", disable=not group.is_first):
             path, facts = _path(result, part), {"key": result.key, "part": part}
             if not is_whole(path, facts):
                 write_tensors(path, make(part), facts)

@@ -55,8 +55,7 @@ def fill(writer: StoreWriter, make: Make, label: str, group: Group) -> None:
     shards = writer.missing_shards(group.rank, group.world)
     left = [writer.left(shard) for shard in shards]
     total = sum(map(len, left))
-    hidden = None if group.is_first else True
-    with progress_bar(total=total, desc=label, unit="image", disable=hidden) as progress:
+    with progress_bar(total=total, desc=label, unit="image", disable=not group.is_first) as progress:
         for shard, positions in zip(shards, left, strict=True):
             for position, entry in zip(positions, make(positions), strict=True):
                 writer.append(position, entry)

@@ -51,13 +51,13 @@ class RegionSampler:
         near_share: float = 0.0,
     ) -> None:
         self.labels = labels
-        self.near = labels if near is None else near
-        self.near_share = 0.0 if near is None else near_share
         self.offsets = offsets
         self.settings = settings
         self.count = positives
         self.seed = seed
-        found, self.backgrounds, self.near_backgrounds = _count_rows(labels, self.near)
+        found, self.backgrounds = _positive_rows(labels)
+        self.near = near if near_share and near is not None and _any_near(labels, near) else None
+        self.near_share = near_share
         if not len(found):
             raise DataError("training needs a region that holds an object, got none in the training split")
         if positives < settings.batch_size and not self.backgrounds:
@@ -94,39 +94,48 @@ class RegionSampler:
         return self.positives[starts[classes] + random.integers(0, self.per_class[classes])]
 
     def draw_background(self, random: np.random.Generator, count: int) -> Int64:
-        """`count` background rows: those near an object come first."""
-        near = self.near_count(count) if self.near_backgrounds else 0
-        return np.concatenate([self._thrown(random, near, near=True), self._thrown(random, count - near)])
+        """`count` background rows, those drawn near an object first."""
+        near = self._near_count(count)
+        return np.concatenate([self._thrown(random, near, self.near), self._thrown(random, count - near, None)])
 
-    def near_count(self, count: int) -> int:
+    def choose_background(self, random: np.random.Generator, rows: Int64, count: int) -> Int64:
+        """`count` of the background rows of an image, those drawn near an object first."""
+        beside = rows[:0] if self.near is None else rows[self.near[rows]]
+        near = self._near_count(count) if len(beside) else 0
+        chosen = [random.choice(beside, near)] if near else []
+        return np.concatenate([*chosen, random.choice(rows, count - near)])
+
+    def _near_count(self, count: int) -> int:
         """How many of so many background regions are drawn from those near an object."""
-        return round(self.near_share * count)
+        return 0 if self.near is None else round(self.near_share * count)
 
-    def _thrown(self, random: np.random.Generator, count: int, near: bool = False) -> Int64:
-        """`count` background rows: draws over all rows, of which the wrong ones are thrown back."""
+    def _thrown(self, random: np.random.Generator, count: int, near: Array | None) -> Int64:
+        """`count` background rows, of those in the mask `near` if there is one.
+
+        They are drawn over all rows, of which the wrong ones are thrown back.
+        """
         kept = np.empty(0, np.int64)
         while len(kept) < count:
             rows = random.integers(0, len(self.labels), 4 * count)
             is_wanted = self.labels[rows] == BACKGROUND
-            if near:
-                is_wanted &= self.near[rows]
-            kept = np.concatenate([kept, rows[is_wanted]])
+            kept = np.concatenate([kept, rows[is_wanted if near is None else is_wanted & near[rows]]])
         return kept[:count]
 
 
-def _count_rows(labels: Array, near: Array) -> tuple[Int64, int, int]:
-    """The rows (P,) of labels of classes, and how many background ones there are, in all and near an object.
-
-    It takes memory for a chunk at a time.
-    """
-    rows, backgrounds, near_backgrounds = [np.empty(0, np.int64)], 0, 0
+def _positive_rows(labels: Array) -> tuple[Int64, int]:
+    """The rows (P,) of labels of classes, and the number of background ones; memory for a chunk at a time."""
+    rows, backgrounds = [np.empty(0, np.int64)], 0
     for start in range(0, len(labels), CHUNK):
         chunk = np.asarray(labels[start : start + CHUNK])
-        is_background = chunk == BACKGROUND
         rows.append(np.flatnonzero(chunk >= FIRST_LABEL) + start)
-        backgrounds += int(is_background.sum())
-        near_backgrounds += int(np.count_nonzero(is_background & (near[start : start + CHUNK] > 0)))
-    return np.concatenate(rows), backgrounds, near_backgrounds
+        backgrounds += int((chunk == BACKGROUND).sum())
+    return np.concatenate(rows), backgrounds
+
+
+def _any_near(labels: Array, near: Array) -> bool:
+    """Whether any background region is near an object; memory for a chunk at a time."""
+    parts = (slice(start, start + CHUNK) for start in range(0, len(labels), CHUNK))
+    return any(bool(((labels[part] == BACKGROUND) & near[part]).any()) for part in parts)
 
 
 def draw_regions(labels: Array, seed: int) -> Int64:

@@ -17,7 +17,7 @@ from detector.networks.backbones.base import SharedMap
 from detector.networks.shared_map import ImageRegions, mirror_boxes, place_regions, scale_image
 from detector.networks.transfers import transfers_of
 from detector.networks.warp import Preprocessing, prepare_image
-from detector.records import BACKGROUND, FIRST_LABEL, Array, Bool, Int64
+from detector.records import BACKGROUND, FIRST_LABEL, Array, Int64
 from detector.training.batch import NO_TARGETS, ImageCache, RegionReader
 from detector.training.box_targets import mirror_targets
 from detector.training.sample import Draw, RegionSampler
@@ -53,25 +53,21 @@ class ImageSampler:
 
     def _share(self, random: np.random.Generator, row: int) -> Int64:
         """Rows of a share (B / images,) whose image is that of `row`."""
-        first, labels, near = self._image(row)
+        first, labels = self._image(row)
         objects = first + random.choice(np.flatnonzero(labels >= FIRST_LABEL), self.objects)
         if not self.backgrounds:
             return objects
         if not np.any(labels == BACKGROUND):
-            first, labels, near = self._image(int(self.regions.draw_background(random, 1)[0]))
-        everywhere = np.flatnonzero(labels == BACKGROUND)
-        beside = everywhere[near[everywhere]]
-        count = self.regions.near_count(self.backgrounds) if len(beside) else 0
-        chosen = [random.choice(beside, count)] if count else []
-        chosen.append(random.choice(everywhere, self.backgrounds - count))
-        return np.concatenate([objects, *(first + each for each in chosen)])
+            first, labels = self._image(int(self.regions.draw_background(random, 1)[0]))
+        background = first + np.flatnonzero(labels == BACKGROUND)
+        return np.concatenate([objects, self.regions.choose_background(random, background, self.backgrounds)])
 
-    def _image(self, row: int) -> tuple[int, Array, Bool]:
-        """The first row, the labels (R,) of the image of a row, and which regions are near an object."""
-        regions = self.regions
-        image = int(np.searchsorted(regions.offsets, row, "right")) - 1
-        first, last = int(regions.offsets[image]), int(regions.offsets[image + 1])
-        return first, np.asarray(regions.labels[first:last]), np.asarray(regions.near[first:last]) > 0
+    def _image(self, row: int) -> tuple[int, Array]:
+        """The first row and the labels (R,) of the image of a row."""
+        offsets = self.regions.offsets
+        image = int(np.searchsorted(offsets, row, "right")) - 1
+        first, last = int(offsets[image]), int(offsets[image + 1])
+        return first, np.asarray(self.regions.labels[first:last])
 
 
 class DrawnImages(NamedTuple):

@@ -126,8 +126,9 @@ def test_zoomed_images_are_scaled_at_random_with_their_regions() -> None:
         one, other = (
             place_images(each, IMAGENET, REGION, SHARED, torch.device("cpu")) for each in (plain[step], drawn)
         )
-        for image, larger, zoom in zip(one.crops, other.crops, drawn.zooms, strict=True):
-            height, width = drawn.images[0].shape[:2]
+        rows = zip(one.crops, other.crops, drawn.images, drawn.zooms, strict=True)
+        for image, larger, pixels, zoom in rows:
+            height, width = pixels.shape[:2]
             wanted = {scaled_side(side, 200, zoom, height, width) for side in REGION.shared_side}
             assert {min(copy.shape[2:]) for copy in larger.copies} <= wanted
             assert len(image.windows.maps) == len(larger.windows.maps)
