@@ -89,10 +89,12 @@ def test_the_full_size_config_runs_on_real_ilsvrc_images(shared: Path, tmp_path:
 
 
 @pytest.mark.shared
-def test_the_fruit_config_runs_on_real_photographs(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "mode"), [("fruit", "shared"), ("fruit_crops", "warp")])
+def test_the_fruit_configs_run_on_real_photographs(name: str, mode: str, shared: Path, tmp_path: Path) -> None:
     root = shared / "data" / "fruit"
     words = [f"data.root={root}", f"network.weights={shared / 'weights' / 'bvlc_googlenet.npz'}"]
-    config = load_config(Config, CONFIGS / "fruit.yaml", [*SHORT, *words])
+    config = load_config(Config, CONFIGS / f"{name}.yaml", [*SHORT, *words, "region.shared_images=2"])
+    assert config.region.mode == mode
     outcome = run_training(RunFolder(tmp_path / "run"), config)
     assert outcome.report is not None
     assert outcome.dataset.classes.names == ("apple", "banana", "orange")
