@@ -305,6 +305,13 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _cascade_has_a_map(self) -> "Config":
+        if self.cascade.sees == "map" and (self.region.mode != "shared" or self.cascade.weights):
+            wanted = "region.mode shared without cascade.weights"
+            raise ValueError(f"cascade.sees must be auto or crops but for {wanted}, got map")
+        return self
+
+    @model_validator(mode="after")
     def _boxes_are_trained(self) -> "Config":
         if self.joint_boxes and not self.finetune.steps:
             raise ValueError("boxes.method must be ridge for finetune.steps 0, got joint")

@@ -42,7 +42,7 @@ def follow(scorer: ImageScorer, image: Image, boxes: Float32) -> Steps:
             return replace(inner, final=scorer.context.apply(inner.final, seen, *image.shape[:2]))
         case CascadeScorer():
             (ranked,) = scorer.regions.rank(given)
-            inner = follow(scorer.scorer, image, ranked.boxes[: scorer.regions.keep])
+            inner = follow(scorer.scorer, image, ranked.boxes[: scorer.regions.settings.keep])
             return replace(inner, proposals=ranked.boxes, cascade=ranked.scores)
         case IteratedScorer():
             (rounds,) = scorer.score_rounds(given)

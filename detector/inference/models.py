@@ -12,7 +12,7 @@ from detector.inference.engine import ImageScorer
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.iterate import IteratedScorer
 from detector.inference.select import select
-from detector.networks.heads import BoxHead, SvmHead, load_boxes, load_svm
+from detector.networks.heads import BoxHead, ObjectnessHead, SvmHead, load_boxes, load_svm
 from detector.networks.member import Member
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing
@@ -38,6 +38,14 @@ class ModelFiles:
     def by(self, method: Method) -> "ModelFiles":
         """The part that scores by `method`."""
         return ModelFiles(self.network, self.svm if method.by_svm else None, self.boxes if method.boxes else None)
+
+
+@dataclass(frozen=True)
+class CascadeFiles:
+    """The file that a run's stage `cascade` wrote, and that of the network whose map it may look at."""
+
+    cascade: Path
+    network: Path
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,11 @@ def _check_head(head: SvmHead | BoxHead | None, path: Path | None, classes: int,
         return
     if len(head.weight) != classes:
         raise DataError(f"head must be of {classes} classes, got {len(head.weight)} ({path})")
+    check_model(head, path, network)
+
+
+def check_model(head: SvmHead | BoxHead | ObjectnessHead, path: Path | None, network: Path) -> None:
+    """Raise DataError for the head in `path` where it was trained on another network."""
     if head.model and head.model != file_hash(network):
         raise DataError(f"head must be trained on {network}, got that of another network ({path})")
 

@@ -35,6 +35,8 @@ class KnownProposals(Protocol):
         """Those of the image at `position`."""
 
 
+MULTIBOX_WEIGHTS = "multibox.weights"  # the setting that names MultiBox's file
+
 Opening = Callable[[ProposalSettings, EngineSettings, int], Proposer]
 
 
@@ -78,6 +80,11 @@ def opening_of(source: str) -> Opening:
         wanted = f"{', '.join(others)} or {last}"
         raise ConfigError(f"proposals.source must be {wanted} to detect in new images, got {source}")
     return opening
+
+
+def multibox_weights(settings: ProposalSettings) -> Path | None:
+    """The file of MultiBox's weights, None where the settings' method reads none."""
+    return proposal_method(settings.source).files(settings).get(MULTIBOX_WEIGHTS)
 
 
 def required_file(settings: ProposalSettings, name: str) -> Path:

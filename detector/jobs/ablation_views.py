@@ -5,12 +5,7 @@ from collections.abc import Sequence
 from detector.config import Config
 from detector.inference.models import ModelFiles
 from detector.jobs.ablation_judge import Rescored
-from detector.jobs.trained_models import (
-    context_task,
-    proposals_of,
-    regions_of,
-    seen_images,
-)
+from detector.jobs.trained_models import context_task, proposals_of, regions_of, seen_images
 from detector.runs.job import Job
 from detector.runs.split import Split, open_split
 from detector.stages.context import check_apart

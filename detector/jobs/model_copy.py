@@ -7,9 +7,9 @@ from detector.config import Config, EnsembleSettings
 from detector.errors import DataError
 from detector.files import write_atomically
 from detector.inference.image_context import Context
-from detector.inference.models import ModelFiles, load_models
-from detector.inference.proposal_methods.by_multibox import WEIGHTS
-from detector.inference.proposer import proposal_method
+from detector.inference.models import load_models
+from detector.inference.proposer import multibox_weights
+from detector.inference.region_filter import check_cascade_files
 from detector.jobs.trained_models import (
     image_network,
     trained_cascade,
@@ -37,7 +37,7 @@ def copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]:
         (run.cascade_path, target.cascade_path): config.cascade.is_used,
     }
     pairs += [pair for pair, is_wanted in wanted.items() if is_wanted]
-    multibox = _multibox_weights(config)
+    multibox = multibox_weights(config.proposals)
     if multibox is not None:
         pairs.append((multibox, target.multibox_path))
     for source, _ in pairs:
@@ -60,15 +60,10 @@ def _check_files(run: RunFolder, config: Config) -> None:
         load_model(image_network(Job(run, config, alone())))
     cascade = trained_cascade(run, config)
     if cascade is not None:
-        load_models([ModelFiles(cascade)], EnsembleSettings())
-    multibox = _multibox_weights(config)
+        check_cascade_files(cascade)
+    multibox = multibox_weights(config.proposals)
     if multibox is not None:
         load_multibox(multibox)
-
-
-def _multibox_weights(config: Config) -> Path | None:
-    """Those that the proposals need, None where they need none."""
-    return proposal_method(config.proposals.source).files(config.proposals).get(WEIGHTS)
 
 
 def _member(run: RunFolder, target: RunFolder, number: int, config: Config) -> list[tuple[Path, Path]]:

@@ -7,9 +7,9 @@ from detector.runs.job import Job
 from detector.runs.pretrained import weights_file
 from detector.runs.split import Split
 from detector.stages.cascade import run_cascade
-from detector.stages.cascade_network import small_region
+from detector.stages.cascade_network import map_look, small_region
 from detector.stages.context import SplitScores, run_context, run_context_rows
-from detector.stages.drawn_rows import run_drawn_rows
+from detector.stages.drawn_rows import Look, run_drawn_rows
 from detector.stages.ensemble_weights import run_weight_rows, run_weights
 from detector.stages.image_features import image_weights, keep_image_network
 from detector.stages.region_sets import TrainingRegions
@@ -17,12 +17,15 @@ from detector.stages.region_sets import TrainingRegions
 
 def train_cascade(job: Job[Config], labelled: Labelled) -> None:
     """Learn the cheap classifier that drops regions of other splits, on some of the training regions."""
-    config = job.config
-    network = weights_file(config.cascade.weights or config.network.weights) or job.run.model_path
-    region = small_region(config.region, config.cascade.crop_size)
-    stage, images = job.stage("cascade_rows"), config.cascade.images
-    rows = run_drawn_rows(stage, images, labelled, network, region, config.engine, config.seed)
-    run_cascade(job.stage("cascade"), rows, network, region, job.run.cascade_path)
+    config, run = job.config, job.run
+    if config.cascade.sees_map(config.region):
+        look = map_look(run.model_path, config.region)
+    else:
+        network = weights_file(config.cascade.weights or config.network.weights) or run.model_path
+        look = Look(network, small_region(config.region, config.cascade.crop_size))
+    stage = job.stage("cascade_rows")
+    rows = run_drawn_rows(stage, config.cascade.images, labelled, look, config.engine, config.seed)
+    run_cascade(job.stage("cascade"), rows, look, run.cascade_path)
 
 
 def weigh_models(job: Job[Config], held_out: Labelled) -> None:

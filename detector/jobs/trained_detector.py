@@ -38,7 +38,7 @@ def detector_of(job: Job[Config]) -> ObjectDetector:
     scorer = open_scorer(models, ensemble, config.engine, config.detect)
     cascade = trained_cascade(run, config)
     if cascade:
-        scorer = CascadeScorer(RegionFilter(cascade, config.cascade.keep, config.engine), scorer)
+        scorer = CascadeScorer(RegionFilter(cascade, config.cascade, config.engine), scorer)
     if config.context.is_used:
         path = trained_context(run, config)
         images = WholeImages(image_network(job), config.engine)

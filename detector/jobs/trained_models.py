@@ -5,7 +5,7 @@ from pathlib import Path
 
 from detector.config import Config, EnsembleSettings
 from detector.errors import DataError
-from detector.inference.models import ModelFiles
+from detector.inference.models import CascadeFiles, ModelFiles
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.split import Split, open_split
@@ -49,13 +49,13 @@ def trained_model(run: RunFolder, config: Config) -> ModelFiles:
     return model
 
 
-def trained_cascade(run: RunFolder, config: Config) -> Path | None:
-    """The file of the run's cascade, None where it is not used; DataError where it is and there is none."""
+def trained_cascade(run: RunFolder, config: Config) -> CascadeFiles | None:
+    """The files of the run's cascade, None where it is not used; DataError where it is and there is none."""
     if not config.cascade.is_used:
         return None
     if not run.cascade_path.is_file():
         raise DataError(f"run must hold a cascade, got none at {run.cascade_path}; cascade.keep=0 does without")
-    return run.cascade_path
+    return CascadeFiles(run.cascade_path, run.model_path)
 
 
 def trained_ensemble(run: RunFolder, config: Config) -> EnsembleSettings:
@@ -114,7 +114,7 @@ def regions_of(job: Job[Config], split: Split) -> Store:
     proposals = proposals_of(job, split)
     if cascade is None:
         return proposals
-    return run_cut(job.stage("filter", split.name), split, proposals, cascade, config.cascade.keep, config.engine)
+    return run_cut(job.stage("filter", split.name), split, proposals, cascade, config.cascade, config.engine)
 
 
 def seen_images(job: Job[Config], split: Split, regions: Store) -> SeenImages:

@@ -11,9 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detector.config import RegionSettings
 from detector.errors import DataError
 from detector.networks.region_classifier import RegionClassifier
-from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
+from detector.networks.weight_files.model_facts import ModelFacts
+from detector.networks.weight_files.safetensors_files import read_header, read_tensors, write_tensors
 from detector.networks.weight_files.states import checked_state
 from detector.text import shown
 
@@ -65,6 +67,26 @@ class BoxHead(nn.Module):
         return functional.linear(cells, self.weight.flatten(0, 1), self.bias.flatten()).view(-1, *self.bias.shape)
 
 
+class ObjectnessHead(nn.Module):
+    """Linear objectness of a region: the cells of the shared map at it, (N, F), to log-odds (N,) of an object.
+
+    `model` is as an `SvmHead`'s.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    model: str = ""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)  # (1, F)
+        self.register_buffer("bias", bias)  # (1,)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Log-odds (N,) of cells (N, F)."""
+        return functional.linear(cells, self.weight, self.bias)[:, 0]
+
+
 def pool_cells(last_map: Tensor, channels: int, grid: int) -> Tensor:
     """Features (N, channels * grid * grid) f32 of maps (N, channels * K, h, w): the first crop's, in cells."""
     return functional.adaptive_avg_pool2d(last_map[:, :channels].float(), grid).flatten(1)
@@ -112,7 +134,31 @@ class Cells(nn.Module):
         return {"cells": pool_cells(self.network.last_map(crops), channels, self.grid)}
 
 
-def save_head(path: Path, head: SvmHead | BoxHead, **facts: Any) -> None:
+class MapCells(nn.Module):
+    """Pooled regions (B, C, s, s) of shared maps to `features` (B, C s s) f32, the cells themselves."""
+
+    def __init__(self, network: RegionClassifier) -> None:
+        super().__init__()
+        self.network = network  # whose maps they are
+
+    def forward(self, pooled: Tensor) -> dict[str, Tensor]:
+        """The cells of a region, one channel after another."""
+        return {"features": pooled.flatten(1).float()}
+
+
+class Objectness(MapCells):
+    """Pooled regions (B, C, s, s) of shared maps to `objects` (B,) f32, their probabilities to be an object."""
+
+    def __init__(self, network: RegionClassifier, head: ObjectnessHead) -> None:
+        super().__init__(network)
+        self.head = head
+
+    def forward(self, pooled: Tensor) -> dict[str, Tensor]:
+        """The probabilities by the head."""
+        return {"objects": self.head(super().forward(pooled)["features"]).sigmoid()}
+
+
+def save_head(path: Path, head: SvmHead | BoxHead | ObjectnessHead, **facts: Any) -> None:
     """Write `head` as safetensors with `facts` (JSON values)."""
     grid = {"grid": head.grid} if isinstance(head, BoxHead) else {}
     write_tensors(path, head.state_dict(), {KIND: type(head).__name__, **grid, **facts})
@@ -136,6 +182,21 @@ def load_boxes(path: Path) -> BoxHead:
     head = BoxHead(weight, bias, _grid(weight.shape[2], facts, path))
     head.model = facts["model"]
     return head
+
+
+def is_objectness(path: Path) -> bool:
+    """Whether a file of weights is an `ObjectnessHead`'s; DataError where it is unreadable."""
+    return read_header(path)[1].get(KIND) == ObjectnessHead.__name__
+
+
+def load_objectness(path: Path) -> tuple[ObjectnessHead, RegionSettings]:
+    """The objectness that `save_head` wrote, and of which cells; DataError for any other file."""
+    weight, bias, facts = _read_head(path, ObjectnessHead.__name__)
+    if weight.ndim != 2 or len(weight) != 1 or bias.shape != (1,):
+        raise _misshapen(path, ObjectnessHead.__name__, weight, bias, "(1, F) and (1,)")
+    head = ObjectnessHead(weight, bias)
+    head.model = facts["model"]
+    return head, ModelFacts.of(facts, path).region
 
 
 def _read_head(path: Path, kind: str) -> tuple[Tensor, Tensor, dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Stages `cascade_rows` and `cascade`: a cheap classifier of regions, an object of any class or background.
 
-It is a network as it stands, on small crops, and a logistic regression of its features, learned on labelled
-regions of the training split. All other training sees all regions; stage `filter` drops those of other splits.
+It is a logistic regression, learned on labelled regions of the training split: of the features that a network as
+it stands has of small crops, or of a few cells of the detector's own shared map. All other training sees all
+regions; stage `filter` drops those of other splits.
 """
 
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from detector.config import RegionSettings
 from detector.errors import DataError
+from detector.files import file_hash
 from detector.networks.context_maps import LinearRescoring
+from detector.networks.heads import ObjectnessHead, save_head
 from detector.networks.weight_files.weights import open_trunk, save_model
 from detector.records import BACKGROUND, Array, Float32, Int64
 from detector.runs.part_result import Tensors, run_parts
 from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.stages.drawn_rows import images_of
+from detector.stages.drawn_rows import Look, images_of
 from detector.stages.region_sets import LABEL
 from detector.training.context_fit import FittedRescoring
 from detector.training.logistic import learn_regions, softmax_of
@@ -26,8 +28,11 @@ VERSION = 1
 OBJECT = "object"  # the only class
 
 
-def run_cascade(stage: Stage, rows: Store, network: Path, region: RegionSettings, output: Path) -> Path:
-    """Learn the cheap classifier from stored rows; `output`, which holds the network too."""
+def run_cascade(stage: Stage, rows: Store, look: Look, output: Path) -> Path:
+    """Learn the cheap classifier from stored rows of `look`; `output`.
+
+    Of crops it holds the network too; of a map only the linear part, which goes with the file of the network.
+    """
     labels = np.array(rows.field("labels"))
 
     def learn(_: int) -> Tensors:
@@ -35,9 +40,14 @@ def run_cascade(stage: Stage, rows: Store, network: Path, region: RegionSettings
         return learn_objects(features, labels, images_of(rows), str(stage.group.device)).linear.state_dict()
 
     def finish(path: Path, parts: list[Tensors]) -> dict[str, Any]:
-        opened, preprocessing = open_trunk(network, 2)
-        opened.classifier.load_state_dict(softmax_of(LinearRescoring(**parts[0])))
-        save_model(path, opened, preprocessing, classes=[OBJECT], region=region.model_dump())
+        linear, stated = LinearRescoring(**parts[0]), {"classes": [OBJECT], "region": look.region.model_dump()}
+        if look.sees_map:
+            head = ObjectnessHead(linear.own, linear.bias)
+            save_head(path, head, model=file_hash(look.network), **stated)
+        else:
+            opened, preprocessing = open_trunk(look.network, 2)
+            opened.classifier.load_state_dict(softmax_of(linear))
+            save_model(path, opened, preprocessing, **stated)
         return {"regions": len(labels), "objects": int((labels > BACKGROUND).sum())}
 
     return run_parts(stage.result(VERSION, rows=rows), 1, learn, output, finish)

@@ -1,10 +1,15 @@
-"""The cheap network of a cascade: a network as it stands under a classifier of small crops."""
+"""What a cascade looks at: small crops by a network as it stands, or the detector's own shared map."""
+
+from pathlib import Path
 
 from detector.config import CascadeSettings, RegionSettings
-from detector.networks.backbones import check_crop
+from detector.networks.backbones import backbone_facts, check_crop
 from detector.networks.backbones.base import Variant
-from detector.networks.weight_files.weights import load_model
+from detector.networks.weight_files.weights import load_model, weights_header
 from detector.runs.pretrained import weights_file
+from detector.stages.drawn_rows import Look
+
+CELLS = 3  # along a side of a region on the shared map, without surroundings
 
 
 def check_cascade(settings: CascadeSettings, variant: Variant) -> None:
@@ -18,6 +23,13 @@ def check_cascade(settings: CascadeSettings, variant: Variant) -> None:
     if weights:
         variant = load_model(weights)[0].backbone.variant
     check_crop(variant, settings.crop_size, "cascade.crop_size")
+
+
+def map_look(network: Path, region: RegionSettings) -> Look:
+    """`CELLS` x `CELLS` cells of the map that the network in a file has of an image sized as for `region`."""
+    shared = backbone_facts(weights_header(network).variant).shared
+    few = {"crop_size": CELLS * shared.cell, "padding": 0, "wide_padding": 0}
+    return Look(network, region.model_copy(update=few), sees_map=True)
 
 
 def small_region(region: RegionSettings, crop_size: int) -> RegionSettings:

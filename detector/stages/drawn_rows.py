@@ -1,13 +1,15 @@
 """Stages `cascade_rows` and `first_rows`: some labelled regions as a network sees them, for linear classifiers."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from detector.config import EngineSettings, RegionSettings
 from detector.inference.engine import make_engine
+from detector.inference.shared_engine import SharedEngine
 from detector.networks.backbones import backbone_facts
-from detector.networks.heads import FeaturesAndMoves
+from detector.networks.heads import FeaturesAndMoves, MapCells
 from detector.networks.weight_files.weights import open_trunk, weights_header
 from detector.records import Array, Float32, Int64
 from detector.runs.journal import Entry, Fields
@@ -23,22 +25,42 @@ VERSION = 1
 NO_ROWS = np.empty(0, np.int64)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is taken of a region: a network's features, or with `sees_map` the cells of its shared map."""
+
+    network: Path
+    region: RegionSettings
+    sees_map: bool = False
+
+    @property
+    def width(self) -> int:
+        """The numbers of a region."""
+        facts = backbone_facts(weights_header(self.network).variant)
+        if self.sees_map:
+            return facts.shared.channels * facts.shared.map_side(self.region.crop_size) ** 2
+        return facts.width * len(self.region.paddings)
+
+    def open(self, engine: EngineSettings) -> Engine[NamedRows]:
+        """What gives the `features` of regions."""
+        opened, preprocessing = open_trunk(self.network, 2, len(self.region.paddings))
+        floats = engine.in_floats
+        if self.sees_map:
+            return SharedEngine(MapCells(opened), preprocessing, self.region, floats).run
+        return make_engine(FeaturesAndMoves(opened, None), preprocessing, self.region, floats).run
+
+
 def run_drawn_rows(
     stage: Stage,
     images: int,
     labelled: LabelledRegions[TrainingRegions],
-    network: Path,
-    region: RegionSettings,
+    look: Look,
     engine: EngineSettings,
     seed: int,
 ) -> Store:
-    """Some regions of `images` images (0: of all), as features (F,) f16 and labels i16.
-
-    The features are what the network in the file `network` makes of them.
-    """
+    """Some regions of `images` images (0: of all), as features (F,) f16 and labels i16."""
     chosen = choose_images(np.diff(labelled.labels.offsets) > 0, images, seed)
-    width = backbone_facts(weights_header(network).variant).width * len(region.paddings)
-    features: Fields = {"features": (HALF, (width,))}
+    features: Fields = {"features": (HALF, (look.width,))}
     fields: Fields = {**features, "labels": (LABEL, ())}
 
     def labels_of(position: int) -> Array:
@@ -50,21 +72,17 @@ def run_drawn_rows(
     def boxes(position: int) -> Float32:
         return labelled.regions.boxes(position)[drawn(position)]
 
-    def open_engine() -> Engine[NamedRows]:
-        opened, preprocessing = open_trunk(network, 2, len(region.paddings))
-        return make_engine(FeaturesAndMoves(opened, None), preprocessing, region, engine.in_floats).run
-
     def entry(position: int, found: NamedRows) -> Entry:
         return {**in_half(found[1], features), "labels": labels_of(position)[drawn(position)]}
 
-    reads = {"labels": labelled.labels, "images": images, "seed": seed, "network": network}
-    result = stage.result(VERSION, **reads, region=region, engine=engine_name(engine.in_floats))
+    reads = {"labels": labelled.labels, "images": images, "seed": seed, "network": look.network}
+    result = stage.result(VERSION, **reads, region=look.region, engine=engine_name(engine.in_floats))
     return store_rows(
         result,
         labelled.regions.split,
         boxes,
         fields,
-        open_engine,
+        lambda: look.open(engine),
         entry,
         engine,
         lambda store: {"images": int(chosen.sum()), "regions": int(store.offsets[-1])},

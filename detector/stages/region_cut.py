@@ -1,11 +1,11 @@
 """Stage `filter`: of the proposals of a split those that a cascade keeps, in a store of the same kind."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from detector.config import EngineSettings
+from detector.config import CascadeSettings, EngineSettings
 from detector.data.dataset import Dataset
 from detector.evaluation.recall import LOWEST_IOU, counted_objects, measure_coverage, recall_at
+from detector.inference.models import CascadeFiles
 from detector.inference.region_filter import RegionFilter
 from detector.records import ObjectTable, Proposals
 from detector.runs.journal import Entry
@@ -15,7 +15,7 @@ from detector.runs.store import PROPOSAL_FIELDS, Store, read_proposals
 from detector.stages.region_rows import Engine, engine_name, store_rows
 from detector.stages.region_sets import ProposedRegions
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,20 @@ class Cut:
 
 
 def run_cut(
-    stage: Stage, split: Split, proposals: Store, cascade: Path, keep: int, engine: EngineSettings
+    stage: Stage,
+    split: Split,
+    proposals: Store,
+    files: CascadeFiles,
+    settings: CascadeSettings,
+    engine: EngineSettings,
 ) -> Store:
-    """The best `keep` proposals of every image, best first, by the classifier in the file `cascade`.
+    """The best `settings.keep` proposals of every image, best first, by the classifier in `files`.
 
     Their scores are probabilities to be an object. An image of fewer proposals keeps all.
     """
 
     def open_engine() -> Engine[Proposals]:
-        return RegionFilter(cascade, keep, engine).choose
+        return RegionFilter(files, settings, engine).choose
 
     def entry(_: int, kept: Proposals) -> Entry:
         return {"boxes": kept.boxes, "scores": kept.scores}
@@ -55,8 +60,9 @@ def run_cut(
         VERSION,
         regions=proposals,
         images=split.key,
-        cascade=cascade,
-        keep=keep,
+        cascade=files.cascade,
+        keep=settings.keep,
+        nms_iou=settings.nms_iou,
         engine=engine_name(engine.in_floats),
     )
     return store_rows(

@@ -10,8 +10,8 @@ from bvlc_like import random_network
 from detector.config import EngineSettings, EnsembleSettings, RegionSettings
 from detector.errors import DataError
 from detector.files import file_hash
-from detector.inference.models import ModelFiles, load_models, trained_classes, trained_region
-from detector.inference.region_filter import RegionFilter
+from detector.inference.models import CascadeFiles, ModelFiles, load_models, trained_classes, trained_region
+from detector.inference.region_filter import open_cascade
 from detector.networks.backbones.base import Backbone
 from detector.networks.heads import BoxHead, SvmHead, save_head
 from detector.networks.preprocessing import IMAGENET
@@ -101,4 +101,4 @@ def test_models_of_other_classes_are_not_averaged(tmp_path: Path) -> None:
 def test_a_cascade_of_many_classes_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "a.safetensors", ["cat", "dog"])
     with pytest.raises(DataError, match=r"^cascade must know one class, any object, got 2 \(.*a\.safetensors\)$"):
-        RegionFilter(path, 10, ENGINE)
+        open_cascade(CascadeFiles(path, path), ENGINE)

@@ -16,12 +16,14 @@ from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
 from detector.inference.batches import Regions
 from detector.inference.engine import RegionEngine
-from detector.inference.region_filter import RegionFilter, best_regions
+from detector.inference.models import CascadeFiles
+from detector.inference.region_filter import RegionFilter, open_cascade, rank_regions
 from detector.jobs.export import export_run
 from detector.jobs.load_detector import load_detector
 from detector.jobs.outcome import Outcome, outcome_text
 from detector.jobs.train_detector import run_training
 from detector.jobs.trained_models import regions_of
+from detector.networks.heads import load_objectness
 from detector.networks.weight_files.weights import load_model
 from detector.records import Proposals, take
 from detector.runs.folder import RunFolder
@@ -76,7 +78,7 @@ def test_objects_with_features_of_their_own_are_kept() -> None:
     scores = features[300:] @ linear.own.numpy()[0] + linear.bias.numpy()
     is_object = labels[300:] > 0
     rows = np.repeat(np.arange(100, dtype=np.float32)[:, None], 4, axis=1)
-    kept = best_regions(rows, scores, int(is_object.sum())).boxes[:, 0].astype(int)
+    kept = rank_regions(rows, scores, 1.0).boxes[: is_object.sum(), 0].astype(int)
     assert is_object[kept].all()
 
 
@@ -97,9 +99,9 @@ def test_the_store_holds_the_best_regions_in_order(finished: Finished) -> None:
     images = Split(outcome.dataset, "val").load(ProposedRegions(before).boxes, range(4), 0)
     for position, scored in enumerate(engine.score(images)):
         kept = read_proposals(after, position)
-        order = np.argsort(-scored.probs[:, 1], kind="stable")[:KEEP]
-        np.testing.assert_array_equal(kept.boxes, scored.boxes[order])
-        np.testing.assert_allclose(kept.scores, scored.probs[order, 1], rtol=1e-5)
+        ranked = rank_regions(scored.boxes, scored.probs[:, 1], config.cascade.nms_iou)
+        np.testing.assert_array_equal(kept.boxes, ranked.boxes[:KEEP])
+        np.testing.assert_allclose(kept.scores, ranked.scores[:KEEP], rtol=1e-5)
 
 
 def test_the_cascade_is_the_trained_network_without_pretrained_weights(finished: Finished) -> None:
@@ -178,6 +180,7 @@ def test_an_interrupted_filter_goes_on_to_the_same_store(
     config, (before, whole) = run.read_config(Config, []), stores(run)
     split = open_split(config.data, config.data.test)
     stage = RunFolder(tmp_path).stage("filter", "val")
+    files = CascadeFiles(run.cascade_path, run.model_path)
     choose = RegionFilter.choose
 
     def break_after_two(self: RegionFilter, images: Regions) -> Iterator[Proposals]:
@@ -188,9 +191,9 @@ def test_an_interrupted_filter_goes_on_to_the_same_store(
 
     monkeypatch.setattr(RegionFilter, "choose", break_after_two)
     with pytest.raises(KeyboardInterrupt):
-        run_cut(stage, split, before, run.cascade_path, KEEP, config.engine)
+        run_cut(stage, split, before, files, config.cascade, config.engine)
     monkeypatch.setattr(RegionFilter, "choose", choose)
-    again = run_cut(stage, split, before, run.cascade_path, KEEP, config.engine)
+    again = run_cut(stage, split, before, files, config.cascade, config.engine)
     for name in ("boxes.npy", "scores.npy", "offsets.npy", "manifest.json"):
         assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
 
@@ -233,3 +236,52 @@ def test_what_the_cascade_drops_and_context_changes_is_explained(finished: Finis
     assert trace.rescored is not None
     assert not np.array_equal(trace.rescored, trace.scores)
     assert any("Context's scores" in note for note in explanation.notes)
+
+
+@pytest.fixture(scope="module")
+def mapped(tiny_config_path: Path, words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run whose cascade looks at the map that its regions share."""
+    run = RunFolder(tmp_path_factory.mktemp("mapped") / "run")
+    shared = ["region.mode=shared", "region.shared_side=64", "region.shared_longest=200", "context.splits=[]"]
+    return run, run_training(run, load_config(Config, tiny_config_path, [*words, *shared]))
+
+
+def test_regions_of_shared_maps_are_chosen_by_a_linear_look_at_them(mapped: Finished) -> None:
+    run, outcome = mapped
+    config = run.read_config(Config, [])
+    before, after = stores(run)
+    assert run.cascade_path.stat().st_size < run.model_path.stat().st_size / 20
+    scorer = open_cascade(CascadeFiles(run.cascade_path, run.model_path), config.engine)
+    images = Split(outcome.dataset, "val").load(ProposedRegions(before).boxes, range(4), 0)
+    for position, scored in enumerate(scorer.score(images)):
+        kept = read_proposals(after, position)
+        ranked = rank_regions(scored.boxes[:, 0], scored.scores[:, 0], config.cascade.nms_iou)
+        np.testing.assert_array_equal(kept.boxes, ranked.boxes[:KEEP])
+        np.testing.assert_allclose(kept.scores, ranked.scores[:KEEP], rtol=1e-4)
+    shared = load_model(run.model_path)[0].backbone.facts.shared
+    assert load_objectness(run.cascade_path)[0].weight.shape == (1, 9 * shared.channels)
+
+
+def test_a_detector_of_shared_maps_has_its_objectness(mapped: Finished, tmp_path: Path) -> None:
+    run, outcome = mapped
+    copy = RunFolder(tmp_path / "copy")
+    export_run(run, copy.path, safetensors=True, onnx=False)
+    store = Store.open(run.stage("detect", "val", "softmax").folder / "store")
+    for path in (run.path, copy.path):
+        found = load_detector(path).detect(read_image(outcome.dataset.record(0).path))
+        np.testing.assert_allclose(np.sort(found.scores), np.sort(store.read(0)["scores"]), atol=2e-2)
+
+
+def test_small_crops_can_choose_for_shared_maps_too(mapped: Finished) -> None:
+    run, _ = mapped
+    again = run_training(run, run.read_config(Config, ["cascade.sees=crops"]))
+    assert again.cut is not None
+    assert again.cut.kept == 4 * KEEP
+    assert load_model(run.cascade_path)[2]["classes"] == ["object"]
+
+
+def test_a_map_is_seen_where_there_is_one(tiny_config_path: Path) -> None:
+    wanted = r"cascade.sees must be auto or crops but for region.mode shared without cascade.weights, got map"
+    for word in ("region.mode=warp", "cascade.weights=other.npz"):
+        with pytest.raises(ConfigError, match=wanted):
+            load_config(Config, tiny_config_path, ["region.mode=shared", "cascade.sees=map", word])

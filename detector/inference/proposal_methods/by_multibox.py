@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detector.config import EngineSettings, ProposalSettings
-from detector.inference.proposer import ProposalMethod, required_file
+from detector.inference.proposer import MULTIBOX_WEIGHTS, ProposalMethod, required_file
 from detector.records import Image, Proposals
 
 if TYPE_CHECKING:
     from detector.inference.multibox_proposer import ImageWindows, MultiBoxProposer
-
-WEIGHTS = "multibox.weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class BoxedImages:
 
 def multibox_files(settings: ProposalSettings) -> dict[str, Path | None]:
     """The file of the network."""
-    return {WEIGHTS: settings.multibox.weights}
+    return {MULTIBOX_WEIGHTS: settings.multibox.weights}
 
 
 def open_multibox(settings: ProposalSettings, engine: EngineSettings, seed: int) -> BoxedImages:
@@ -43,7 +41,7 @@ def open_multibox(settings: ProposalSettings, engine: EngineSettings, seed: int)
     from detector.inference.multibox_proposer import MultiBoxProposer
     from detector.networks.weight_files.multibox_weights import load_multibox
 
-    network, preprocessing = load_multibox(required_file(settings, WEIGHTS))
+    network, preprocessing = load_multibox(required_file(settings, MULTIBOX_WEIGHTS))
     multibox = MultiBoxProposer(network, preprocessing, settings.multibox, engine)
     windows = sum((2 * scale - 1) ** 2 for scale in settings.multibox.scales)
     return BoxedImages(multibox, settings.multibox.boxes, max(1, multibox.batch_size // windows))
