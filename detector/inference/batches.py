@@ -21,10 +21,9 @@ from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.transfers import Arrival, transfers_of
 from detector.networks.weight_files.states import not_finite
-from detector.records import COLOURS, Array, Float32, Image
+from detector.records import COLOURS, Array, Float32
 
 Seen = TypeVar("Seen")
-Regions = Iterable[tuple[Image | Tensor, Float32]]  # images (H, W, 3) uint8 RGB with boxes (N, 4)
 
 
 @dataclass(frozen=True)

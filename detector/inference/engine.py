@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import ConfigError
-from detector.inference.batches import BatchRunner, CropJob, Regions
+from detector.inference.batches import BatchRunner, CropJob
+from detector.inference.held_image import AnyImage, Regions, hold
 from detector.inference.shared_engine import SharedEngine
 from detector.networks.backbones import check_crop
 from detector.networks.heads import Probabilities
@@ -18,7 +19,7 @@ from detector.networks.region_classifier import RegionClassifier
 from detector.networks.warp import Preprocessing, crop_regions, prepare_image
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import load_model
-from detector.records import COLOURS, Array, ClassScores, Float32, Image, RegionFeatures, RegionScores
+from detector.records import COLOURS, Array, ClassScores, Float32, RegionFeatures, RegionScores
 
 
 class ImageScorer(Protocol):
@@ -49,10 +50,10 @@ class CropEngine:
         """
         return self.runner.answer(images, self._job)
 
-    def _job(self, image: Image | Tensor, boxes: Float32) -> CropJob:
-        send = self.runner.transfers.send
-        prepared = prepare_image(send(torch.as_tensor(image)), self.preprocessing)
-        placed = send(torch.from_numpy(boxes))
+    def _job(self, image: AnyImage, boxes: Float32) -> CropJob:
+        transfers = self.runner.transfers
+        prepared = prepare_image(hold(image).sent(transfers), self.preprocessing)
+        placed = transfers.send(torch.from_numpy(boxes))
 
         def cut(first: int, count: int) -> Tensor:
             chosen = placed[first : first + count]

@@ -1,6 +1,7 @@
 """Several models on the same regions of the same images, their scores averaged (arXiv 1409.4842, section 8).
 
-Each image goes to the device once, and regions are warped once for all models that take the same crops.
+Each image goes to the device once, and regions are warped once for all models that take the same crops. Models
+whose networks have the same trunk share its maps.
 """
 
 from collections import deque
@@ -9,17 +10,16 @@ from dataclasses import dataclass
 from itertools import tee
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from detector.config import EngineSettings, RegionSettings
 from detector.errors import DataError
-from detector.inference.engine import CropEngine, Regions, make_engine
+from detector.inference.engine import CropEngine, make_engine
+from detector.inference.held_image import Regions, hold
 from detector.inference.score import refine, unrefined
 from detector.inference.shared_engine import SharedEngine
 from detector.networks.member import Ensemble, Member
 from detector.networks.warp import Preprocessing
-from detector.records import Array, ClassScores, Float32, Float64, Image, Int64
+from detector.records import Array, ClassScores, Float32, Float64, Int64
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class EnsembleEngine:
         """The scores and boxes by the weighted averages, for (image (H, W, 3) uint8 RGB, boxes (N, 4)) pairs."""
         sizes: deque[tuple[int, int]] = deque()
 
-        def noted() -> Iterator[tuple[Image | Tensor, Float32]]:
+        def noted() -> Regions:
             for image, boxes in images:
                 sizes.append((image.shape[0], image.shape[1]))
                 yield image, boxes
@@ -80,11 +80,8 @@ class EnsembleEngine:
 
     def views(self, images: Regions) -> Iterator[Views]:
         """What each model says, in the order of the models."""
-        send = self.engines[0].runner.transfers.send
-        placed = ((send(torch.as_tensor(image)), boxes) for image, boxes in images)
-        runs = [
-            engine.run(copy) for engine, copy in zip(self.engines, tee(placed, len(self.engines)), strict=True)
-        ]
+        held = ((hold(image), boxes) for image, boxes in images)
+        runs = [engine.run(copy) for engine, copy in zip(self.engines, tee(held, len(self.engines)), strict=True)]
         for answers in zip(*runs, strict=True):
             yield self._gather(answers[0][0], [found for _, found in answers])
 

@@ -21,7 +21,8 @@ import torch
 
 from detector.config import EngineSettings, OfImage, OfRegion, Section, parse_config
 from detector.errors import DataError
-from detector.inference.engine import CropEngine, ImageScorer, Regions
+from detector.inference.engine import CropEngine, ImageScorer
+from detector.inference.held_image import Regions
 from detector.networks.context_maps import LinearRescoring, load_context, same_scores
 from detector.networks.heads import Probabilities
 from detector.networks.weight_files.model_facts import ModelFacts

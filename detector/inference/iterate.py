@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
-from detector.inference.engine import ImageScorer, Regions
-from detector.records import ClassScores, Detections, Float32, Image
+from detector.inference.engine import ImageScorer
+from detector.inference.held_image import HeldImage, Regions, hold
+from detector.records import ClassScores, Detections, Float32
 
 
 class Round(NamedTuple):
@@ -41,19 +41,19 @@ class IteratedScorer:
         """All rounds of each image, the first one first."""
         return (rounds for _, rounds in self._run(images, self.rounds))
 
-    def _run(self, images: Regions, rounds: int) -> Iterator[tuple[Image | Tensor, list[Round]]]:
+    def _run(self, images: Regions, rounds: int) -> Iterator[tuple[HeldImage, list[Round]]]:
         """The images, each with the first round and `rounds` more."""
         if not rounds:
             return ((image, [found]) for image, found in _with_images(self.scorer, images))
         return self._add_round(self._run(images, rounds - 1))
 
     def _add_round(
-        self, earlier: Iterator[tuple[Image | Tensor, list[Round]]]
-    ) -> Iterator[tuple[Image | Tensor, list[Round]]]:
+        self, earlier: Iterator[tuple[HeldImage, list[Round]]]
+    ) -> Iterator[tuple[HeldImage, list[Round]]]:
         """One more round, on what the last one found."""
         waiting: deque[list[Round]] = deque()
 
-        def regions() -> Iterator[tuple[Image | Tensor, Float32]]:
+        def regions() -> Iterator[tuple[HeldImage, Float32]]:
             for image, rounds in earlier:
                 waiting.append(rounds)
                 yield image, np.unique(self.choose(rounds[-1].scores).boxes, axis=0)
@@ -70,14 +70,14 @@ def join_rounds(rounds: list[Round]) -> ClassScores:
     )
 
 
-def _with_images(scorer: ImageScorer, images: Regions) -> Iterator[tuple[Image | Tensor, Round]]:
+def _with_images(scorer: ImageScorer, images: Regions) -> Iterator[tuple[HeldImage, Round]]:
     """The scores with their images and regions."""
-    given: deque[tuple[Image | Tensor, Float32]] = deque()
+    given: deque[tuple[HeldImage, Float32]] = deque()
 
-    def noted() -> Iterator[tuple[Image | Tensor, Float32]]:
+    def noted() -> Iterator[tuple[HeldImage, Float32]]:
         for image, boxes in images:
-            given.append((image, boxes))
-            yield image, boxes
+            given.append((hold(image), boxes))
+            yield given[-1]
 
     for found in scorer.score(noted()):
         image, boxes = given.popleft()

@@ -12,8 +12,9 @@ import numpy as np
 from detector.boxes import nms
 from detector.config import CascadeSettings, EngineSettings, EnsembleSettings, RegionSettings
 from detector.errors import DataError
-from detector.inference.engine import ImageScorer, Regions
+from detector.inference.engine import ImageScorer
 from detector.inference.ensemble import EnsembleEngine, Model
+from detector.inference.held_image import Regions, hold
 from detector.inference.models import CascadeFiles, ModelFiles, check_model, load_models
 from detector.inference.score import unrefined
 from detector.inference.shared_engine import SharedEngine
@@ -94,7 +95,7 @@ class RegionFilter:
 
 
 class CascadeScorer:
-    """Scores by `scorer` those regions of images that a filter keeps."""
+    """Scores by `scorer` those regions of images that a filter keeps; a map that both look at is made once."""
 
     def __init__(self, regions: RegionFilter, scorer: ImageScorer) -> None:
         self.regions = regions
@@ -102,7 +103,7 @@ class CascadeScorer:
 
     def score(self, images: Regions) -> Iterator[ClassScores]:
         """As `ImageScorer` says."""
-        given, judged = tee(images)
+        given, judged = tee((hold(image), boxes) for image, boxes in images)
         chosen = zip(given, self.regions.choose(judged), strict=True)
         return self.scorer.score((image, kept.boxes) for (image, _), kept in chosen)
 

@@ -1,11 +1,12 @@
 """The engine of regions that share the maps of their image: the same answers as of crops, several times as fast.
 
-The network up to the shared map runs once on each image, in torch on any device, as images differ in size. What
-follows runs on full batches of pooled regions, whatever image they come from, by the backend of the settings.
+The network up to the shared map, its trunk, runs once on each image, in torch on any device, as images differ in
+size; who looks at an image next with the same trunk finds its map there. What follows runs on full batches of
+pooled regions, whatever image they come from, by the backend of the settings.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,20 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from detector.config import EngineSettings, RegionSettings
-from detector.inference.batches import BatchRunner, CropJob, Regions
+from detector.inference.batches import BatchRunner, CropJob
+from detector.inference.held_image import AnyImage, HeldImage, Regions, hold
 from detector.networks.device import choose_batch_size, choose_device, choose_precision
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import MapTable, Windows, join_maps
 from detector.networks.shared_map import (
-    ImageRegions,
     mirror_boxes,
     place_regions,
     pool_windows,
     run_trunk,
     scale_image,
+    trunk_digest,
 )
 from detector.networks.warp import Preprocessing, prepare_image
-from detector.records import Array, Float32, Image
+from detector.records import Array, Float32
 
 TOGETHER = 4  # images whose maps a GPU makes at once, those of one size in one pass
 
@@ -58,6 +60,9 @@ class SharedEngine:
         sized = settings.model_copy(update={"batch_size": size})
         self.runner = BatchRunner(module, self.shared.map_side(region.crop_size), sized, channels)
         self.precision = choose_precision(settings.precision, self.runner.device)
+        # a network that was made here, of no file, is nobody else's
+        trunk = trunk_digest(network.backbone) if network.file else id(self)
+        self.key = (trunk, preprocessing, self.precision, mirrored)  # of equal maps
         self.network = self._place(network)
 
     def run(self, images: Regions) -> Iterator[tuple[Float32, dict[str, Array]]]:
@@ -77,24 +82,36 @@ class SharedEngine:
         rest = iter(images)
         is_gpu = self.runner.device.type != "cpu"
         while group := list(islice(rest, TOGETHER if is_gpu else 1)):
-            placed = [self._scaled(image, boxes) for image, boxes in group if len(boxes)]
-            copies = [copy for each in placed for copy in each.copies]
-            maps = iter(run_trunk(self.network.backbone, copies, is_gpu))
-            seen = iter(
-                [SeenImage(join_maps(list(islice(maps, len(each.copies)))), each.windows) for each in placed]
-            )
+            placed = [self._placed(image, boxes) for image, boxes in group if len(boxes)]
+            self._make_maps(placed, is_gpu)
+            seen = iter([SeenImage(join_maps(each.maps(self.key)), each.windows) for each in placed])
             for _, boxes in group:
                 yield next(seen) if len(boxes) else None, boxes
 
-    def _scaled(self, image: Image | Tensor, boxes: Float32) -> ImageRegions:
-        """An image as the network takes it, on the device."""
-        prepared = prepare_image(self.runner.transfers.send(torch.as_tensor(image)), self.preprocessing)
+    def _placed(self, image: AnyImage, boxes: Float32) -> "PlacedImage":
+        """Where an image's regions lie in which maps."""
+        height, width = image.shape[:2]
         regions = torch.from_numpy(boxes)
         if self.mirrored:
-            prepared, regions = prepared.flip(3), mirror_boxes(regions, image.shape[1])
-        height, width = prepared.shape[2:]
-        sizes, windows = place_regions(regions, height, width, self.region, self.shared)
-        return ImageRegions([each.to(self.precision) for each in scale_image(prepared, sizes)], windows)
+            regions = mirror_boxes(regions, width)
+        return PlacedImage(hold(image), *place_regions(regions, height, width, self.region, self.shared))
+
+    def _make_maps(self, placed: "Sequence[PlacedImage]", together: bool) -> None:
+        """Make the maps that images lack."""
+        lacking = [(each.image, each.lacking(self.key)) for each in placed]
+        copies = [copy for image, sizes in lacking for copy in self._copies(image, sizes)]
+        maps = iter(run_trunk(self.network.backbone, copies, together))
+        for image, sizes in lacking:
+            image.maps |= {(self.key, size): next(maps) for size in sizes}
+
+    def _copies(self, image: HeldImage, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """An image as the network takes it, on the device, in each of the sizes."""
+        if not sizes:
+            return []
+        prepared = prepare_image(image.sent(self.runner.transfers), self.preprocessing)
+        if self.mirrored:
+            prepared = prepared.flip(3)
+        return [copy.to(self.precision) for copy in scale_image(prepared, sizes)]
 
     def _job(self, seen: "SeenImage | None", boxes: Float32) -> CropJob:
         if seen is None:
@@ -107,6 +124,22 @@ class SharedEngine:
             return pooled.flip(3) if self.mirrored else pooled
 
         return CropJob(len(boxes), cut)
+
+
+class PlacedImage(NamedTuple):
+    """An image with the sizes of its copies that its regions need, and their windows in the copies' maps."""
+
+    image: HeldImage
+    sizes: list[tuple[int, int]]
+    windows: Windows
+
+    def lacking(self, key: Hashable) -> list[tuple[int, int]]:
+        """The sizes whose maps were not made yet."""
+        return [size for size in self.sizes if (key, size) not in self.image.maps]
+
+    def maps(self, key: Hashable) -> list[Tensor]:
+        """The maps (1, C, h, w) of all sizes."""
+        return [self.image.maps[key, size] for size in self.sizes]
 
 
 class SeenImage(NamedTuple):

@@ -12,16 +12,18 @@ Differs from Fast R-CNN: RoIAlign, and context (`padding`) as crops have it.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from detector.config import RegionSettings
 from detector.networks.backbones.base import Backbone, SharedMap, batch_norms
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import MapTable, Windows, align, join_maps
+from detector.records import COLOURS
 
 
 class Placed(NamedTuple):
@@ -99,6 +101,24 @@ def run_trunk(backbone: Backbone, copies: Sequence[Tensor], together: bool) -> l
         batch = torch.cat([copies[place] for place in places])
         maps |= zip(places, backbone.trunk(batch).split(1), strict=True)
     return [maps[place] for place in range(len(copies))]
+
+
+def trunk_digest(backbone: Backbone) -> str:
+    """Equal for networks that make the same shared maps of all images: of what their trunks compute with."""
+    called: list[nn.Module] = []
+    hooks = [module.register_forward_hook(lambda each, *_: called.append(each)) for module in backbone.modules()]
+    smallest = backbone.facts.shared.smallest
+    was_training = backbone.training
+    with torch.inference_mode():
+        backbone.eval().trunk(next(backbone.parameters()).new_zeros(1, COLOURS, smallest, smallest))
+    backbone.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    digest = sha256(backbone.variant.encode())
+    for module in called:
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def pool_windows(table: MapTable, windows: Windows, region: RegionSettings, shared: SharedMap) -> Tensor:

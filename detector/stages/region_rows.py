@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.config import EngineSettings
 from detector.inference.backends import choose_backend
-from detector.inference.batches import Regions
+from detector.inference.held_image import Regions
 from detector.networks.device import choose_device, choose_precision
 from detector.records import Float32
 from detector.runs.journal import Entry, Fields

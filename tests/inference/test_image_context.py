@@ -8,7 +8,8 @@ import torch
 
 from detector.config import EngineSettings
 from detector.errors import ConfigError, DataError
-from detector.inference.engine import RegionEngine, Regions
+from detector.inference.engine import RegionEngine
+from detector.inference.held_image import Regions
 from detector.inference.image_context import (
     Context,
     ContextFeatures,

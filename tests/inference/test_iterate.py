@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from detector.config import DetectSettings
-from detector.inference.engine import Regions
+from detector.inference.held_image import Regions, hold
 from detector.inference.iterate import IteratedScorer
 from detector.inference.select import select
 from detector.records import ClassScores, Detections, Float32, Image
@@ -20,7 +20,7 @@ class Mover:
     def score(self, images: Regions) -> Iterator[ClassScores]:
         held = list(images)  # as an engine that waits for a full batch
         for image, boxes in held:
-            self.given.append((int(image[0, 0, 0]), boxes))
+            self.given.append((int(hold(image).pixels[0, 0, 0]), boxes))
             moved = boxes + np.array([1, 0, 1, 0], np.float32)
             yield ClassScores(moved[:, None], boxes[:, :1] / np.float32(100))
 

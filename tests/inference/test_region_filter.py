@@ -1,18 +1,21 @@
 """Regions that a cheap classifier keeps, and their scores by another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from random_networks import randomise, settle
+from torch import Tensor
 
-from detector.config import CascadeSettings, EngineSettings, RegionSettings
+from detector.config import CascadeSettings, DetectSettings, EngineSettings, EnsembleSettings, RegionSettings
 from detector.errors import DataError
 from detector.files import file_hash
-from detector.inference.engine import RegionEngine, Regions
-from detector.inference.models import CascadeFiles
+from detector.inference import shared_engine
+from detector.inference.engine import RegionEngine
+from detector.inference.held_image import Regions, hold
+from detector.inference.models import CascadeFiles, ModelFiles, open_scorer
 from detector.inference.region_filter import (
     CascadeScorer,
     RegionFilter,
@@ -21,10 +24,11 @@ from detector.inference.region_filter import (
     rank_regions,
 )
 from detector.networks.backbones import backbone_facts, make_backbone
+from detector.networks.backbones.base import Backbone
 from detector.networks.heads import ObjectnessHead, load_objectness, save_head
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import join_maps
-from detector.networks.shared_map import place_regions, pool_windows, scale_image
+from detector.networks.shared_map import place_regions, pool_windows, run_trunk, scale_image
 from detector.networks.warp import prepare_image
 from detector.networks.weight_files.weights import load_model, save_model
 from detector.records import ClassScores, Float32, Image
@@ -107,7 +111,7 @@ def test_a_scorer_sees_the_images_with_the_regions_kept(path: Path) -> None:
 
         def score(self, images: Regions) -> Iterator[ClassScores]:
             for image, boxes in images:
-                scores = np.full((len(boxes), 1), float(image[0, 0, 0]), np.float32)
+                scores = np.full((len(boxes), 1), float(hold(image).pixels[0, 0, 0]), np.float32)
                 yield ClassScores(boxes[:, None], scores)
 
     images, regions = pictures(6, 3, 0, 9), open_filter(path, 4)
@@ -163,6 +167,28 @@ def test_objectness_is_a_linear_map_of_the_cells_of_the_map(looks: CascadeFiles)
                 cells = pool_windows(join_maps([table]), placed.windows, SHARED, shared)
             log_odds = float((head.weight[0] * cells.flatten()).sum() + head.bias)
             assert score == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-5)
+
+
+def test_a_cascade_and_its_detector_make_the_map_of_an_image_once(
+    looks: CascadeFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = open_scorer([ModelFiles(looks.network)], EnsembleSettings(), ENGINE, DetectSettings())
+    regions = RegionFilter(looks, CascadeSettings(keep=5, nms_iou=1), ENGINE)
+    images = pictures(9, 0, 3)
+    kept = [found.boxes for found in regions.choose(images)]
+    wanted = list(detector.score((image, boxes) for (image, _), boxes in zip(images, kept, strict=True)))
+    passes: list[int] = []
+
+    def counted(backbone: Backbone, copies: Sequence[Tensor], together: bool) -> list[Tensor]:
+        passes.append(len(copies))
+        return run_trunk(backbone, copies, together)
+
+    monkeypatch.setattr(shared_engine, "run_trunk", counted)
+    found = list(CascadeScorer(regions, detector).score(images))
+    assert sum(passes) == 2
+    for each, alone in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(each.boxes, alone.boxes)
+        np.testing.assert_array_equal(each.scores, alone.scores)
 
 
 def test_objectness_of_another_network_is_refused(looks: CascadeFiles, path: Path, tmp_path: Path) -> None:

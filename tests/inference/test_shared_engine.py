@@ -1,20 +1,35 @@
 import importlib.util
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from random_networks import randomise
+from torch import Tensor
 
-from detector.config import EngineSettings, RegionSettings
-from detector.inference.engine import RegionEngine, make_engine
+from detector.config import DetectSettings, EngineSettings, EnsembleSettings, RegionSettings
+from detector.inference import shared_engine
+from detector.inference.engine import ImageScorer, RegionEngine, make_engine
 from detector.inference.ensemble import EnsembleEngine, Model
+from detector.inference.models import ModelFiles, open_scorer
 from detector.inference.shared_engine import SharedEngine
 from detector.networks.backbones import make_backbone
+from detector.networks.backbones.base import Backbone
 from detector.networks.backbones.googlenet import SHARED
 from detector.networks.heads import BoxHead, SvmHead
 from detector.networks.member import Ensemble, Member
-from detector.networks.shared_map import ImageRegions, SharedClassifier, mirror_boxes, place_regions, scale_image
+from detector.networks.region_classifier import RegionClassifier
+from detector.networks.shared_map import (
+    ImageRegions,
+    SharedClassifier,
+    mirror_boxes,
+    place_regions,
+    run_trunk,
+    scale_image,
+    trunk_digest,
+)
 from detector.networks.warp import IMAGENET, prepare_image
 from detector.networks.weight_files.weights import save_model
 from detector.records import Float32, Image
@@ -104,6 +119,72 @@ def test_members_share_no_maps_but_their_own() -> None:
     parts = zip(*(engine.score(images) for engine in alone), strict=True)
     for found, wanted in zip(mixed.score(images), parts, strict=True):
         np.testing.assert_allclose(found.scores, np.mean([part.scores for part in wanted], axis=0), atol=1e-5)
+
+
+def saved(folder: Path, name: str, network: RegionClassifier) -> Path:
+    """The file of a network whose regions are seen as `REGION` says."""
+    path = folder / f"{name}.safetensors"
+    save_model(path, network, IMAGENET, classes=["a", "b", "c"], region=REGION.model_dump())
+    return path
+
+
+def opened(files: Sequence[ModelFiles]) -> ImageScorer:
+    return open_scorer(files, EnsembleSettings(), SETTINGS, DetectSettings())
+
+
+def with_another_tail(network: RegionClassifier) -> RegionClassifier:
+    """A network whose trunk alone is that of `network`."""
+    other = deepcopy(network)
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            if name.startswith(("backbone.inception.5a", "classifier")):
+                parameter.mul_(1.1)
+    return other
+
+
+def test_networks_of_one_trunk_make_its_map_once_and_score_as_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = make_network(), make_network(seed=1)
+    networks = {"first": first, "tail": with_another_tail(first), "other": other}
+    files = [ModelFiles(saved(tmp_path, name, network)) for name, network in networks.items()]
+    images = [make_image(0, 5), make_image(1, 0), make_image(2, 2)]
+    alone = [list(opened([each]).score(images)) for each in files]
+    passes: list[int] = []
+
+    def counted(backbone: Backbone, copies: Sequence[Tensor], together: bool) -> list[Tensor]:
+        passes.append(len(copies))
+        return run_trunk(backbone, copies, together)
+
+    monkeypatch.setattr(shared_engine, "run_trunk", counted)
+    together = list(opened(files).score(images))
+    assert sum(passes) == 2 * 2  # images with regions, trunks
+    assert not np.allclose(alone[0][0].scores, alone[1][0].scores, atol=1e-4)
+    for found, parts in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(found.scores, np.mean([part.scores for part in parts], axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["tiny", "paper_bn"])
+@torch.inference_mode()
+def test_a_digest_is_of_all_that_makes_maps_and_of_nothing_else(variant: str) -> None:
+    backbone = make_backbone(variant)
+    randomise(backbone, 0)
+    backbone.eval()
+    image = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    before, digest = backbone.trunk(image), trunk_digest(backbone)
+    ours = 0
+    for name, tensor in backbone.state_dict(keep_vars=True).items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        kept = tensor.detach().clone()
+        tensor.detach().mul_(1.5).add_(0.5)
+        is_ours = not torch.equal(backbone.trunk(image), before)
+        assert (trunk_digest(backbone) != digest) == is_ours, name
+        tensor.detach().copy_(kept)
+        ours += is_ours
+    assert 0 < ours < len(backbone.state_dict())
+    assert trunk_digest(backbone) == digest
+    assert not any(module._forward_hooks for module in backbone.modules())
 
 
 def test_a_mirrored_member_sees_the_mirrored_image() -> None:

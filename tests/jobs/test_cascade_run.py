@@ -14,8 +14,8 @@ from made_runs import write_run
 from detector.config import Config, load_config
 from detector.data.images import read_image
 from detector.errors import ConfigError, DataError
-from detector.inference.batches import Regions
 from detector.inference.engine import RegionEngine
+from detector.inference.held_image import Regions
 from detector.inference.models import CascadeFiles
 from detector.inference.region_filter import RegionFilter, open_cascade, rank_regions
 from detector.jobs.export import export_run
