@@ -21,18 +21,22 @@ from detector.bench.machine import seconds_each
 from detector.bench.rounds import Candidate, Measure, Numbers, RoundOutcome, Spread, median_ratio
 from detector.bench.stage_costs import engine_name, open_whole
 from detector.bench.workload import Workload
+from detector.config import Config
 from detector.data.classes import ClassList
 from detector.files import read_bytes
 from detector.inference.detector import ObjectDetector
 from detector.inference.proposer import open_proposer
+from detector.jobs.trained_detector import detector_of_run
 from detector.networks.adapters.torchvision_backbones import googlenet_fpn_backbone
 from detector.networks.backbones.googlenet import DESIGNS
 from detector.networks.device import choose_device
 from detector.records import Float32, Image
+from detector.runs.folder import RunFolder
 
 LOOP = "cv2 and torch fp32, one crop at a time, regions given"
 FASTER_RCNN = "torchvision's Faster R-CNN, fp32, regions of its own"
-SHORTER_SIDE = 800  # pixels of an image that Faster R-CNN sees, torchvision's default
+WHOLE_RUN = "ours, the run with all that it has, from pixels to detections"
+SHORTER_SIDE, LONGEST_SIDE = 800, 1333  # pixels of an image that Faster R-CNN sees, torchvision's defaults
 WHITE = 255
 
 Score = Callable[[Image, Float32], object]  # of an image (H, W, 3) and one box (4,)
@@ -52,13 +56,26 @@ class PeerRow:
 def peer_candidates(workload: Workload) -> list[Candidate]:
     """The loop over single crops, Faster R-CNN on GoogLeNet, and this project with regions given and without."""
     engine = engine_name(workload.config.engine)
-    is_googlenet = workload.config.network.variant in DESIGNS
-    return [
+    sides = _peer_sides(workload.config) if workload.config.network.variant in DESIGNS else []
+    found = [
         Candidate(LOOP, partial(open_loop, workload)),
-        *([Candidate(FASTER_RCNN, partial(open_faster_rcnn, workload))] if is_googlenet else []),
+        *(
+            Candidate(f"{FASTER_RCNN}, {side} pixels", partial(open_faster_rcnn, workload, side, longest))
+            for side, longest in sides
+        ),
         Candidate(f"ours, {engine}, regions given", partial(open_whole, workload)),
         Candidate(f"ours, {engine}, from pixels to detections", partial(open_detector, workload)),
     ]
+    if workload.run is not None:
+        found.append(Candidate(WHOLE_RUN, partial(open_run, workload, workload.run)))
+    return found
+
+
+def _peer_sides(config: Config) -> list[tuple[int, int]]:
+    """The shorter side and the longest that Faster R-CNN sees: its own, and that of shared maps."""
+    region, own = config.region, (SHORTER_SIDE, LONGEST_SIDE)
+    ours = (region.shared_side[0], region.shared_longest)
+    return [own, ours] if region.mode == "shared" and len(region.shared_side) == 1 and ours != own else [own]
 
 
 def peer_rows(outcomes: Sequence[RoundOutcome]) -> tuple[PeerRow, ...]:
@@ -81,12 +98,13 @@ def open_loop(workload: Workload) -> Measure:
     return measure
 
 
-def open_faster_rcnn(workload: Workload) -> Measure:
-    """torchvision's detector as it comes: seconds an `image`."""
+def open_faster_rcnn(workload: Workload, shorter: int, longest: int) -> Measure:
+    """torchvision's detector on images of that size: seconds an `image`."""
     settings, device = workload.config.network, choose_device(workload.config.engine.device)
     torch.manual_seed(workload.config.seed)
     backbone = googlenet_fpn_backbone(settings.variant, settings.weights)
-    detector = FasterRCNN(backbone, num_classes=workload.outputs, min_size=SHORTER_SIDE).eval().to(device)
+    detector = FasterRCNN(backbone, num_classes=workload.outputs, min_size=shorter, max_size=longest)
+    detector.eval().to(device)
 
     @torch.inference_mode()
     def one_pass() -> None:
@@ -105,12 +123,20 @@ def open_detector(workload: Workload) -> Measure:
     proposer = open_proposer(config.proposals, config.engine, config.seed)
     workers = config.engine.workers
     detector = ObjectDetector(classes, proposer, workload.open_engine(), config.detect, workers=workers)
+    return _detecting(workload, detector)
 
+
+def open_run(workload: Workload, run: Path) -> Measure:
+    """A run's own detector, its heads, cascade and context with it: seconds an `image`."""
+    return _detecting(workload, detector_of_run(RunFolder(run), workload.words))
+
+
+def _detecting(workload: Workload, detector: ObjectDetector) -> Measure:
     def one_pass() -> None:
         for _ in detector.detect_many(workload.paths):
             pass
 
-    device = choose_device(config.engine.device)
+    device = choose_device(workload.config.engine.device)
     return lambda seconds: {"image": seconds_each(one_pass, seconds, device) / len(workload.paths)}
 
 

@@ -30,13 +30,18 @@ CALIBRATION = 8  # crops
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """Image files, the regions (N, 4) of each, N > 0, and the settings; `origin` says what the images are."""
+    """Image files, the regions (N, 4) of each, N > 0, and the settings; `origin` says what the images are.
+
+    `run` is the run folder that the weights are of, where they were given so, `words` the settings over its own.
+    """
 
     config: Config
     origin: str
     paths: tuple[Path, ...]
     sizes: tuple[tuple[int, int], ...]
     boxes: tuple[Float32, ...]
+    run: Path | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def mean_regions(self) -> float:

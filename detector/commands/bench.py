@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = [*(options.only or ("stages", "engines")), *(("peer",) if options.peer else ())]
     with TemporaryDirectory(prefix="bench-") as scratch:
         workload = open_workload(config, options.images, options.count, options.regions, Path(scratch))
+        if options.weights is not None and options.weights.is_dir():
+            workload = replace(workload, run=options.weights, words=tuple(options.overrides))
         result = run_bench(workload, parts, options.seconds, options.rounds, watch)
     text = bench_text(result)
     sys.stdout.write(text)

@@ -9,7 +9,13 @@ from trees import write_image
 
 from detector import commands
 from detector.bench import result
+from detector.bench.peers import peer_candidates
 from detector.bench.rounds import Candidate, RoundOutcome
+from detector.bench.workload import Workload
+from detector.config import Config, RegionSettings
+from detector.inference.detector import ObjectDetector
+from detector.jobs.trained_detector import detector_of_run
+from detector.runs.folder import RunFolder
 
 SMALL = ["region.crop_size=48", "region.padding=4", "network.variant=tiny", "proposals.width=100"]
 ENGINE = ["engine.device=cpu", "engine.backend=torch", "engine.precision=fp32", "engine.compile=false"]
@@ -104,6 +110,32 @@ def test_a_run_is_measured_with_its_own_crops(in_this_process: None, photos: Pat
     assert tree["settings"]["region"]["crop_size"] == 32
     assert tree["settings"]["network"]["variant"] == "tiny"
     assert "region_classifier.safetensors, 3 outputs" in tree["notes"]["Input"]
+
+
+def test_a_run_is_measured_beside_the_peers_with_all_that_it_has(
+    in_this_process: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, ...]] = []
+
+    def noted(run: RunFolder, words: Sequence[str]) -> ObjectDetector:
+        opened.append(tuple(words))
+        return detector_of_run(run, words)
+
+    monkeypatch.setattr("detector.bench.peers.detector_of_run", noted)
+    run = write_run(tmp_path / "run", "boxes.enabled=true")
+    words = ["--weights", str(run.path), "--images", str(photos), "--only", "peer", "--out", str(tmp_path / "o")]
+    assert commands.main(["bench", *BRIEF, *words, *ENGINE, "detect.voting_iou=0.5"]) == 0
+    last = json.loads((tmp_path / "o" / "bench.json").read_text())["peers"][-1]
+    assert last["name"] == "ours, the run with all that it has, from pixels to detections"
+    assert positive(last["images"])
+    assert opened == [(*ENGINE, "detect.voting_iou=0.5")]
+
+
+def test_the_peer_sees_images_of_its_own_size_and_of_ours() -> None:
+    shared = RegionSettings(mode="shared", shared_side=400, shared_longest=600)
+    workload = Workload(Config(name="bench", region=shared), "", (), (), ())
+    names = [each.name for each in peer_candidates(workload)]
+    assert [name[-10:] for name in names if "Faster" in name] == ["800 pixels", "400 pixels"]
 
 
 @pytest.mark.parametrize(
