@@ -1,6 +1,7 @@
 """Results that are stores: shared out over processes, resumed at the image, the same whoever wrote them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from detector.progress import progress_bar
@@ -51,13 +52,24 @@ def run_stored(
 
 
 def fill(writer: StoreWriter, make: Make, label: str, group: Group) -> None:
-    """Write the shards that are missing, those of this process; the first one shows its own progress."""
+    """Write the shards that are missing, those of this process; the first one shows its own progress.
+
+    An entry is written on a thread while the next ones are made: at most one that was made is not yet in its file.
+    """
     shards = writer.missing_shards(group.rank, group.world)
     left = [writer.left(shard) for shard in shards]
     total = sum(map(len, left))
-    with progress_bar(total=total, desc=label, unit="image", disable=not group.is_first) as progress:
+    with (
+        progress_bar(total=total, desc=label, unit="image", disable=not group.is_first) as progress,
+        ThreadPoolExecutor(1) as pool,
+    ):
         for shard, positions in zip(shards, left, strict=True):
+            written: Future[None] | None = None
             for position, entry in zip(positions, make(positions), strict=True):
-                writer.append(position, entry)
+                if written is not None:
+                    written.result()
+                written = pool.submit(writer.append, position, entry)
                 progress.update()
+            if written is not None:
+                written.result()
             writer.close_shard(shard)
