@@ -90,7 +90,13 @@ class Plan:
 
 SMALL_BATCH = {"batch_size": 64, "positives": 16}
 TINY_BATCH = {"batch_size": 32, "positives": 8}
-FROM_MAPS = {"optimizer": "adamw", "learning_rate": 2e-4, "frozen_stages": 2, "near_background": 0.7}
+FROM_MAPS = {
+    "optimizer": "adamw",
+    "learning_rate": 2e-4,
+    "frozen_stages": 2,
+    "near_background": 0.7,
+    "zoom": 0.4,
+}
 
 
 def merged(*trees: Mapping[str, Any]) -> Tree:
@@ -162,7 +168,7 @@ COMMON: Mapping[str, Any] = {
         "checkpoint_every": 50,
     },
     "boxes": {"enabled": True},
-    "detect": {"voting_iou": 0.5},
+    "detect": {"nms": "soft_linear", "voting_iou": 0.65},
 }
 
 

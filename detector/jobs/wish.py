@@ -45,8 +45,14 @@ class Wish:
         return json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}, default=str)
 
     def settings(self, tree: Mapping[str, Any]) -> Config:
-        """The settings in `tree` with the words over them."""
+        """The settings in `tree` with the words over them; SVMs that the words ask for bring the NMS they need."""
         whole = deepcopy(dict(tree))
+        if self._asks_for_svms():
+            whole["detect"] = {**whole.get("detect", {}), "nms": "greedy"}
         for word in self.overrides:
             apply_override(whole, word)
         return parse_config(Config, whole, COMMAND)
+
+    def _asks_for_svms(self) -> bool:
+        section = self.given().get("svm")
+        return isinstance(section, dict) and section.get("enabled") is True

@@ -1,11 +1,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from detector.config import Config
+from detector.errors import ConfigError
 from detector.jobs import plan_choice
 from detector.jobs.plan import (
     COMMON,
@@ -24,6 +26,7 @@ from detector.jobs.plan import (
 )
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import Sample
+from detector.jobs.wish import Wish
 from detector.runs.processes import alone
 
 NUMBERS = Numbers(train=160, test=40, objects=173, classes=1)
@@ -68,7 +71,12 @@ def test_no_more_stages_are_frozen_than_a_network_has() -> None:
 def test_images_that_cannot_be_kept_are_read_again_and_svms_look_at_their_own() -> None:
     rates = LevelRates(2.0, 0.5, 0.01, 3.0)
     config = config_of(
-        {"finetune": {"steps": 100}, "engine": {"workers": 2}, "svm": {"enabled": True, "images": 9}}
+        {
+            "finetune": {"steps": 100},
+            "engine": {"workers": 2},
+            "svm": {"enabled": True, "images": 9},
+            "detect": {"nms": "greedy"},
+        }
     )
     seconds = expected(config, replace(NUMBERS, unkept=0.5), IMAGES, rates)
     assert seconds["train"] == pytest.approx(6 + 100 * (2 + 128 * 0.5 * 0.02 / 2))
@@ -141,3 +149,25 @@ def test_every_level_is_one_that_can_be_trained(level: Level) -> None:
     config = build(level, 30)
     assert config.finetune.steps == 30
     assert config.finetune.positives * 2 <= config.finetune.batch_size
+
+
+@pytest.mark.parametrize(
+    ("words", "nms"),
+    [
+        ([], "soft_linear"),
+        (["svm.enabled=false"], "soft_linear"),
+        (["svm.enabled=true"], "greedy"),
+        (["svm={enabled: true}"], "greedy"),
+        (["detect.nms=soft_gaussian"], "soft_gaussian"),
+    ],
+)
+def test_svms_that_are_asked_for_bring_the_suppression_that_they_need(words: list[str], nms: str) -> None:
+    config = Wish(Path("mine"), overrides=words).settings(merged(COMMON, LEVELS[0].settings))
+    assert config.detect.nms == nms
+    assert config.detect.voting_iou == 0.65
+
+
+def test_svms_with_another_suppression_are_refused_in_a_line() -> None:
+    wish = Wish(Path("mine"), overrides=["svm.enabled=true", "detect.nms=soft_linear"])
+    with pytest.raises(ConfigError, match="nms must be greedy for SVMs"):
+        wish.settings(merged(COMMON, LEVELS[0].settings))
