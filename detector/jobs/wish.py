@@ -15,6 +15,13 @@ COMMAND = "command line"
 UNNAMED = "own_data"  # the run of a folder without a name, such as /
 
 Tree = dict[str, Any]
+Setting = tuple[str, str, Any]  # section, key and value
+
+# what a setting cannot be without, which plans may have otherwise
+NEEDS: Sequence[tuple[Setting, Setting]] = (
+    (("svm", "enabled", True), ("detect", "nms", "greedy")),
+    (("region", "mode", "warp"), ("finetune", "zoom", 0.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,17 @@ class Wish:
         return json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}, default=str)
 
     def settings(self, tree: Mapping[str, Any]) -> Config:
-        """The settings in `tree` with the words over them; SVMs that the words ask for bring the NMS they need."""
+        """The settings in `tree` with the words over them, and what these need where the tree has else."""
         whole = deepcopy(dict(tree))
-        if self._asks_for_svms():
-            whole["detect"] = {**whole.get("detect", {}), "nms": "greedy"}
+        for asked, needed in NEEDS:
+            if _has(self.given(), *asked):
+                section, key, value = needed
+                whole[section] = {**whole.get(section, {}), key: value}
         for word in self.overrides:
             apply_override(whole, word)
         return parse_config(Config, whole, COMMAND)
 
-    def _asks_for_svms(self) -> bool:
-        section = self.given().get("svm")
-        return isinstance(section, dict) and section.get("enabled") is True
+
+def _has(tree: Tree, section: str, key: str, value: Any) -> bool:
+    inner = tree.get(section)
+    return isinstance(inner, dict) and inner.get(key) == value

@@ -167,6 +167,12 @@ def test_svms_that_are_asked_for_bring_the_suppression_that_they_need(words: lis
     assert config.detect.voting_iou == 0.65
 
 
+def test_crops_that_are_asked_for_are_not_zoomed() -> None:
+    level = LEVELS[2].settings
+    assert Wish(Path("mine")).settings(merged(COMMON, level)).finetune.zoom == 0.4
+    assert Wish(Path("mine"), overrides=["region.mode=warp"]).settings(merged(COMMON, level)).finetune.zoom == 0
+
+
 def test_svms_with_another_suppression_are_refused_in_a_line() -> None:
     wish = Wish(Path("mine"), overrides=["svm.enabled=true", "detect.nms=soft_linear"])
     with pytest.raises(ConfigError, match="nms must be greedy for SVMs"):
