@@ -1,14 +1,14 @@
 """The plan of a training on one's own data: what is trained and how, for so many minutes at a measured speed.
 
 `LEVELS` are ways to go about it, the best first. Of each the stages are foretold from what the machine was
-measured to do, and the first that leaves its training enough steps is taken. docs/speed.md and
-benchmarks/short_trainings.md say what crops of 224 pixels and shared maps are worth; with smaller images and fewer
-regions objects are missed, for which docs/own_data.md has some figures.
+measured to do, and the first that leaves its training enough steps is taken. benchmarks/short_trainings.md says what
+steps and pixels are worth, and what crops of 224 pixels are beside shared maps; with smaller images and fewer regions
+objects are missed, for which docs/own_data.md has some figures.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from detector.config import Config
@@ -18,9 +18,9 @@ from detector.networks.backbones import backbone_facts
 from detector.networks.backbones.base import Variant
 from detector.parallel import worker_count
 
-PASSES = 25  # times that each object is drawn in a whole training: 600 steps for the 400 of configs/fruit.yaml
+PASSES = 40  # times that each object is drawn in a whole training: 1,000 steps for the 400 of configs/fruit.yaml
 MANY_OBJECTS, PASSES_OF_MANY = 2000, 5  # objects beyond so many are drawn so often
-ENOUGH = 3200  # objects drawn, below which a cheaper level is better
+FEW, ENOUGH, MANY = 3200, 6400, 12_800  # objects drawn, below which a cheaper level is better
 LEAST = 240  # objects drawn; fewer are not planned
 FEWEST_STEPS = 20
 SAFETY = 0.93  # of the minutes are planned for; machines are not as even as plans
@@ -33,10 +33,11 @@ CHOOSING = 15.0  # multiply-adds a cubed row of choosing a ridge: the eigenvecto
 
 @dataclass(frozen=True)
 class Level:
-    """A way to go about it, as settings over the published ones."""
+    """A way to go about it, settings over the published ones; with fewer than `enough` objects drawn the next."""
 
     name: str
     settings: Mapping[str, Any]
+    enough: int = FEW
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,8 @@ def _shared(side: int, longest: int, boxes: int) -> Mapping[str, Any]:
 
 
 LEVELS = (
-    Level("crops of 224 pixels", {"finetune": SMALL_BATCH}),
-    Level("maps shared at 600 pixels", _shared(600, 1000, 0)),
-    Level("maps shared at 400 pixels", _shared(400, 600, 0)),
+    Level("maps shared at 600 pixels", _shared(600, 1000, 0), MANY),
+    Level("maps shared at 400 pixels", _shared(400, 600, 0), ENOUGH),
     Level("maps shared at 400 pixels, 300 regions an image", _shared(400, 600, 300)),
     Level("maps shared at 300 pixels, 150 regions an image", _shared(300, 450, 150)),
     Level(
@@ -175,13 +175,13 @@ COMMON: Mapping[str, Any] = {
 def suited(level: Level, variant: Variant) -> Level:
     """The same for a network, of which perhaps fewer first stages can be frozen."""
     frozen = min(level.settings["finetune"].get("frozen_stages", 0), backbone_facts(variant).stages)
-    return Level(level.name, merged(level.settings, {"finetune": {"frozen_stages": frozen}}))
+    return replace(level, settings=merged(level.settings, {"finetune": {"frozen_stages": frozen}}))
 
 
 def whole_steps(objects: int, positives: int) -> int:
     """The steps of a whole training."""
     drawn = PASSES * min(objects, MANY_OBJECTS) + PASSES_OF_MANY * max(0, objects - MANY_OBJECTS)
-    return _rounded(max(drawn, ENOUGH) / positives)
+    return _rounded(max(drawn, FEW) / positives)
 
 
 def expected(config: Config, numbers: Numbers, images: ImageRates, rates: LevelRates) -> dict[str, float]:
@@ -221,9 +221,9 @@ def fitted_steps(plan: Callable[[int], float], positives: int, objects: int, sec
     return min(whole_steps(objects, positives), fitting if fitting < ROUND else _floor(fitting))
 
 
-def enough_steps(objects: int, positives: int) -> int:
-    """The steps that make a level worth its price."""
-    return min(whole_steps(objects, positives), _rounded(ENOUGH / positives))
+def enough_steps(objects: int, positives: int, enough: int) -> int:
+    """The steps that make a level worth its price, by the objects drawn in them."""
+    return min(whole_steps(objects, positives), _rounded(enough / positives))
 
 
 def least_steps(positives: int) -> int:

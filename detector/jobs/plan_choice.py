@@ -102,9 +102,8 @@ class Chooser:
 
     def _enough(self, level: Level) -> int:
         fixed = self._fixed(level)
-        return (
-            enough_steps(self.numbers.objects, self.build(level, 1).finetune.positives) if fixed is None else fixed
-        )
+        positives = self.build(level, 1).finetune.positives
+        return enough_steps(self.numbers.objects, positives, level.enough) if fixed is None else fixed
 
     def _least(self, level: Level) -> int:
         fixed = self._fixed(level)
