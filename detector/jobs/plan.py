@@ -1,9 +1,9 @@
 """The plan of a training on one's own data: what is trained and how, for so many minutes at a measured speed.
 
 `LEVELS` are ways to go about it, the best first. Of each the stages are foretold from what the machine was
-measured to do, and the first that leaves its training enough steps is taken. benchmarks/short_trainings.md says what
-steps and pixels are worth, and what crops of 224 pixels are beside shared maps; with smaller images and fewer regions
-objects are missed, for which docs/own_data.md has some figures.
+measured to do, and the first that leaves its training enough steps is taken. benchmarks/short_trainings.md says
+what steps and pixels are worth, and what crops of 224 pixels are beside shared maps; with smaller images and fewer
+regions objects are missed, for which docs/own_data.md has some figures.
 """
 
 import math
