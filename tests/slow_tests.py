@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 # fixtures that hold a run of all stages
-RUNS = {"entry", "finished", "finished_run"}
+RUNS = {"entry", "finished", "finished_run", "mapped"}
 # modules whose functions train or test one, or start processes
 SOURCES = {
     "detector.jobs.train_detector",

@@ -15,6 +15,7 @@ from detector.errors import ConfigError
 from detector.inference.cuda_graph import Forward, GraphForward
 from detector.networks.backbones import check_rounded
 from detector.networks.device import choose_device, choose_precision
+from detector.networks.multibox import MultiBox
 from detector.networks.onnx_export import fit_pools, traced_onnx
 from detector.networks.quantized import quantise
 from detector.networks.region_classifier import RegionClassifier
@@ -110,6 +111,9 @@ def _torch(module: nn.Module, settings: EngineSettings, precision: torch.dtype) 
         if isinstance(part, RegionClassifier):
             part.to(precision).to(memory_format=torch.channels_last)
             part.classifier.float()  # in bf16 logits about 10 would be multiples of 1/16, and scores often equal
+        if isinstance(part, MultiBox):  # its priors stay as they are
+            part.backbone.to(precision).to(memory_format=torch.channels_last)
+            part.head.to(precision)
     forward: Forward = torch.compile(placed) if settings.compile else placed
 
     def run(crops: Tensor) -> dict[str, Tensor]:

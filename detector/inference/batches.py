@@ -18,6 +18,7 @@ from detector.config import EngineSettings
 from detector.errors import DataError
 from detector.inference.backends import make_forward
 from detector.networks.device import choose_batch_size, choose_device
+from detector.networks.multibox import MultiBox
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.transfers import Arrival, transfers_of
 from detector.networks.weight_files.states import not_finite
@@ -67,7 +68,7 @@ class BatchRunner:
         self.crop_size = crop_size
         self.channels = channels
         self.precision = settings.precision
-        self.files = [part.file for part in module.modules() if isinstance(part, RegionClassifier)]
+        self.files = [part.file for part in module.modules() if isinstance(part, RegionClassifier | MultiBox)]
         self.forward = make_forward(module, settings, self.batch_size, crop_size, channels)
         self.transfers = transfers_of(self.device)
 

@@ -1,16 +1,18 @@
 """MultiBox proposals of images, from one or many windows of each (arXiv 1412.1441, section 3.3)."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from detector.boxes import clip_boxes, nms
 from detector.config import EngineSettings, MultiBoxInference
 from detector.data.images import resize_image
-from detector.inference.batches import check_answers
-from detector.networks.device import choose_batch_size, choose_device, choose_precision
+from detector.inference.batches import BatchRunner, CropJob
+from detector.networks.device import choose_batch_size, choose_device
 from detector.networks.multibox import INPUT_SIZE, MultiBox
 from detector.networks.warp import Preprocessing, normalise
 from detector.records import Array, Bool, Float32, Float64, Image, Proposals
@@ -28,6 +30,19 @@ class ImageWindows:
     pixels: Image
 
 
+class BoxesAndConfidence(nn.Module):
+    """Windows (B, 3, S, S) to `boxes` (B, K, 4), in fractions of them, and `confidence` (B, K) in 0..1, f32."""
+
+    def __init__(self, network: MultiBox) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, windows: Tensor) -> dict[str, Tensor]:
+        """Both, in one pass."""
+        boxes, logits = self.network(windows)
+        return {"boxes": boxes, "confidence": logits.sigmoid()}
+
+
 class MultiBoxProposer:
     """Proposes regions with one MultiBox network on one device; windows of many images share a forward pass."""
 
@@ -41,12 +56,14 @@ class MultiBoxProposer:
         self.settings = settings
         self.preprocessing = preprocessing
         self.size = INPUT_SIZE[network.form]
-        self.device = choose_device(engine.device)
-        self.precision = choose_precision(engine.precision, self.device)
-        self.precision_name = engine.precision
-        self.batch_size = choose_batch_size(engine.batch_size, self.device, self.size)
-        placed = network.eval().requires_grad_(False).to(self.device)
-        self.network = placed.to(memory_format=torch.channels_last)
+        windows = len(window_boxes(1, 1, settings.scales))
+        device = choose_device(engine.device)
+        batch_size = choose_batch_size(engine.batch_size, device, self.size)
+        if device.type == "cpu":  # batches that an image fills
+            batch_size = -(-windows // -(-windows // batch_size))
+        sized = engine.in_floats.model_copy(update={"batch_size": batch_size})
+        self.runner = BatchRunner(BoxesAndConfidence(network), self.size, sized)
+        self.group = max(1, batch_size // windows)  # images that fill a batch
 
     def cut(self, image: Image) -> ImageWindows:
         """The windows of `image` (H, W, 3) uint8 RGB, scaled to the network's input; may run on any thread."""
@@ -58,39 +75,23 @@ class MultiBoxProposer:
 
     def propose(self, images: Iterable[ImageWindows], count: int) -> Iterator[Proposals]:
         """At most `count` proposals of each image, the most confident first, in the images' order."""
-        waiting: list[ImageWindows] = []
-        for windows in images:
-            waiting.append(windows)
-            if sum(len(w.boxes) for w in waiting) >= self.batch_size:
-                yield from self._finish(waiting, count)
-                waiting = []
-        yield from self._finish(waiting, count)
+        waiting: deque[ImageWindows] = deque()
 
-    def _finish(self, images: list[ImageWindows], count: int) -> Iterator[Proposals]:
-        if not images:
-            return
-        boxes, confidence = self._forward(np.concatenate([windows.pixels for windows in images]))
-        first = 0
-        for windows in images:
-            rows = slice(first, first + len(windows.boxes))
-            yield self._select(windows, boxes[rows], confidence[rows], count)
-            first = rows.stop
+        def jobs() -> Iterator[CropJob]:
+            for windows in images:
+                waiting.append(windows)
+                yield self._job(windows)
 
-    @torch.inference_mode()
-    def _forward(self, pixels: Image) -> tuple[Float32, Float32]:
-        """Boxes (W, K, 4) in fractions of the window and confidences (W, K) of W windows, batch by batch."""
-        results = []
-        for part in torch.from_numpy(pixels).split(self.batch_size):
-            crops = normalise(part.to(self.device), self.preprocessing)
-            crops = crops.contiguous(memory_format=torch.channels_last)
-            mixed = self.precision != torch.float32
-            with torch.autocast(self.device.type, self.precision if mixed else torch.bfloat16, enabled=mixed):
-                boxes, logits = self.network(crops)
-            found = {"boxes": boxes.float().cpu(), "confidence": logits.float().sigmoid().cpu()}
-            check_answers(found, self.precision_name, [self.network.file])
-            results.append((found["boxes"], found["confidence"]))
-        boxes, confidence = (torch.cat(each).numpy() for each in zip(*results, strict=True))
-        return boxes, confidence
+        for answers in self.runner.run(jobs()):
+            yield self._select(waiting.popleft(), answers["boxes"], answers["confidence"], count)
+
+    def _job(self, windows: ImageWindows) -> CropJob:
+        placed = self.runner.transfers.send(torch.from_numpy(windows.pixels))
+
+        def cut(first: int, count: int) -> Tensor:
+            return normalise(placed[first : first + count], self.preprocessing)
+
+        return CropJob(len(windows.boxes), cut)
 
     def _select(self, windows: ImageWindows, boxes: Float32, confidence: Float32, count: int) -> Proposals:
         """The boxes of all windows in the image's pixels, near-duplicates removed."""

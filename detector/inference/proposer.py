@@ -52,7 +52,7 @@ class ProposalMethod:
     Either `from_pixels` opens a proposer, of the settings, the engine and a seed, or `of_dataset` the proposals of
     a data set's images; DataError where a file is wrong. `files` are those that are read, by the name of their
     setting in `proposals`, None where the setting names none. Their contents are part of a store's key, and so is
-    the engine's precision where the method `runs_a_network`.
+    the engine where the method `runs_a_network`.
     """
 
     from_pixels: Opening | None = None

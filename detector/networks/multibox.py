@@ -89,7 +89,7 @@ class GridHead(nn.Module):
         map2 = functional.relu(self.to2(map4))
         maps = (map8, map6, map4, map3, map2)
         outputs = [layer(each) for layer, each in zip(self.slots, maps, strict=True)] + [self.whole(map2)]
-        return torch.cat([output.permute(0, 2, 3, 1).reshape(len(output), -1, 5) for output in outputs], 1)
+        return torch.cat([output.permute(0, 2, 3, 1).unflatten(3, (-1, 5)).flatten(1, 3) for output in outputs], 1)
 
 
 class MapHead(nn.Module):

@@ -18,7 +18,7 @@ from detector.runs.split import IMAGE_IDS, Split, ids_key
 from detector.runs.stage import Stage
 from detector.runs.store import PROPOSAL_FIELDS, Store
 from detector.runs.stored_result import run_stored
-from detector.stages.region_rows import precision_name
+from detector.stages.region_rows import engine_name
 
 Propose = Callable[[range], Iterator[Proposals]]  # of the images at some positions
 
@@ -56,7 +56,7 @@ def proposal_reads(settings: ProposalSettings, engine: EngineSettings) -> dict[s
     return {
         "settings": settings.model_dump(exclude={"multibox": {"weights"}, "given": True}),
         "files": {name: path for name, path in method.files(settings).items() if path},
-        "precision": precision_name(engine) if method.runs_a_network else None,
+        "precision": engine_name(engine.in_floats) if method.runs_a_network else None,
     }
 
 

@@ -7,13 +7,15 @@ import pytest
 import torch
 from fake_gpu import FakeGpu, fake_gpu
 
-from detector.config import EngineSettings, RegionSettings
+from detector.config import EngineSettings, MultiBoxInference, RegionSettings
 from detector.inference.classify import ImageClassifier
 from detector.inference.engine import CropEngine, RegionEngine, make_engine
+from detector.inference.multibox_proposer import MultiBoxProposer
 from detector.inference.shared_engine import TOGETHER, SharedEngine
 from detector.networks.backbones import make_backbone
 from detector.networks.heads import BoxHead, Probabilities, SvmHead
 from detector.networks.member import Ensemble, Member
+from detector.networks.multibox import MultiBox
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.shared_map import run_trunk
 from detector.networks.transfers import AHEAD
@@ -173,3 +175,16 @@ def test_maps_of_images_together_are_those_of_each(variant: str) -> None:
     found, wanted = (run_trunk(backbone, copies, together) for together in (True, False))
     for one, other in zip(found, wanted, strict=True):
         assert (one - other).abs().max() <= 1e-5 * other.abs().max()
+
+
+def test_windows_of_images_are_begun_ahead_of_their_boxes() -> None:
+    with fake_gpu() as gpu:
+        network = MultiBox(make_backbone("tiny"), "learned", torch.tensor([[0.1, 0.1, 0.9, 0.9]] * 20))
+        proposer = MultiBoxProposer(network, BVLC, MultiBoxInference(scales=(1, 2)), GPU)
+        images = [proposer.cut(image_of(1, seed)[0]) for seed in range(IMAGES)]
+        list(proposer.propose(images[:1], 5))
+        gpu.notes.clear()
+        assert len(list(proposer.propose(images, 5))) == IMAGES
+    batches = -(-10 * IMAGES // BATCH)
+    assert gpu.notes.count("batch") == gpu.notes.count("wait") == batches
+    assert gpu.notes[: gpu.notes.index("wait")].count("batch") == AHEAD + 1

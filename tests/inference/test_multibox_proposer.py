@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from detector.config import EngineSettings, MultiBoxInference
 from detector.errors import DataError
 from detector.inference.multibox_proposer import MultiBoxProposer, away_from_edges, window_boxes
 from detector.networks.backbones import make_backbone
-from detector.networks.multibox import INPUT_SIZE, MultiBox
+from detector.networks.multibox import GRID_SLOTS, INPUT_SIZE, MultiBox
 from detector.networks.warp import IMAGENET
 from detector.records import Image
 
@@ -22,6 +24,12 @@ def make_network(spread: float = 0.001, slots: int = 20) -> MultiBox:
     torch.nn.init.normal_(network.head.slots.weight, std=spread)  # type: ignore[arg-type]
     settle(network, INPUT_SIZE["learned"])
     return network
+
+
+def make_grid() -> MultiBox:
+    torch.manual_seed(0)
+    corner = torch.rand(GRID_SLOTS, 2) * 0.6
+    return MultiBox(make_backbone("tiny"), "grid", torch.cat([corner, corner + 0.3], 1))
 
 
 def make_image(seed: int, height: int = 60, width: int = 90) -> Image:
@@ -73,13 +81,30 @@ def _prepared(pixels: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_sharing_a_forward_pass_changes_no_proposal(batch_size: int) -> None:
-    proposer = make_proposer(scales=(1, 2))
-    windows = [proposer.cut(make_image(seed, 50 + seed, 80)) for seed in range(3)]
-    alone = [next(proposer.propose([each], 30)) for each in windows]
-    proposer.batch_size = batch_size
-    together = list(proposer.propose(windows, 30))
-    for one, two in zip(alone, together, strict=True):
+    settings = MultiBoxInference(scales=(1, 2))
+    alone, shared = (
+        MultiBoxProposer(make_network(), IMAGENET, settings, ENGINE.model_copy(update={"batch_size": size}))
+        for size in (4, batch_size)
+    )
+    windows = [alone.cut(make_image(seed, 50 + seed, 80)) for seed in range(3)]
+    singly = [next(alone.propose([each], 30)) for each in windows]
+    together = list(shared.propose(windows, 30))
+    for one, two in zip(singly, together, strict=True):
         np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-2)
+
+
+@pytest.mark.parametrize("make", [lambda: make_network(1e-4), make_grid])
+@pytest.mark.parametrize("engine", [{"backend": "openvino"}, {"precision": "bf16"}, {"precision": "int8"}])
+def test_other_engines_propose_nearly_the_same(make: Callable[[], MultiBox], engine: dict[str, str]) -> None:
+    if engine.get("backend") == "openvino":
+        pytest.importorskip("openvino")
+    settings, image = MultiBoxInference(scales=(1, 2), nms_iou=1.0), make_image(3)
+    ours, theirs = (
+        MultiBoxProposer(make(), IMAGENET, settings, ENGINE.model_copy(update=update)) for update in ({}, engine)
+    )
+    one, two = (next(each.propose([each.cut(image)], 20_000)) for each in (ours, theirs))
+    assert box_iou(one.boxes, two.boxes).max(1).min() > 0.95
+    np.testing.assert_allclose(one.scores[:9], two.scores[:9], atol=0.02)
 
 
 def test_near_duplicates_are_removed_and_the_budget_is_kept() -> None:

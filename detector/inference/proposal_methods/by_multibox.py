@@ -43,8 +43,7 @@ def open_multibox(settings: ProposalSettings, engine: EngineSettings, seed: int)
 
     network, preprocessing = load_multibox(required_file(settings, MULTIBOX_WEIGHTS))
     multibox = MultiBoxProposer(network, preprocessing, settings.multibox, engine)
-    windows = sum((2 * scale - 1) ** 2 for scale in settings.multibox.scales)
-    return BoxedImages(multibox, settings.multibox.boxes, max(1, multibox.batch_size // windows))
+    return BoxedImages(multibox, settings.multibox.boxes, multibox.group)
 
 
 METHOD = ProposalMethod(open_multibox, files=multibox_files, runs_a_network=True)
