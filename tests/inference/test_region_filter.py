@@ -1,18 +1,17 @@
 """Regions that a cheap classifier keeps, and their scores by another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from random_networks import randomise, settle
-from torch import Tensor
+from trunk_passes import counted_maps
 
 from detector.config import CascadeSettings, DetectSettings, EngineSettings, EnsembleSettings, RegionSettings
 from detector.errors import DataError
 from detector.files import file_hash
-from detector.inference import shared_engine
 from detector.inference.engine import RegionEngine
 from detector.inference.held_image import Regions, hold
 from detector.inference.models import CascadeFiles, ModelFiles, open_scorer
@@ -24,11 +23,10 @@ from detector.inference.region_filter import (
     rank_regions,
 )
 from detector.networks.backbones import backbone_facts, make_backbone
-from detector.networks.backbones.base import Backbone
 from detector.networks.heads import ObjectnessHead, load_objectness, save_head
 from detector.networks.region_classifier import RegionClassifier
 from detector.networks.roi_align import join_maps
-from detector.networks.shared_map import place_regions, pool_windows, run_trunk, scale_image
+from detector.networks.shared_map import place_regions, pool_windows, scale_image
 from detector.networks.warp import prepare_image
 from detector.networks.weight_files.weights import load_model, save_model
 from detector.records import ClassScores, Float32, Image
@@ -177,13 +175,7 @@ def test_a_cascade_and_its_detector_make_the_map_of_an_image_once(
     images = pictures(9, 0, 3)
     kept = [found.boxes for found in regions.choose(images)]
     wanted = list(detector.score((image, boxes) for (image, _), boxes in zip(images, kept, strict=True)))
-    passes: list[int] = []
-
-    def counted(backbone: Backbone, copies: Sequence[Tensor], together: bool) -> list[Tensor]:
-        passes.append(len(copies))
-        return run_trunk(backbone, copies, together)
-
-    monkeypatch.setattr(shared_engine, "run_trunk", counted)
+    passes = counted_maps(monkeypatch)
     found = list(CascadeScorer(regions, detector).score(images))
     assert sum(passes) == 2
     for each, alone in zip(found, wanted, strict=True):

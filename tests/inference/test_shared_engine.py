@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 import torch
 from random_networks import randomise
-from torch import Tensor
+from trunk_passes import counted_maps
 
 from detector.config import DetectSettings, EngineSettings, EnsembleSettings, RegionSettings
-from detector.inference import shared_engine
 from detector.inference.engine import ImageScorer, RegionEngine, make_engine
 from detector.inference.ensemble import EnsembleEngine, Model
 from detector.inference.models import ModelFiles, open_scorer
 from detector.inference.shared_engine import SharedEngine
 from detector.networks.backbones import make_backbone
-from detector.networks.backbones.base import Backbone
 from detector.networks.backbones.googlenet import SHARED
 from detector.networks.heads import BoxHead, SvmHead
 from detector.networks.member import Ensemble, Member
@@ -26,7 +24,6 @@ from detector.networks.shared_map import (
     SharedClassifier,
     mirror_boxes,
     place_regions,
-    run_trunk,
     scale_image,
     trunk_digest,
 )
@@ -150,18 +147,21 @@ def test_networks_of_one_trunk_make_its_map_once_and_score_as_alone(
     files = [ModelFiles(saved(tmp_path, name, network)) for name, network in networks.items()]
     images = [make_image(0, 5), make_image(1, 0), make_image(2, 2)]
     alone = [list(opened([each]).score(images)) for each in files]
-    passes: list[int] = []
-
-    def counted(backbone: Backbone, copies: Sequence[Tensor], together: bool) -> list[Tensor]:
-        passes.append(len(copies))
-        return run_trunk(backbone, copies, together)
-
-    monkeypatch.setattr(shared_engine, "run_trunk", counted)
+    passes = counted_maps(monkeypatch)
     together = list(opened(files).score(images))
     assert sum(passes) == 2 * 2  # images with regions, trunks
     assert not np.allclose(alone[0][0].scores, alone[1][0].scores, atol=1e-4)
     for found, parts in zip(together, zip(*alone, strict=True), strict=True):
         np.testing.assert_allclose(found.scores, np.mean([part.scores for part in parts], axis=0), atol=1e-6)
+
+
+def test_rounds_make_the_map_of_an_image_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [ModelFiles(saved(tmp_path, "network", make_network()))]
+    passes = counted_maps(monkeypatch)
+    scorer = open_scorer(files, EnsembleSettings(), SETTINGS, DetectSettings(iterations=2, min_score=0))
+    found = list(scorer.score([make_image(0, 5), make_image(1, 3)]))
+    assert all(len(each.boxes) > count for each, count in zip(found, (5, 3), strict=True))
+    assert sum(passes) == 2
 
 
 @pytest.mark.parametrize("variant", ["tiny", "paper_bn"])
