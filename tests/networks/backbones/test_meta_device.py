@@ -28,7 +28,16 @@ from detector.networks.backbones.googlenet import DESIGNS, SHARED, GoogLeNet
 from detector.networks.class_evidence import LastMaps
 from detector.networks.context_maps import LinearRescoring
 from detector.networks.features import GoogLeNetFeatures, Renormalise
-from detector.networks.heads import BoxHead, Cells, FeaturesAndMoves, Probabilities, SvmHead
+from detector.networks.heads import (
+    BoxHead,
+    Cells,
+    FeaturesAndMoves,
+    MapCells,
+    Objectness,
+    ObjectnessHead,
+    Probabilities,
+    SvmHead,
+)
 from detector.networks.member import Ensemble, Member
 from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.multibox import INPUT_SIZE, Form, MultiBox
@@ -85,13 +94,16 @@ def of_variant(variant: Variant) -> dict[str, Case]:
 
 
 def of_the_paper() -> dict[str, Case]:
-    images = (noise(2, 3, SIDE, SIDE),)
+    images, pooled = (noise(2, 3, SIDE, SIDE),), (noise(2, 4, 3, 3),)
 
     def classifier(crops: int = 1) -> RegionClassifier:
         return RegionClassifier(make_backbone("paper"), 3, crops=crops)
 
     def boxes() -> BoxHead:
         return BoxHead(torch.zeros(2, 4, 4096), torch.zeros(2, 4), 2)
+
+    def objectness() -> ObjectnessHead:
+        return ObjectnessHead(torch.zeros(1, 36), torch.zeros(1))
 
     def member(mirrored: bool = False) -> Member:
         return Member(classifier(), SvmHead(torch.zeros(2, 1024), torch.zeros(2)), boxes(), mirrored)
@@ -105,6 +117,8 @@ def of_the_paper() -> dict[str, Case]:
         "Probabilities": Case(lambda: Probabilities(classifier()), images),
         "FeaturesAndMoves": Case(lambda: FeaturesAndMoves(classifier(), boxes()), images),
         "Cells": Case(lambda: Cells(classifier(), 2), images),
+        "MapCells": Case(lambda: MapCells(classifier()), pooled),
+        "Objectness": Case(lambda: Objectness(classifier(), objectness()), pooled),
         "LastMaps": Case(lambda: LastMaps(classifier()), images),
         "MultiTaskClassifier": Case(lambda: MultiTaskClassifier(classifier(), 2), images),
         "Ensemble": Case(lambda: Ensemble([member(), member(True)]), images),
