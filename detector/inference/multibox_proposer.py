@@ -60,7 +60,8 @@ class MultiBoxProposer:
         device = choose_device(engine.device)
         batch_size = choose_batch_size(engine.batch_size, device, self.size)
         if device.type == "cpu":  # batches that an image fills
-            batch_size = -(-windows // -(-windows // batch_size))
+            passes = -(-windows // batch_size)
+            batch_size = -(-windows // passes)
         sized = engine.in_floats.model_copy(update={"batch_size": batch_size})
         self.runner = BatchRunner(BoxesAndConfidence(network), self.size, sized)
         self.group = max(1, batch_size // windows)  # images that fill a batch

@@ -56,6 +56,7 @@ def proposal_reads(settings: ProposalSettings, engine: EngineSettings) -> dict[s
     return {
         "settings": settings.model_dump(exclude={"multibox": {"weights"}, "given": True}),
         "files": {name: path for name, path in method.files(settings).items() if path},
+        # under its first name, by which stores of methods without a network are known
         "precision": engine_name(engine.in_floats) if method.runs_a_network else None,
     }
 
