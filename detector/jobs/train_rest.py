@@ -19,7 +19,7 @@ def train_cascade(job: Job[Config], labelled: Labelled) -> None:
     """Learn the cheap classifier that drops regions of other splits, on some of the training regions."""
     config, run = job.config, job.run
     if config.cascade.sees_map(config.region):
-        look = map_look(run.model_path, config.region)
+        look: Look = map_look(run.model_path, config.region)
     else:
         network = weights_file(config.cascade.weights or config.network.weights) or run.model_path
         look = Look(network, small_region(config.region, config.cascade.crop_size))

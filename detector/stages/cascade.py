@@ -19,7 +19,7 @@ from detector.records import BACKGROUND, Array, Float32, Int64
 from detector.runs.part_result import Tensors, run_parts
 from detector.runs.stage import Stage
 from detector.runs.store import Store
-from detector.stages.drawn_rows import Look, images_of
+from detector.stages.drawn_rows import CellsLook, Look, images_of
 from detector.stages.region_sets import LABEL
 from detector.training.context_fit import FittedRescoring
 from detector.training.logistic import learn_regions, softmax_of
@@ -42,7 +42,7 @@ def run_cascade(stage: Stage, rows: Store, look: Look, output: Path) -> Path:
 
     def finish(path: Path, parts: list[Tensors]) -> dict[str, Any]:
         linear, stated = LinearRescoring(**parts[0]), {"classes": [OBJECT], "region": look.region.model_dump()}
-        if look.sees_map:
+        if isinstance(look, CellsLook):
             head = ObjectnessHead(linear.own, linear.bias)
             save_head(path, head, model=file_hash(look.network), **stated)
         else:

@@ -7,7 +7,7 @@ from detector.networks.backbones import backbone_facts, check_crop
 from detector.networks.backbones.base import Variant
 from detector.networks.weight_files.weights import load_model, weights_header
 from detector.runs.pretrained import weights_file
-from detector.stages.drawn_rows import Look
+from detector.stages.drawn_rows import CellsLook
 
 CELLS = 3  # along a side of a region on the shared map, without surroundings
 
@@ -25,11 +25,11 @@ def check_cascade(settings: CascadeSettings, variant: Variant) -> None:
     check_crop(variant, settings.crop_size, "cascade.crop_size")
 
 
-def map_look(network: Path, region: RegionSettings) -> Look:
+def map_look(network: Path, region: RegionSettings) -> CellsLook:
     """`CELLS` x `CELLS` cells of the map that the network in a file has of an image sized as for `region`."""
     shared = backbone_facts(weights_header(network).variant).shared
     few = {"crop_size": CELLS * shared.cell, "padding": 0, "wide_padding": 0}
-    return Look(network, region.model_copy(update=few), sees_map=True)
+    return CellsLook(network, region.model_copy(update=few))
 
 
 def small_region(region: RegionSettings, crop_size: int) -> RegionSettings:

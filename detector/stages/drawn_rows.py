@@ -27,27 +27,35 @@ NO_ROWS = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class Look:
-    """What is taken of a region: a network's features, or with `sees_map` the cells of its shared map."""
+    """How regions are looked at: the features that a network has of their crops, or of its shared map."""
 
     network: Path
     region: RegionSettings
-    sees_map: bool = False
 
     @property
     def width(self) -> int:
         """The numbers of a region."""
-        facts = backbone_facts(weights_header(self.network).variant)
-        if self.sees_map:
-            return facts.shared.channels * facts.shared.map_side(self.region.crop_size) ** 2
-        return facts.width * len(self.region.paddings)
+        return backbone_facts(weights_header(self.network).variant).width * len(self.region.paddings)
 
     def open(self, engine: EngineSettings) -> Engine[NamedRows]:
         """What gives the `features` of regions."""
         opened, preprocessing = open_trunk(self.network, 2, len(self.region.paddings))
-        floats = engine.in_floats
-        if self.sees_map:
-            return SharedEngine(MapCells(opened), preprocessing, self.region, floats).run
-        return make_engine(FeaturesAndMoves(opened, None), preprocessing, self.region, floats).run
+        return make_engine(FeaturesAndMoves(opened, None), preprocessing, self.region, engine.in_floats).run
+
+
+class CellsLook(Look):
+    """How regions are looked at: the cells of the network's shared map, before anything that follows it."""
+
+    @property
+    def width(self) -> int:
+        """The numbers of a region."""
+        shared = backbone_facts(weights_header(self.network).variant).shared
+        return shared.channels * shared.map_side(self.region.crop_size) ** 2
+
+    def open(self, engine: EngineSettings) -> Engine[NamedRows]:
+        """What gives the `features` of regions."""
+        opened, preprocessing = open_trunk(self.network, 2)
+        return SharedEngine(MapCells(opened), preprocessing, self.region, engine.in_floats).run
 
 
 def run_drawn_rows(
