@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from detector.data.formats.split_roles import of_other_splits
 from detector.errors import DataError
 from detector.text import shown
 
@@ -28,6 +29,7 @@ class FileIndex:
         self._paths: dict[str, str] = {}
         self._others: dict[str, list[str]] = {}  # paths in the shadow of one in `_paths`
         self._keys_by_name: dict[str, list[str]] | None = None
+        self._folders_by_name: dict[str, list[str]] | None = None
         for folder in folders:
             self._add(folder, {suffix: rank for rank, suffix in enumerate(suffixes)})
 
@@ -38,10 +40,15 @@ class FileIndex:
         """The files' paths below their folder without suffix, sorted."""
         return sorted(self._paths)
 
+    def paths(self) -> list[str]:
+        """The paths of the files that count, in the order of `ids`."""
+        return [self._paths[key] for key in self.ids()]
+
     def find(self, image_id: str) -> str | None:
         """The path of the file called `image_id` below its folder, or by the end of its path where only one fits.
 
-        DataError where several fit alike, and none is called so below its folder.
+        By its name alone it is found where the folder that `image_id` states is not among those of the files, and
+        none of another split. DataError where several fit alike, and none is called so below its folder.
         """
         key = self._key(image_id)
         if key is None:
@@ -79,14 +86,27 @@ class FileIndex:
     def _key(self, image_id: str) -> str | None:
         if image_id in self._paths:
             return image_id
-        keys = self._by_name().get(image_id.rpartition("/")[2], [])
-        if len(keys) > 1:
-            alike = [key for key in keys if f"/{image_id}".endswith(f"/{key}") or key.endswith(f"/{image_id}")]
-            keys = alike if len(alike) == 1 else keys
+        where, _, name = image_id.rpartition("/")
+        keys = self._by_name().get(name, [])
+        if where:
+            ends = [key for key in keys if f"/{image_id}".endswith(f"/{key}") or key.endswith(f"/{image_id}")]
+            if self._has_folder(where):
+                keys = [key for key in ends if "/" in key]
+            else:
+                keys = ends or [key for key in keys if not of_other_splits(image_id, key)]
         if len(keys) > 1:
             first, second = (self._paths[key] for key in keys[:2])
             raise DataError(f"{shown(image_id)} must be one file, got {len(keys)}, such as {first} and {second}")
         return keys[0] if keys else None
+
+    def _has_folder(self, where: str) -> bool:
+        """Whether files lie in a folder of that path, or of an end of it: a file that is not there is in none."""
+        if self._folders_by_name is None:
+            self._folders_by_name = {}
+            for folder in {os.path.dirname(key) for key in self._paths}:  # noqa: PTH120
+                self._folders_by_name.setdefault(folder.rpartition("/")[2], []).append(folder)
+        alike = self._folders_by_name.get(where.rpartition("/")[2], [])
+        return any(f"/{where}".endswith(f"/{each}") or each.endswith(f"/{where}") for each in alike if each)
 
     def _add(self, folder: Path, ranks: dict[str, int]) -> None:
         start = len(os.path.join(folder, ""))  # noqa: PTH118
@@ -161,10 +181,19 @@ def is_folder(path: Path) -> bool:
 
 
 def find_list(root: Path, split: str, folders: Sequence[Path]) -> Path | None:
-    """The list file of `split`: SPLIT or SPLIT.txt in one of `folders`, else a path, below `root` or as is."""
+    """The list file of `split`: SPLIT or SPLIT.txt in one of `folders`, else a path, below `root` or as is.
+
+    A word without folder or suffix is no path as is: a file of the working folder may be called train, too.
+    """
     named = [folder / name for folder in folders for name in (f"{split}.txt", split)]
-    candidates = [*named, root / split, Path(split)]
+    is_path = len(PurePath(split).parts) > 1 or bool(PurePath(split).suffix)
+    candidates = [*named, root / split, *([Path(split)] if is_path else [])]
     return next((path for path in candidates if is_no_folder(path)), None)
+
+
+def is_below(path: Path, root: Path) -> bool:
+    """Whether `path`, by its name, lies in `root`."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root))  # noqa: PTH100 - links may lead anywhere
 
 
 def require_folder(path: Path, what: str) -> Path:

@@ -36,3 +36,9 @@ def splits_by_role(names: Iterable[tuple[str, str]]) -> dict[str, str]:
         if role:
             found.setdefault(role, split)
     return {role: found[role] for role in ROLES if role in found}
+
+
+def of_other_splits(one: str, other: str) -> bool:
+    """Whether two paths lead through folders that are called as splits are, and not as any of the same role."""
+    roles = [{role for part in path.split("/")[:-1] if (role := role_of(part))} for path in (one, other)]
+    return all(roles) and roles[0].isdisjoint(roles[1])

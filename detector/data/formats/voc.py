@@ -8,7 +8,8 @@ In each a split can also be the path of a list file (an image a line, see `names
 """
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from detector.data.formats.data_format import Format, FoundData, RawSplit
 from detector.data.formats.split_roles import role_of, splits_by_role
 from detector.data.formats.xml_annotations import annotated_split
 from detector.data.names import FileNames, ListLine, read_names
+from detector.data.pairs import Pairs
 from detector.errors import DataError
 from detector.files import read_bytes
 from detector.records import Float64
@@ -41,6 +43,7 @@ FOLDER_PAIRS = (
 )
 EVERY_IMAGE = "all"
 LOOKED_INTO = 50  # XML files, to tell whether they are VOC's
+ROOT = re.compile(rb"<annotation[\s>]")
 HEAD = 1000  # bytes of one, in which its root stands
 NO_FILES = FileIndex([], ())
 SIDE_BY_SIDE = "side by side"
@@ -65,6 +68,75 @@ class FoundSplit:
     rivals: list[str]
 
 
+@dataclass(frozen=True)
+class VocLayout:
+    """The folders of a split's images and annotations, those `whole` of all splits, and what this is called."""
+
+    images: Path
+    annotations: Path
+    whole: tuple[Path, Path]
+    name: str
+
+    def has(self, split: str, image: str) -> bool:
+        """Whether an annotation found belongs to `split`, by its image where only the images lie by splits."""
+        by_images = self.images.name == split != self.annotations.name
+        return not by_images or image.startswith(f"{self.images}{os.sep}")
+
+
+@dataclass(frozen=True)
+class Partners:
+    """An image and its annotation, empty where there is none; `rivals` says that others differ in suffix alone."""
+
+    image: str
+    annotation: str
+    rivals: str = ""
+
+
+class VocFiles:
+    """The images and annotations of a layout, and which of them belong together."""
+
+    def __init__(self, layout: VocLayout, root: Path) -> None:
+        self.pictures = FileIndex([layout.images], IMAGE_SUFFIXES)
+        self.xml = FileIndex([layout.annotations], XML_SUFFIXES)
+        self._layout = layout
+        images, annotations = layout.whole
+        all_images = FileIndex([images], IMAGE_SUFFIXES).paths()
+        self._pairs = Pairs(root, all_images, FileIndex([annotations], XML_SUFFIXES).paths())
+
+    def of_annotation(self, image_id: str) -> Partners:
+        """The annotation called so below its folder, and its image."""
+        annotation = self.xml.find_one(image_id) or ""
+        known = self._pairs.knows_annotation(annotation)
+        image = self._pairs.image(annotation) if known else self.pictures.find(image_id)
+        return Partners(image or "", annotation, self._rivals(image or ""))
+
+    def of_line(self, line: ListLine) -> Partners:
+        """The image that a line of a list names, with its annotation."""
+        named = self.pictures.find_named(line.name) if line.found else None
+        if named and named[0] == line.image_id:
+            return Partners(named[1], self._annotation(named[1], line.image_id))
+        image = self.pictures.find(line.image_id) or ""
+        return Partners(image, self._annotation(image, line.image_id), self._rivals(image))
+
+    def _annotation(self, image: str, image_id: str) -> str:
+        """An image's annotation, or the one called `image_id` where there is no image, or its folder is a link."""
+        if not self._pairs.knows(image):
+            return self.xml.find_one(image_id) or ""
+        annotation = self._pairs.annotation(image)
+        called = _id_below(self._layout.annotations, annotation) if annotation else None
+        return (self.xml.find_one(called) if called else annotation) or ""
+
+    def _rivals(self, image: str) -> str:
+        image_id = _id_below(self._layout.images, image)
+        return " and ".join(self.pictures.rivals(image_id)) if image_id else ""
+
+
+def _id_below(folder: Path, path: str) -> str | None:
+    """The path below `folder` without suffix; None for a file that is not there."""
+    start = f"{folder}{os.sep}"
+    return os.path.splitext(path[len(start) :])[0].replace(os.sep, "/") if path.startswith(start) else None  # noqa: PTH122
+
+
 def read_voc(settings: DataSettings, split: str, classes: ClassList | None) -> RawSplit:
     """The images of `split` under `settings.root` with their objects, in the order of the list or of the names."""
     found = find_split(settings, split)
@@ -80,27 +152,28 @@ def continuous(corners: Float64) -> Float64:
 
 def find_split(settings: DataSettings, split: str) -> FoundSplit:
     """The files of `split`; the images that its list has without an annotation are not among them."""
-    root = settings.root
-    require_folder(root, "data.root")
-    images, annotations, layout = _find_folders(root, split)
-    pictures, xml = FileIndex([images], IMAGE_SUFFIXES), FileIndex([annotations], XML_SUFFIXES)
-    note = f"{split}: VOC files, {layout}, in {root}"
+    root = require_folder(settings.root, "data.root")
+    layout = _find_layout(root, split)
+    files = VocFiles(layout, root)
+    note = f"{split}: VOC files, {layout.name}, in {root}"
     list_file = find_list(root, split, (root / "ImageSets" / "Main", root / "ImageSets"))
-    lines: list[ListLine] = []
     if list_file:
-        lines = read_names(list_file, FileNames(pictures, xml), settings.outside_root == "allow")
-        ids = _annotated(lines, xml, list_file)
+        names = FileNames(files.pictures, files.xml)
+        lines = read_names(list_file, names, settings.outside_root == "allow")
+        listed = {line.number: files.of_line(line) for line in lines}
+        ids = _annotated(lines, listed, list_file)
+        found = [each for each in listed.values() if each.annotation]
+        bare = [_bare(line, list_file, layout.annotations) for line in lines if not listed[line.number].annotation]
     else:
-        _require_folder_split(root, split, layout)
-        ids = [i for i in xml.ids() if pictures.find(i)] if images.name == split != annotations.name else xml.ids()
-    chosen = _named_pictures(lines, pictures)
-    paths = [chosen.get(i) or pictures.find(i) or str(images / f"{i}.jpg") for i in ids]
-    sources = [str(xml.find_one(i)) for i in ids]
-    _check_one_to_one(paths, sources)
-    unlisted = [] if list_file else _others(pictures, paths)
-    bare = [_bare(line, list_file, annotations) for line in lines if not xml.find(line.image_id)]
-    rivals = [" and ".join(found) for i in ids if i not in chosen and (found := pictures.rivals(i))]
-    return FoundSplit(ids, paths, sources, note, bare, unlisted, rivals)
+        _require_folder_split(root, split, layout.name)
+        each = {image_id: files.of_annotation(image_id) for image_id in files.xml.ids()}
+        ids = [image_id for image_id, one in each.items() if layout.has(split, one.image)]
+        found, bare = [each[image_id] for image_id in ids], []
+    images = [one.image or str(layout.images / f"{i}.jpg") for i, one in zip(ids, found, strict=True)]
+    annotations = [one.annotation for one in found]
+    _check_one_to_one(images, annotations)
+    unlisted = [] if list_file else _others(files.pictures, images)
+    return FoundSplit(ids, images, annotations, note, bare, unlisted, [one.rivals for one in found if one.rivals])
 
 
 def _require_folder_split(root: Path, split: str, layout: str) -> None:
@@ -118,18 +191,12 @@ def _others(pictures: FileIndex, paths: Sequence[str]) -> list[str]:
     return [path for path in map(pictures.find, pictures.ids()) if path and path not in known]
 
 
-def _named_pictures(lines: Sequence[ListLine], pictures: FileIndex) -> dict[str, str]:
-    """The paths of the images that are listed with their suffix, by id."""
-    named = ((line.image_id, pictures.find_named(line.name)) for line in lines if line.found)
-    return {image_id: found[1] for image_id, found in named if found and found[0] == image_id}
-
-
-def _annotated(lines: Sequence[ListLine], xml: FileIndex, path: Path) -> list[str]:
+def _annotated(lines: Sequence[ListLine], found: Mapping[int, Partners], path: Path) -> list[str]:
     """The ids of the lines whose image has an annotation; DataError where two lines are of one."""
     known: dict[str, int] = {}
     ids: list[str] = []
     for line in lines:
-        annotation = xml.find(line.image_id)
+        annotation = found[line.number].annotation
         first = known.setdefault(annotation or line.image_id, line.number)
         if first != line.number:
             raise DataError(
@@ -155,30 +222,27 @@ def _check_one_to_one(images: Sequence[str], annotations: Sequence[str]) -> None
             raise DataError(f"image must have one annotation, got {first} and {annotation} ({image})")
 
 
-def _find_folders(root: Path, split: str) -> tuple[Path, Path, str]:
-    """The folders of images and of annotations, and the layout's name."""
+def _find_layout(root: Path, split: str) -> VocLayout:
+    """Where images and annotations of a split lie."""
     for base in (root, root / split):
         for images, annotations in FOLDER_PAIRS:
-            if is_folder(base / images) and is_folder(base / annotations):
-                inner = _inner_folders(base / images, base / annotations, split)
-                return inner or (base / images, base / annotations, f"{images}/ and {annotations}/")
+            whole = base / images, base / annotations
+            if all(map(is_folder, whole)):
+                return _inner_layout(*whole, split) or VocLayout(*whole, whole, f"{images}/ and {annotations}/")
     folder = root / split
     if is_folder(folder):
-        return folder, folder, SIDE_BY_SIDE
-    return root, root, "all files under the root"
+        return VocLayout(folder, folder, (root, root), SIDE_BY_SIDE)
+    return VocLayout(root, root, (root, root), "all files under the root")
 
 
-def _inner_folders(images: Path, annotations: Path, split: str) -> tuple[Path, Path, str] | None:
+def _inner_layout(images: Path, annotations: Path, split: str) -> VocLayout | None:
     """The folder of `split` in either of the two, with the other whole where it has none; None where none has."""
     inner = [folder / split for folder in (images, annotations)]
     if not any(map(is_folder, inner)):
         return None
     chosen = [own if is_folder(own) else whole for own, whole in zip(inner, (images, annotations), strict=True)]
-    return (
-        chosen[0],
-        chosen[1],
-        f"{SIDE_BY_SIDE} as {' and '.join(f'{path.parent.name}/{split}' for path in inner)}",
-    )
+    name = f"{SIDE_BY_SIDE} as {' and '.join(f'{path.parent.name}/{split}' for path in inner)}"
+    return VocLayout(chosen[0], chosen[1], (images, annotations), name)
 
 
 def find_voc(root: Path) -> FoundData | None:
@@ -191,14 +255,14 @@ def find_voc(root: Path) -> FoundData | None:
     named = [*_lists(root, xml), *_folders(root, paths)]
     splits = splits_by_role(named)
     return FoundData(
-        root, f"VOC XML, {_find_folders(root, EVERY_IMAGE)[2]}", frozenset(paths), splits, EVERY_IMAGE
+        root, f"VOC XML, {_find_layout(root, EVERY_IMAGE).name}", frozenset(paths), splits, EVERY_IMAGE
     )
 
 
 def _is_annotation(path: str) -> bool:
     """Whether a file begins as VOC's XML does, be it whole or not."""
     try:
-        return b"<annotation" in read_bytes(Path(path), "annotation")[:HEAD]
+        return bool(ROOT.search(read_bytes(Path(path), "annotation")[:HEAD]))
     except DataError:
         return False
 

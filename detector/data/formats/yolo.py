@@ -12,7 +12,7 @@ import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
-from detector.data.folders import IMAGE_SUFFIXES, FileIndex, is_folder, require_folder
+from detector.data.folders import is_folder, require_folder
 from detector.data.formats.data_format import Format, FoundData, RawSplit
 from detector.data.formats.split_roles import role_of, splits_by_role
 from detector.data.formats.yolo_facts import YoloFacts, read_facts
@@ -22,8 +22,10 @@ from detector.data.formats.yolo_tree import (
     YoloImages,
     find_images,
     label_files,
+    label_pairs,
     orphans,
 )
+from detector.data.pairs import Pairs
 from detector.errors import DataError
 from detector.files import read_text
 from detector.text import parse_float
@@ -40,8 +42,8 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
     """The images of `split` under `settings.root` with their objects, in the order of folders and lists."""
     root = require_folder(settings.root, "data.root")
     facts = read_facts(root)
-    found = find_images(root, facts, split, settings.outside_root == "allow")
-    labels = label_files(root, found.paths)
+    found, pairs = find_images(root, facts, split, settings.outside_root == "allow"), label_pairs(root)
+    labels = label_files(pairs, found.paths)
     table = read_labels(labels, facts.beside)
     names = facts.names or _given_names(settings, classes)
     kept, errors = _of_known_classes(table, labels, names, facts)
@@ -60,7 +62,7 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
         relative=True,
         missing=tuple(found.missing),
         errors=(*kept.errors.tolist(), *errors),
-        remarks=_remarks(found, labels, split),
+        remarks=_remarks(found, pairs, labels, split),
     )
 
 
@@ -76,9 +78,9 @@ def called(number: int, names: Sequence[str] | None) -> str:
     return f"class {number}" if names is None else names[number]
 
 
-def _remarks(found: YoloImages, labels: Sequence[str], split: str) -> dict[str, Sequence[str]]:
+def _remarks(found: YoloImages, pairs: Pairs, labels: Sequence[str], split: str) -> dict[str, Sequence[str]]:
     bare = [image for image, label in zip(found.paths, labels, strict=True) if not label]
-    lost = orphans(labels) if found.folders and split != EVERY_IMAGE else []
+    lost = orphans(pairs, labels) if found.folders and split != EVERY_IMAGE else []
     return {RIVALS: found.rivals, UNLABELLED: bare, ORPHANS: lost}
 
 
@@ -106,9 +108,8 @@ def named_classes(settings: DataSettings) -> ClassList | None:
 
 def find_yolo(root: Path) -> FoundData | None:
     """YOLO's labels in `root`, and their splits; None where there are none."""
-    pictures = FileIndex([root], IMAGE_SUFFIXES)
-    paths = [path for image_id in pictures.ids() if (path := pictures.find(image_id))]
-    labels = frozenset(label for label in label_files(root, paths) if label)
+    pairs = label_pairs(root)
+    labels = pairs.annotations()
     if not labels:
         return None
     facts = read_facts(root)
@@ -116,7 +117,9 @@ def find_yolo(root: Path) -> FoundData | None:
         return None
     named = {split: split for split in facts.splits} or _folders(root) or _lists(root)
     splits = {
-        role: split for role, split in splits_by_role(named.items()).items() if _is_labelled(root, facts, split)
+        role: split
+        for role, split in splits_by_role(named.items()).items()
+        if _is_labelled(root, facts, pairs, split, required=role == "train" and split in facts.splits)
     }
     source = f", {facts.source.name}" if facts.source else ""
     return FoundData(root, f"YOLO text labels{source}", labels, splits, EVERY_IMAGE)
@@ -140,11 +143,13 @@ def _lists(root: Path) -> dict[str, str]:
     return {path.name: path.stem for path in files if role_of(path.stem)}
 
 
-def _is_labelled(root: Path, facts: YoloFacts, split: str) -> bool:
-    """Whether the split is there, and an image of it has labels."""
+def _is_labelled(root: Path, facts: YoloFacts, pairs: Pairs, split: str, required: bool) -> bool:
+    """Whether the split is there, and an image of it has labels; DataError where one that is `required` is not."""
     try:
-        return any(label_files(root, find_images(root, facts, split, False).paths))
+        return any(map(pairs.may_be_annotated, find_images(root, facts, split, False).paths))
     except DataError:
+        if required:
+            raise
         return False
 
 

@@ -49,9 +49,7 @@ def read_facts(root: Path) -> YoloFacts:
     if not known:
         return found
     first = lists[0]
-    for path, names in known.items():
-        if names != known[first]:
-            raise DataError(f"class names must be the same in all lists of them, got others in {first} and {path}")
+    _require_one_naming(known)
     return YoloFacts(found.source or first, found.base, known[first], found.splits, found.beside)
 
 
@@ -61,27 +59,50 @@ def is_names_file(name: str) -> bool:
 
 
 def _yaml_facts(root: Path) -> YoloFacts | None:
-    """What the YAML file of a data set says; None where `root` has none."""
-    files = sorted(path for path in root.iterdir() if path.suffix.lower() in YAML_SUFFIXES and path.is_file())
-    trees = {path: tree for path in files if (tree := _read_yaml(path)) is not None}
+    """What the YAML file of a data set says; None where there is none in `root` or, else, below it."""
+    files = [Path(folder) / name for folder, names in walk_files(root) for name in names]
+    trees = {
+        path: tree
+        for path in files
+        if path.suffix.lower() in YAML_SUFFIXES and (tree := _read_yaml(path)) is not None
+    }
     described = [path for path in trees if "names" in trees[path] or {"train", "nc"} <= trees[path].keys()]
-    described.sort(key=lambda path: PREFERRED.index(path.name) if path.name in PREFERRED else len(PREFERRED))
-    if not described:
-        return None
-    if len(described) > 1 and described[0].name not in PREFERRED:
-        both = f"{described[0]} and {described[1].name}"
+    own = sorted((path for path in described if path.parent == root), key=_preference)
+    if len(own) > 1 and own[0].name not in PREFERRED:
+        both = f"{own[0]} and {own[1].name}"
         raise DataError(f"data must be described by one YAML file, got {both}: call the right one data.yaml")
-    path = described[0]
-    tree = trees[path]
+    if own or len(described) == 1:
+        path = own[0] if own else described[0]
+        return _described(root, path, trees[path])
+    found = {path: _described(root, path, trees[path]) for path in described}
+    _require_one_naming({path: facts.names for path, facts in found.items()})
+    return next((YoloFacts(path, names=facts.names) for path, facts in found.items()), None)
+
+
+def _preference(path: Path) -> tuple[int, str]:
+    return PREFERRED.index(path.name) if path.name in PREFERRED else len(PREFERRED), path.name
+
+
+def _described(root: Path, path: Path, tree: Mapping[str, Any]) -> YoloFacts:
+    """What one YAML file says."""
     splits = {key: _words(tree[key], key, path) for key in tree if key in ROLE_OF and tree[key] not in NOTHING}
+    base = "" if tree.get("path") in (None, *NOTHING) else str(tree["path"])
     names = tree.get("names")
     return YoloFacts(
         path,
-        "" if (base := tree.get("path")) in (None, *NOTHING) else str(base),
+        base if path.parent == root else str(path.parent.relative_to(root) / base),
         None if names is None else _named(names, path),
         splits,
         _beside(tree.get("kpt_shape"), path),
     )
+
+
+def _require_one_naming(known: Mapping[Path, tuple[str, ...] | None]) -> None:
+    """Raise DataError where files name classes otherwise: then one number would be two classes."""
+    first = next(iter(known), None)
+    for path, names in known.items():
+        if first is not None and names != known[first]:
+            raise DataError(f"class names must be the same in all lists of them, got others in {first} and {path}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any] | None:

@@ -4,9 +4,7 @@ A split is, in this order: the path of a list file; what data.yaml or obj.data s
 images/SPLIT, SPLIT/images and SPLIT; the list SPLIT.txt; `all`, every image. Paths that were written elsewhere are
 looked for below the root by their ends: exporters like to state ../train/images, or a folder of their own machine.
 
-An image's labels have its name, in the folder that is called labels where the image's is called images
-(train/images/a.jpg, train/labels/a.txt; images/train/a.jpg, labels/train/a.txt), or beside it. Where no image of a
-split has such a file they are looked for by their names alone.
+An image's labels have its name, in the folder that goes with the image's: `pairs` says which.
 """
 
 import os
@@ -19,18 +17,19 @@ from detector.data.folders import (
     OUTSIDE_ALLOWED,
     FileIndex,
     find_list,
+    is_below,
     is_file,
     is_folder,
     walk_files,
 )
 from detector.data.formats.yolo_facts import YoloFacts, is_names_file
 from detector.data.names import FileNames, read_names
+from detector.data.pairs import IMAGE_FOLDERS, Pairs, labels_of
 from detector.errors import DataError
 from detector.text import shown
 
 EVERY_IMAGE = "all"
-IMAGE_FOLDERS = ("images", "jpegimages", "img", "imgs")
-LABELS, LABEL_SUFFIX = "labels", ".txt"
+LABEL_SUFFIX = ".txt"
 LABEL_SUFFIXES = (LABEL_SUFFIX,)
 NO_FILES = FileIndex([], ())
 
@@ -71,25 +70,22 @@ def find_images(root: Path, facts: YoloFacts, split: str, outside: bool) -> Yolo
     return _joined(root, places)
 
 
-def label_files(root: Path, images: Sequence[str]) -> list[str]:
-    """The label file of each of the images, empty where it has none."""
-    found = [next((path for path in _label_paths(image) if os.path.isfile(path)), "") for image in images]  # noqa: PTH113
-    if any(found):
-        return found
-    labels = FileIndex([root], LABEL_SUFFIXES)
-    names = [os.path.splitext(os.path.basename(image))[0] for image in images]  # noqa: PTH119, PTH122
-    known = [label for label in labels.ids() if not is_names_file(f"{label.rpartition('/')[2]}{LABEL_SUFFIX}")]
-    by_name: dict[str, list[str]] = {}
-    for label in known:
-        by_name.setdefault(label.rpartition("/")[2], []).append(label)
-    single = [by_name[name][0] if len(by_name.get(name, ())) == 1 else None for name in names]
-    return [labels.find(label) or "" if label else "" for label in single]
+def label_pairs(root: Path) -> Pairs:
+    """Which label file below `root` is which image's."""
+    labels = FileIndex([root], LABEL_SUFFIXES).paths()
+    pictures = FileIndex([root], IMAGE_SUFFIXES).paths()
+    return Pairs(root, pictures, [path for path in labels if not is_names_file(os.path.basename(path))])  # noqa: PTH119
 
 
-def orphans(labels: Sequence[str]) -> list[str]:
+def label_files(pairs: Pairs, images: Sequence[str]) -> list[str]:
+    """The label file of each of the images, empty where it has none; DataError where two could be."""
+    return [(pairs.annotation(image) if pairs.knows(image) else _labels_near(image)) or "" for image in images]
+
+
+def orphans(pairs: Pairs, labels: Sequence[str]) -> list[str]:
     """The label files in the folders of `labels` that are no image's, of a split of whole folders."""
-    known = set(labels)
-    folders = sorted({os.path.dirname(label) for label in known if label})  # noqa: PTH120
+    known = pairs.annotations()
+    folders = sorted({os.path.dirname(label) for label in labels if label})  # noqa: PTH120
     files = [f"{folder}{os.sep}{name}" for folder in folders for name in _names_in(folder)]
     return [path for path in files if path not in known]
 
@@ -116,11 +112,6 @@ def _resolve(root: Path, facts: YoloFacts, word: str, split: str, outside: bool)
     if found:
         raise DataError(f"{where} must lie in {root}, got {shown(word)} ({OUTSIDE_ALLOWED})")
     raise DataError(f"{where} must be a folder or a list file, got {shown(word)} (looked for it below {root})")
-
-
-def is_below(path: Path, root: Path) -> bool:
-    """Whether `path`, by its name, lies in `root`."""
-    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root))  # noqa: PTH100 - links may lead anywhere
 
 
 def _joined(root: Path, places: Sequence[Path]) -> YoloImages:
@@ -161,7 +152,7 @@ def _listed(root: Path, path: Path) -> tuple[list[str], list[str]]:
     """The images that a list names, by the ends of its paths, and messages about those that are not there."""
     pictures = FileIndex([root], IMAGE_SUFFIXES)
     lines = read_names(path, FileNames(pictures, NO_FILES))
-    named = [(line, pictures.find_named(line.name)) for line in lines]
+    named = [(line, pictures.find_named(line.name) if line.image_id != line.name else None) for line in lines]
     paths = {line.number: found[1] if found else pictures.find(line.image_id) for line, found in named}
     known: dict[str, int] = {}
     for line in lines:
@@ -179,14 +170,11 @@ def _listed(root: Path, path: Path) -> tuple[list[str], list[str]]:
     return [image for image in paths.values() if image], lost
 
 
-def _label_paths(image: str) -> Iterator[str]:
-    """Where an image's label file may be: in place of the last folder called images, and beside it."""
+def _labels_near(image: str) -> str | None:
+    """The label file of an image that is not below the root, or there by another path."""
     stem = os.path.splitext(image)[0]  # noqa: PTH122
-    parts = Path(stem).parts
-    place = next((row for row in range(len(parts) - 2, -1, -1) if parts[row].lower() in IMAGE_FOLDERS), None)
-    if place is not None:
-        yield str(Path(*parts[:place], LABELS, *parts[place + 1 :])) + LABEL_SUFFIX
-    yield stem + LABEL_SUFFIX
+    places = [f"{place}{LABEL_SUFFIX}" for place in (labels_of(stem), stem) if place]
+    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def _names_in(folder: str) -> list[str]:
