@@ -5,7 +5,7 @@ Folders go together, the first of these that finds a file's partner:
 1. images and labels: `train/images` and `train/labels`, `images/train` and `labels/train`;
 2. the same folder;
 3. folders that differ in words for what files they hold alone: `JPEGImages` and `Annotations`, `train_img` and
-   `train_xml`, `cam1/pictures` and `cam1`;
+   `train_xml`, at best in the same places, else `cam1/pictures` and `cam1`;
 4. folders of which one has further words, `images` and `annotations/batch 2`, unless that of the annotation goes
    with another already;
 5. any others, unless either goes with another already.
@@ -39,8 +39,8 @@ class Pairs:
 
     def __init__(self, root: Path, images: Iterable[str], annotations: Iterable[str]) -> None:
         self._root = os.path.join(root, "")  # noqa: PTH118
-        self._images = {self._stem(path): path for path in reversed([*images])}
-        self._annotations = {self._stem(path): path for path in reversed([*annotations])}
+        self._images = self._by_stem(images)
+        self._annotations = self._by_stem(annotations)
         self._annotation: dict[str, str] = {}  # stems by stems
         self._image: dict[str, str] = {}
         self._doubts: dict[str, str] = {}  # messages
@@ -80,6 +80,12 @@ class Pairs:
         if stem in self._doubts:
             raise DataError(self._doubts[stem])
 
+    def _by_stem(self, paths: Iterable[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in paths:
+            found.setdefault(self._stem(path), path)
+        return found
+
     def _stem(self, path: str) -> str:
         """The path below the root without suffix; of a file elsewhere the whole path."""
         stem = os.path.splitext(path)[0]  # noqa: PTH122
@@ -93,6 +99,7 @@ class Pairs:
         self._pair_equal(labels_of, _itself)
         self._pair_equal(_itself, _itself)
         self._pair_equal(_place, _place)
+        self._pair_equal(_meaning, _meaning)
         _, taken = self._paired_folders()
         self._pair_fitting(lambda folder, other: other not in taken and _is_within(folder, other))
         used, taken = self._paired_folders()
@@ -172,7 +179,13 @@ def _folder(stem: str) -> str:
     return stem.rpartition("/")[0]
 
 
-def _place(stem: str) -> tuple[tuple[str, ...], str]:
+def _place(stem: str) -> tuple[tuple[tuple[str, ...], ...], str]:
+    """The words of each folder on the path, and the name."""
+    return tuple(_words(part) for part in _folder(stem).split("/")), _name(stem)
+
+
+def _meaning(stem: str) -> tuple[tuple[str, ...], str]:
+    """The words of all folders on the path, and the name."""
     return _words(_folder(stem)), _name(stem)
 
 

@@ -7,6 +7,7 @@ from trees import side_by_side, write_annotation, write_image, write_lines
 from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
+from detector.data.formats.voc import find_voc
 from detector.data.readers import open_classes, open_split
 from detector.errors import DataError
 
@@ -216,3 +217,63 @@ def test_real_blood_cells_have_two_degenerate_boxes(shared: Path) -> None:
     assert any("2 boxes have a side of one pixel or less" in note for note in parts[0].notes)
     with pytest.raises(DataError, match=r"= 503, 336, 504, 337 \(.*BloodImage_00338\.xml\); 2 such boxes"):
         read(root, "trainval", classes, bad_boxes="stop")
+
+
+def test_unannotated_images_of_another_split_do_not_get_the_annotations_of_their_namesakes(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        write_image(tmp_path / "images" / "train" / f"{name}.jpg")
+        write_annotation(tmp_path / "annotations" / "train" / f"{name}.xml", ("cat", (5, 5, 20, 20)))
+    write_image(tmp_path / "images" / "test" / "1.jpg")
+    with pytest.raises(DataError, match=r"^split test must hold at least one image, got none "):
+        read(tmp_path, "test")
+    assert read(tmp_path, "train").image_ids.tolist() == ["1", "2"]
+
+
+def test_images_and_annotations_may_lie_by_cameras_in_either_order_of_folders(tmp_path: Path) -> None:
+    for camera, name in (("cam1", "cat"), ("cam2", "dog")):
+        for image, xml in ((f"{camera}/images", f"{camera}/annotations"), (f"img/{camera}", f"ann/{camera}")):
+            write_image(tmp_path / image / "0.jpg")
+            write_annotation(tmp_path / xml / "0.xml", (name, (5, 5, 20, 20)))
+    data = read(tmp_path, "all")
+    shown = [path.removeprefix(f"{tmp_path}/") for path in data.paths.tolist()]
+    assert shown == ["img/cam1/0.jpg", "img/cam2/0.jpg", "cam1/images/0.jpg", "cam2/images/0.jpg"]
+    assert data.objects.labels.tolist() == [1, 2, 1, 2]
+    write_lines(tmp_path / "list.txt", "cam2/images/0.jpg", "img/cam1/0.jpg")
+    assert read(tmp_path, "list.txt").objects.labels.tolist() == [2, 1]
+
+
+def test_folders_called_by_their_split_and_kind_go_together(tmp_path: Path) -> None:
+    for split, name in (("train", "cat"), ("test", "dog")):
+        write_image(tmp_path / f"{split}_images" / "0.jpg")
+        write_annotation(tmp_path / f"{split}_annotations" / "0.xml", (name, (5, 5, 20, 20)))
+    found = find_voc(tmp_path)
+    assert found
+    assert found.splits == {"train": "train_annotations", "test": "test_annotations"}
+    assert read(tmp_path, found.splits["train"]).objects.labels.tolist() == [1]
+    assert read(tmp_path, found.splits["test"]).objects.labels.tolist() == [2]
+
+
+def test_an_image_elsewhere_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    for name, camera in (("2", "cam1"), ("2", "cam2")):
+        write_image(tmp_path / camera / f"{name}.jpg")
+        write_annotation(tmp_path / camera / f"{name}.xml")
+    write_image(tmp_path / "cam1" / "1.jpg")
+    write_annotation(tmp_path / "cam2" / "1.xml", ("cat", (5, 5, 20, 20)))
+    with pytest.raises(DataError, match=r"^image must be a readable file, got .*cam2/1\.jpg"):
+        read(tmp_path, "all")
+
+
+def test_a_file_of_the_working_folder_that_is_called_as_a_split_is_not_its_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side_by_side(tmp_path / "data", "train", a=[("cat", (1, 1, 9, 9))], b=[])
+    write_lines(tmp_path / "train", "b")
+    monkeypatch.chdir(tmp_path)
+    assert read(tmp_path / "data", "train").image_ids.tolist() == ["a", "b"]
+
+
+def test_a_list_of_annotations_is_no_annotation(tmp_path: Path) -> None:
+    (tmp_path / "annotations.xml").write_text(
+        "<?xml version='1.0'?>\n<annotations><version>1.1</version></annotations>"
+    )
+    assert find_voc(tmp_path) is None

@@ -8,6 +8,7 @@ from yolo_trees import ONE, by_kind, pair, two_folders
 from detector.config import DataSettings
 from detector.data.check import check_data
 from detector.data.dataset import Dataset
+from detector.data.formats.yolo import find_yolo
 from detector.data.readers import open_dataset
 from detector.errors import DataError
 
@@ -239,3 +240,70 @@ def test_a_split_that_is_not_there_is_told(tmp_path: Path) -> None:
     ):
         read(tmp_path, "val")
     assert len(read(tmp_path, "all")) == 1
+
+
+def test_unlabelled_images_of_another_split_do_not_get_the_labels_of_their_namesakes(tmp_path: Path) -> None:
+    by_kind(tmp_path, "train", {"1": [ONE], "2": [ONE]})
+    write_image(tmp_path / "images" / "test" / "1.jpg")
+    data = read(tmp_path, "test", train="train", classes=["class 0"])
+    assert len(data.objects.labels) == 0
+    assert data.notes[1].startswith("test: 1 images have no label file")
+    assert len(data.notes) == 2  # the labels of train are no orphans
+
+
+def test_labels_in_a_folder_below_the_images_are_found_in_each_split(tmp_path: Path) -> None:
+    for split, line in (("train", ONE), ("val", "1 0.5 0.5 0.5 0.25")):
+        pair(tmp_path / split / "1.jpg", tmp_path / split / "labels" / "1.txt", line)
+    assert read(tmp_path, "train").classes.names == ("class 0",)
+    assert read(tmp_path, "val").classes.names == ("class 1",)
+
+
+def test_a_listed_image_that_is_missing_is_not_another_split_s_of_its_name(tmp_path: Path) -> None:
+    by_kind(tmp_path, "train", {"1": [ONE]})
+    by_kind(tmp_path, "val", {"2": [ONE]})
+    write_lines(tmp_path / "val.txt", "./images/val/1.jpg", "./images/val/2.jpg")
+    with pytest.raises(DataError, match=r"image of a list must be below .*, got none for '\./images/val/1\.jpg'"):
+        read(tmp_path, "val.txt")
+
+
+def test_one_label_file_for_two_images_is_told(tmp_path: Path) -> None:
+    pair(tmp_path / "rgb" / "1.jpg", tmp_path / "annot" / "1.txt", ONE)
+    write_image(tmp_path / "depth" / "1.png")
+    with pytest.raises(DataError, match=r"^annotation must be of one image, got .*depth/1\.png and .*rgb/1\.jpg"):
+        read(tmp_path, "all")
+
+
+def test_a_list_with_suffixes_tells_an_image_from_one_with_two(tmp_path: Path) -> None:
+    pair(tmp_path / "2.jpg", tmp_path / "2.txt", ONE)
+    pair(tmp_path / "2.jpg.jpg", tmp_path / "2.jpg.txt", "1 0.5 0.5 0.5 0.25")
+    write_lines(tmp_path / "list.txt", "2.jpg.jpg", "2.jpg")
+    assert read(tmp_path, "list.txt").image_ids.tolist() == ["2.jpg", "2"]
+
+
+def test_names_in_a_yaml_file_below_the_root_are_taken_and_must_agree(tmp_path: Path) -> None:
+    by_kind(tmp_path, "train", {"1": [ONE]})
+    write_lines(tmp_path / "config" / "data.yaml", "names: [cat, dog]")
+    assert read(tmp_path, "train").classes.names == ("cat", "dog")
+    other = write_lines(tmp_path / "more" / "data.yaml", "names: [cat, dog]", "train: images/train")
+    assert read(tmp_path, "train").classes.names == ("cat", "dog")
+    write_lines(other, "names: [dog, cat]")
+    with pytest.raises(
+        DataError, match=r"^class names must be the same in all lists of them, got others in .*data"
+    ):
+        read(tmp_path, "train")
+    write_lines(tmp_path / "data.yaml", "names: [horse]")
+    assert read(tmp_path, "train").classes.names == ("horse",)
+
+
+def test_a_stated_training_split_that_is_not_there_is_an_error_and_no_draw(tmp_path: Path) -> None:
+    two_folders(tmp_path, "training_pictures", {"1": [ONE]})
+    two_folders(tmp_path, "val", {"2": [ONE]})
+    write_lines(tmp_path / "data.yaml", "train: ../train/images", "val: ../val/images", "names: [cat]")
+    with pytest.raises(
+        DataError, match=r"^train of .*data\.yaml must be a folder or a list file, got '\.\./train"
+    ):
+        find_yolo(tmp_path)
+    write_lines(tmp_path / "data.yaml", "train: ../val/images", "test: ../test/images", "names: [cat]")
+    found = find_yolo(tmp_path)
+    assert found
+    assert found.splits == {"train": "train"}
