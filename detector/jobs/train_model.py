@@ -11,7 +11,7 @@ from detector.runs.job import Job
 from detector.runs.split import Split
 from detector.stages.box_regression import run_boxes, run_pairs
 from detector.stages.calibrate import calibrate
-from detector.stages.drawn_rows import Look, run_drawn_rows
+from detector.stages.drawn_rows import FeatureLook, run_drawn_rows
 from detector.stages.first_classifier import IMAGES, run_first_classifier
 from detector.stages.label import LabelledRegions, run_labels
 from detector.stages.region_features import run_training_features
@@ -85,7 +85,7 @@ def with_classifier(job: Job[Config], task: NetworkTask, labelled: Labelled) -> 
     if config.network.head != "fitted" or task.start is None:
         return task
     stage, names = job.stage("first_rows"), labelled.regions.split.dataset.classes.names
-    look = Look(task.start, config.region)
+    look = FeatureLook(task.start, config.region)
     rows = run_drawn_rows(stage, IMAGES, labelled, look, config.engine, config.seed)
     head = run_first_classifier(job.stage("first_classifier"), rows, names, job.run.first_classifier_path)
     return replace(task, head=head)

@@ -9,7 +9,7 @@ from detector.runs.split import Split
 from detector.stages.cascade import run_cascade
 from detector.stages.cascade_network import map_look, small_region
 from detector.stages.context import SplitScores, run_context, run_context_rows
-from detector.stages.drawn_rows import Look, run_drawn_rows
+from detector.stages.drawn_rows import FeatureLook, Look, run_drawn_rows
 from detector.stages.ensemble_weights import run_weight_rows, run_weights
 from detector.stages.image_features import image_weights, keep_image_network
 from detector.stages.region_sets import TrainingRegions
@@ -22,7 +22,7 @@ def train_cascade(job: Job[Config], labelled: Labelled) -> None:
         look: Look = map_look(run.model_path, config.region)
     else:
         network = weights_file(config.cascade.weights or config.network.weights) or run.model_path
-        look = Look(network, small_region(config.region, config.cascade.crop_size))
+        look = FeatureLook(network, small_region(config.region, config.cascade.crop_size))
     stage = job.stage("cascade_rows")
     rows = run_drawn_rows(stage, config.cascade.images, labelled, look, config.engine, config.seed)
     run_cascade(job.stage("cascade"), rows, look, run.cascade_path)

@@ -26,7 +26,7 @@ NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Look:
+class FeatureLook:
     """How regions are looked at: the features that a network has of their crops, or of its shared map."""
 
     network: Path
@@ -43,8 +43,12 @@ class Look:
         return make_engine(FeaturesAndMoves(opened, None), preprocessing, self.region, engine.in_floats).run
 
 
-class CellsLook(Look):
-    """How regions are looked at: the cells of the network's shared map, before anything that follows it."""
+@dataclass(frozen=True)
+class CellsLook:
+    """How regions are looked at: the cells of a network's shared map, before anything that follows it."""
+
+    network: Path
+    region: RegionSettings
 
     @property
     def width(self) -> int:
@@ -56,6 +60,9 @@ class CellsLook(Look):
         """What gives the `features` of regions."""
         opened, preprocessing = open_trunk(self.network, 2)
         return SharedEngine(MapCells(opened), preprocessing, self.region, engine.in_floats).run
+
+
+Look = FeatureLook | CellsLook
 
 
 def run_drawn_rows(
