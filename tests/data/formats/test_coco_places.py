@@ -231,17 +231,18 @@ def test_many_images_are_found_without_asking_for_each(
     tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
+
+    def is_there(path: Path) -> bool:
+        asked.append(path)
+        return path.is_file()
+
     names = numbered(3000)
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "val2017").mkdir()
     for name in names:
         (tmp_path / folder / name).touch()
-    monkeypatch.setattr(
-        "detector.data.formats.coco_places.is_file", lambda path: asked.append(path) or path.is_file()
-    )
-    search = ImageSearch(
-        tmp_path, "train2017", tmp_path / "annotations" / "instances_train2017.json", outside=False
-    )
+    monkeypatch.setattr("detector.data.formats.coco_places.is_file", is_there)
+    search = ImageSearch(tmp_path, "train2017", tmp_path / "annotations/instances_train2017.json", outside=False)
     assert search.find(names).folder == tmp_path / folder
     assert len(asked) < 2000
 
