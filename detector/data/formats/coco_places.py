@@ -44,7 +44,13 @@ class ImageSearch:
     @cached_property
     def role(self) -> str | None:
         """What the split is for, by the name of its JSON or the folders on the way there."""
-        return role_of(self.source.stem) or _role_on(self._below(self.source.parent))
+        return role_of(self.source.stem) or _role_on(self._below(self._beside))
+
+    @cached_property
+    def _beside(self) -> Path:
+        """The JSON's folder, below the root if it is there, however the JSON is called."""
+        folder, root = (Path(os.path.abspath(path)) for path in (self.source.parent, self.root))  # noqa: PTH100
+        return self.root / folder.relative_to(root) if folder.is_relative_to(root) else self.source.parent
 
     def find(self, names: Sequence[str]) -> ImagePlaces:
         """The places of the images called `names`; DataError where no folder holds any, or two are alike."""
@@ -82,7 +88,7 @@ class ImageSearch:
     def _own(self) -> list[Path]:
         """The folders that are the split's by their name, or by the JSON's place."""
         name = Path(self.split).stem.removeprefix(INSTANCES)
-        beside = self.source.parent
+        beside = self._beside
         own = [self.root / name, self.root / "images" / name]
         near = [beside, beside / "images", beside / "data"] if self._has_own_folder else []
         return list(dict.fromkeys([*own, *near]))
@@ -90,14 +96,14 @@ class ImageSearch:
     @cached_property
     def _general(self) -> list[Path]:
         """The folders that may hold the images of all splits."""
-        beside = self.source.parent
+        beside = self._beside
         folders = [beside, beside / "images", self.root / "images", self.root, beside / "data"]
         return [folder for folder in dict.fromkeys(folders) if folder not in self._own]
 
     @property
     def _has_own_folder(self) -> bool:
         """Whether the JSON is in a folder further in, which may be the split's."""
-        return self.source.parent not in (self.root, self.root / "annotations")
+        return self._beside not in (self.root, self.root / "annotations")
 
     @property
     def _has_rivals(self) -> bool:
@@ -165,7 +171,7 @@ class ImageSearch:
         folder = self.root / place
         if folder in self._own:
             return 0
-        below = self._has_own_folder and folder.is_relative_to(self.source.parent)
+        below = self._has_own_folder and folder.is_relative_to(self._beside)
         own = below + (self.role is not None and _role_on(place) == self.role)
         return 3 - own if own or folder in self._general else 4
 

@@ -280,3 +280,14 @@ def test_images_may_be_in_several_folders_whose_names_do_not_repeat(tmp_path: Pa
     assert folders_of(read(tmp_path, "labels.json"), tmp_path) == {"one", "two"}
     write_images(tmp_path / "two", names[0])
     assert len(read(tmp_path, "labels.json", bad_images="skip")) == 3
+
+
+def test_a_json_may_be_called_from_elsewhere_than_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "val"):
+        write_images(tmp_path / "mine" / split / "pictures", *numbered(2))
+        write_json(tmp_path / "mine" / split / "labels.json", *numbered(1), f"gone/{numbered(1)[0]}")
+    monkeypatch.chdir(tmp_path)
+    data = read(Path("mine"), str(tmp_path / "mine/val/labels.json"), bad_images="skip")
+    assert data.paths.tolist() == [f"mine/val/pictures/{numbered(1)[0]}"]
