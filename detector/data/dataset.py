@@ -1,8 +1,10 @@
 """A data set in flat arrays: what every reader returns, small enough for 456,567 images and cheap to share."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +108,10 @@ def subset(dataset: Dataset, positions: Array) -> Dataset:
 
 
 def join_datasets(parts: Sequence[Dataset]) -> Dataset:
-    """The images of all `parts`, in order; they must share one class list, and no image may be in two."""
+    """The images of all `parts`, in order; they must share one class list, and no file may be in two.
+
+    Parts of which other images have the same ids get their names before all of theirs, such as valid/0.
+    """
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -114,16 +119,13 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
     if any(other != lists[0] for other in lists):
         raise DataError(f"splits joined into one data set must share their classes, got {[p.name for p in parts]}")
     starts = np.cumsum([0] + [len(p) for p in parts])
-    ids = np.concatenate([p.image_ids for p in parts])
-    unique, counts = np.unique(ids, return_counts=True)
-    if len(unique) != len(ids):
-        raise DataError(f"image {unique[counts > 1][0]} must be in one split only, got {[p.name for p in parts]}")
+    _require_other_files(parts)
     shifted = [replace(p.objects, image=p.objects.image + s) for p, s in zip(parts, starts, strict=False)]
     blacklists = [p.blacklist + np.array([s, 0]) for p, s in zip(parts, starts, strict=False)]
     return Dataset(
         name=" + ".join(p.name for p in parts),
         classes=first.classes,
-        image_ids=ids,
+        image_ids=np.concatenate(_distinct_ids(parts)),
         paths=np.concatenate([p.paths for p in parts]),
         sizes=np.concatenate([p.sizes for p in parts]),
         objects=join(shifted),
@@ -132,3 +134,43 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
         blacklist=np.concatenate(blacklists),
         notes=tuple(note for p in parts for note in p.notes),
     )
+
+
+def _require_other_files(parts: Sequence[Dataset]) -> None:
+    """DataError names an image whose file is in two parts, by whatever links."""
+    names = Counter(name for p in parts for name in {os.path.basename(path) for path in p.paths.tolist()})  # noqa: PTH119
+    real = cache(os.path.realpath)
+    owner: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        for image_id, path in zip(part.image_ids.tolist(), part.paths.tolist(), strict=True):
+            folder, name = os.path.split(path)
+            if names[name] > 1 and owner.setdefault(_file(real(folder), name), number) != number:
+                raise DataError(
+                    f"image {image_id} must be in one split only, got {[p.name for p in parts]} ({path})"
+                )
+
+
+def _file(folder: str, name: str) -> str:
+    path = os.path.join(folder, name)  # noqa: PTH118 - of half a million images
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114
+
+
+def _distinct_ids(parts: Sequence[Dataset]) -> list[Array]:
+    """The ids of each part; of parts that share some with the part's name in front."""
+    names = [p.name for p in parts]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{number}" for number, name in enumerate(names, 1)]
+    ids, named = [p.image_ids for p in parts], set[int]()
+    while fresh := _sharing(ids) - named:
+        named |= fresh
+        for number in fresh:
+            ids[number] = np.array([f"{names[number]}/{image_id}" for image_id in ids[number].tolist()], np.str_)
+    return ids
+
+
+def _sharing(ids: Sequence[Array]) -> set[int]:
+    """Which parts have an id that another has."""
+    distinct = [np.unique(own) for own in ids]
+    part = np.repeat(np.arange(len(ids)), [len(own) for own in distinct])
+    _, inverse, counts = np.unique(np.concatenate(distinct), return_inverse=True, return_counts=True)
+    return set(part[counts[inverse.reshape(-1)] > 1].tolist())

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,42 @@ def test_join_keeps_order_names_and_notes() -> None:
 def test_image_in_two_splits_is_refused() -> None:
     with pytest.raises(DataError, match=r"image y must be in one split only, got \['train', 'val'\]"):
         join_datasets([dataset("x", "y"), dataset("y", name="val")])
+
+
+def with_files(data: Dataset, *paths: object) -> Dataset:
+    return replace(data, paths=np.array([str(path) for path in paths], np.str_))
+
+
+def test_ids_of_different_files_get_the_split_s_name_in_front() -> None:
+    train = with_files(dataset("0", "1"), "/train/a.jpg", "/train/b.jpg")
+    valid = with_files(dataset("0", "7", name="valid"), "/valid/a.jpg", "/valid/c.jpg")
+    other = with_files(dataset("2", name="more"), "/more/a.jpg")
+    assert join_datasets([train, valid]).image_ids.tolist() == ["train/0", "train/1", "valid/0", "valid/7"]
+    joined = join_datasets([valid, other, train])
+    assert joined.image_ids.tolist() == ["valid/0", "valid/7", "2", "train/0", "train/1"]
+    assert joined.record(3).path == train.record(0).path
+    assert join_datasets([train, other]).image_ids.tolist() == ["0", "1", "2"]
+
+
+def test_ids_differ_whatever_the_splits_are_called() -> None:
+    one, two = with_files(dataset("0"), "/a/0.jpg"), with_files(dataset("0"), "/b/0.jpg")
+    assert join_datasets([one, two]).image_ids.tolist() == ["train-1/0", "train-2/0"]
+    three = with_files(dataset("val/0", name="all"), "/c/0.jpg")
+    joined = join_datasets([one, replace(two, name="val"), three])
+    assert joined.image_ids.tolist() == ["train/0", "val/0", "all/val/0"]
+
+
+def test_one_file_in_two_splits_is_refused_by_whatever_links(tmp_path: Path) -> None:
+    for folder in ("train", "more"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "train/a.jpg").touch()
+    (tmp_path / "valid").symlink_to(tmp_path / "train")
+    (tmp_path / "more/a.jpg").symlink_to(tmp_path / "train/a.jpg")
+    train = with_files(dataset("0"), tmp_path / "train/a.jpg")
+    for folder in ("valid", "more"):
+        other = with_files(dataset("1", name=folder), tmp_path / folder / "a.jpg")
+        with pytest.raises(DataError, match=rf"image 1 must be in one split only, .*/{folder}/a\.jpg"):
+            join_datasets([train, other])
 
 
 def test_splits_of_other_classes_are_not_joined() -> None:

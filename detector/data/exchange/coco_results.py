@@ -14,7 +14,7 @@ from detector.data.dataset import Dataset
 from detector.data.formats.coco_tree import COCO_ID, CocoTree
 from detector.errors import DataError
 from detector.files import write_atomically
-from detector.records import FIRST_LABEL, DetectionTable, Float64, Int64
+from detector.records import FIRST_LABEL, Array, DetectionTable, Float64
 
 
 def write_coco_results(path: Path, table: DetectionTable, dataset: Dataset) -> None:
@@ -89,12 +89,15 @@ def coco_ground_truth(dataset: Dataset) -> CocoTree:
     }
 
 
-def coco_image_ids(dataset: Dataset) -> Int64:
-    """The number (n,) of each image in COCO files: its id where all ids are numbers, else its position + 1."""
+def coco_image_ids(dataset: Dataset) -> Array:
+    """The id (n,) of each image in COCO files: its own where all are numbers, or text as some JSON have it.
+
+    Other data's images, whose ids are names, are counted from 1.
+    """
     ids = dataset.image_ids.tolist()
     if all(COCO_ID.fullmatch(image_id) for image_id in ids):
         return np.array([int(image_id) for image_id in ids], np.int64)
-    return np.arange(1, len(ids) + 1)
+    return dataset.image_ids if dataset.classes.category_ids else np.arange(1, len(ids) + 1)
 
 
 def _ids_of_labels(classes: ClassList) -> Sequence[int]:

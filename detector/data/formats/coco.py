@@ -16,14 +16,13 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
 from detector.data.folders import (
     find_list,
-    is_file,
-    is_folder,
     is_no_folder,
     require_file_name,
     require_folder,
     walk_files,
 )
-from detector.data.formats.coco_tree import CocoTree, area_of, read_coco_json, sorted_categories
+from detector.data.formats.coco_places import INSTANCES, ImageSearch, spelled
+from detector.data.formats.coco_tree import CocoTree, area_of, headings, read_coco_json, sorted_categories
 from detector.data.formats.data_format import Format, FoundData, RawSplit
 from detector.data.formats.split_roles import role_of, splits_by_role
 from detector.data.names import KnownIds, read_names
@@ -32,22 +31,25 @@ from detector.records import Float64, Int64
 from detector.text import shown
 
 BESIDE_IMAGES = "_annotations.coco.json"  # Roboflow's name for the JSON in the folder of a split's images
-INSTANCES = "instances_"
 LIST_SUFFIX = ".txt"
 HEAD = 1 << 16  # bytes at either end of a JSON, in which one of its lists begins
-COCO_KEY = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
-LOOKED_FOR = 200  # images of a split, to find the folder that holds them
+LISTS = re.compile(rb'"(images|annotations)"\s*:\s*\[\s*[{\]]')  # of objects, perhaps none
+CATEGORIES = re.compile(rb'"categories"\s*:\s*\[')
 
 
 @dataclass(frozen=True)
 class CocoSplit:
-    """A split's JSON, its checked content, and of each image the path and where it stands, for messages."""
+    """A split's JSON, its checked content, and of each image the path and where it stands, for messages.
+
+    `moved` says which images lie elsewhere than they are said to.
+    """
 
     source: Path
     tree: CocoTree
     folder: Path
     paths: list[str]
     origins: list[str]
+    moved: list[str]
 
 
 def read_coco(settings: DataSettings, split: str, classes: ClassList | None) -> RawSplit:
@@ -74,6 +76,7 @@ def read_coco(settings: DataSettings, split: str, classes: ClassList | None) -> 
         areas=np.array([area_of(entry) for entry in entries], np.float64),
         categories={name: number for number, name in names.items()},
         listed=np.array([image["file_name"] for image in images], np.str_),
+        remarks=_remarks(files, classes),
     )
 
 
@@ -81,13 +84,17 @@ def find_split(settings: DataSettings, split: str) -> CocoSplit:
     """The files of `split`; DataError names an image that is listed twice, or lies where it may not."""
     source = find_coco_json(settings.root, split)
     tree = read_coco_json(source)
+    names = [image["file_name"] for image in tree["images"]]
+    search = ImageSearch(settings.root, split, source, settings.outside_root == "allow")
+    places = search.find(names)
+    _require_own_files(names, places.paths, source)
+    path_of = dict(zip(names, places.paths, strict=True))
     if split.endswith(LIST_SUFFIX):
         tree = _listed_images(tree, _required_list(settings.root, split), source)
-    names = [image["file_name"] for image in tree["images"]]
-    _check_file_names(names, settings.outside_root == "allow", source)
-    folder = _find_folder(settings.root, split, source, names)
-    paths = [str(folder / name) for name in names]
-    return CocoSplit(source, tree, folder, paths, [f"{source}, image {name}" for name in names])
+        names = [image["file_name"] for image in tree["images"]]
+    paths = [_path_inside(path_of[name], name, position, source) for position, name in enumerate(names)]
+    moved = [f"{name} is {places.moved[name]}" for name in names if name in places.moved]
+    return CocoSplit(source, tree, places.folder, paths, [f"{source}, image {name}" for name in names], moved)
 
 
 def find_coco_json(root: Path, split: str) -> Path:
@@ -111,15 +118,21 @@ def find_coco_json(root: Path, split: str) -> Path:
 
 
 def categories_of_training(settings: DataSettings) -> ClassList:
-    """The categories in the order of their ids; all training splits must have the same."""
+    """The categories in the order of their ids; all training splits must have the same.
+
+    Those that no training split uses, and that only head others, are no classes.
+    """
     files = [find_coco_json(settings.root, split) for split in settings.train]
-    categories = [sorted_categories(read_coco_json(file)) for file in files]
-    for file, other in zip(files, categories, strict=True):
-        if other != categories[0]:
+    trees = [read_coco_json(file) for file in dict.fromkeys(files)]
+    categories = sorted_categories(trees[0])
+    for file, tree in zip(dict.fromkeys(files), trees, strict=True):
+        if sorted_categories(tree) != categories:
             raise DataError(f"categories must be those of {files[0]}, got others in {file}")
-    if not categories[0]:
+    heads = set.intersection(*map(headings, trees))
+    names = [name for number, name in categories.items() if number not in heads]
+    if not names:
         raise DataError(f"categories must be at least one class, got none ({files[0]})")
-    return class_list(categories[0].values(), (), str(files[0]))
+    return class_list(names, (), str(files[0]))
 
 
 def _listed_images(tree: CocoTree, path: Path, source: Path) -> CocoTree:
@@ -174,14 +187,20 @@ def coco_files(root: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
+    """Whether it has images or annotations: categories alone are the notes that Label Studio writes for YOLO."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
             file.seek(max(0, file.seek(0, os.SEEK_END) - HEAD))
-            tail = file.read()
+            ends = head + file.read()
+            if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] != b"{":
+                return False
+            if LISTS.search(ends) or not CATEGORIES.search(ends):
+                return bool(LISTS.search(ends))
+            file.seek(0)  # long categories may hide the other lists
+            return bool(LISTS.search(file.read()))
     except OSError:
         return False
-    return head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"{" and bool(COCO_KEY.search(head + tail))
 
 
 def find_coco(root: Path) -> FoundData | None:
@@ -218,33 +237,33 @@ def _telling_name(path: Path) -> str:
     return path.stem if role_of(path.stem) else path.parent.name
 
 
-def _check_file_names(names: Sequence[str], outside: bool, source: Path) -> None:
+def _require_own_files(names: Sequence[str], paths: Sequence[str | None], source: Path) -> None:
+    """DataError where two images are one file."""
     known: dict[str, int] = {}
-    for position, name in enumerate(names):
-        what = f"images[{position}].file_name"
-        require_file_name(name, outside, what, str(source))
-        first = known.setdefault(os.path.normpath(name), position)
+    for position, path in enumerate(paths):
+        first = position if path is None else known.setdefault(os.path.normpath(path), position)
         if first != position:
-            raise DataError(f"{what} must be another file than images[{first}]'s, got {shown(name)} ({source})")
+            what, got = f"images[{position}].file_name", f"{shown(names[position])} ({source})"
+            raise DataError(f"{what} must be another file than images[{first}]'s, got {got}")
 
 
-def _find_folder(root: Path, split: str, source: Path, names: Sequence[str]) -> Path:
-    """The folder that holds the most of a split's images, the first of equals; DataError where none holds any."""
-    name = Path(split).stem.removeprefix("instances_")
-    beside = source.parent
-    places = [root / name, root / "images" / name, beside, beside / "images", root / "images", root]
-    folders = [folder for folder in dict.fromkeys(places) if is_folder(folder)]
-    step = -(-len(names) // LOOKED_FOR) or 1
-    for some in (names[::step], names):  # all only where those looked for are nowhere
-        held = [sum(is_file(folder / name) for name in some) for folder in folders]
-        most = max(held, default=0)
-        if most or not names:
-            return folders[held.index(most)]
-    for where, _ in walk_files(root):
-        if is_file(Path(where) / names[0]):
-            return Path(where)
-    looked = f"{shown(names[0])} looked for in {', '.join(map(str, dict.fromkeys(places)))}"
-    raise DataError(f"images of {split} must be in a folder, got none ({looked})")
+def _path_inside(path: str | None, name: str, position: int, source: Path) -> str:
+    """`path`; DataError for an image without one, whose name leads outside."""
+    if path is None:
+        require_file_name(spelled(name), False, f"images[{position}].file_name", str(source))
+    return str(path)
+
+
+def _remarks(files: CocoSplit, classes: ClassList | None) -> dict[str, list[str]]:
+    """What is odd in a JSON, and its cases."""
+    heads = headings(files.tree) if classes else set()
+    names = [entry["name"] for entry in files.tree["categories"] if entry["id"] in heads]
+    return {
+        "images lie elsewhere than their file_name says, and were found by its end": files.moved,
+        "categories only head others and are no class": [
+            f"{name} in {files.source}" for name in names if classes and classes.label(name) is None
+        ],
+    }
 
 
 def entries_by_image(tree: CocoTree) -> tuple[list[CocoTree], Int64, Float64]:

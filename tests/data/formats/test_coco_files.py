@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ from trees import coco_tree, write_coco, write_image
 from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
-from detector.data.exchange.coco_results import coco_ground_truth, coco_image_ids
+from detector.data.exchange.coco_results import coco_ground_truth, coco_image_ids, write_coco_results
+from detector.data.exchange.found_detections import read_detections
 from detector.data.formats.coco_tree import read_coco_json
-from detector.data.readers import open_classes, open_split
+from detector.data.readers import open_classes, open_dataset, open_split
 from detector.errors import DataError
+from detector.jobs.detections_in_files import read_coco_files
+from detector.records import DetectionTable
 
 CLASSES = ClassList(("cat", "dog"))
 
@@ -252,3 +256,83 @@ def test_a_list_names_images_of_the_json_that_has_them(tmp_path: Path) -> None:
         read(tmp_path, "mine.txt")
     with pytest.raises(DataError, match=r"split must be a list of images, got no such file"):
         read(tmp_path, "gone.txt")
+
+
+def roboflow(root: Path, project: str, *names: str, **used: Sequence[str]) -> None:
+    """Roboflow's export: all ids begin at 0, category 0 is the project; of each split the names of its objects."""
+    heads = [{"id": 0, "name": project, "supercategory": "none"}]
+    categories = heads + [{"id": n, "name": name, "supercategory": project} for n, name in enumerate(names, 1)]
+    ids = {category["name"]: category["id"] for category in categories}
+    for split, objects in used.items():
+        images = [{"id": n, "file_name": f"{n}.jpg", "height": 40, "width": 60} for n in range(2)]
+        boxes = [{"id": n, "image_id": 0, "category_id": ids[name]} for n, name in enumerate(objects)]
+        tree = {
+            "images": images,
+            "categories": categories,
+            "annotations": [{**b, "bbox": [1, 2, 9, 9]} for b in boxes],
+        }
+        path = write_coco(root, split, tree)
+        path.rename(root / split / "_annotations.coco.json")
+
+
+def test_roboflow_s_category_of_the_whole_project_is_no_class(tmp_path: Path) -> None:
+    roboflow(tmp_path, "fruits", "apple", "pear", train=["apple", "pear"], valid=["pear"], test=[])
+    settings = DataSettings(format="coco", root=tmp_path, train=("train", "valid"))
+    classes = open_classes(settings)
+    assert classes.names == ("apple", "pear")
+    for split, labels in {"train": [1, 2], "valid": [2], "test": []}.items():
+        data = open_split(settings, split, classes)
+        assert data.objects.labels.tolist() == labels
+        assert data.classes.category_ids == (1, 2)
+        assert "1 categories only head others and are no class (fruits in" in data.notes[1]
+
+
+def test_a_project_may_be_called_as_its_class(tmp_path: Path) -> None:
+    roboflow(tmp_path, "raccoon", "raccoon", train=["raccoon"], valid=[])
+    settings = DataSettings(format="coco", root=tmp_path, train=("train", "valid"))
+    data = open_dataset(settings, settings.train)
+    assert data.classes.names == ("raccoon",)
+    assert data.classes.category_ids == (1,)
+    assert len(data.notes) == 2
+
+
+def test_a_category_above_others_is_a_class_where_a_training_split_uses_it(tmp_path: Path) -> None:
+    roboflow(tmp_path, "fruit", "apple", train=["apple"], more=["fruit"], test=["apple"])
+    settings = DataSettings(format="coco", root=tmp_path, train=("train", "more"))
+    classes = open_classes(settings)
+    assert classes.names == ("fruit", "apple")
+    for split in ("train", "more", "test"):
+        data = open_split(settings, split, classes)
+        assert data.classes.category_ids == (0, 1)
+        assert len(data.notes) == 1
+
+
+def test_splits_whose_ids_all_begin_at_zero_are_joined(tmp_path: Path) -> None:
+    roboflow(tmp_path, "fruits", "apple", train=["apple"], valid=["apple", "apple"])
+    settings = DataSettings(format="coco", root=tmp_path, train=("train", "valid"))
+    data = open_dataset(settings, settings.train)
+    assert data.image_ids.tolist() == ["train/0", "train/1", "valid/0", "valid/1"]
+    assert data.objects.image.tolist() == [0, 2, 2]
+    assert data.record(2).path == tmp_path / "valid/0.jpg"
+    assert coco_image_ids(data).tolist() == data.image_ids.tolist()
+
+
+def test_ids_that_are_text_are_those_of_the_results(tmp_path: Path) -> None:
+    tree = coco_tree()
+    for image in tree["images"]:
+        image["id"] = f"img {image['id']}"
+    for entry in tree["annotations"]:
+        entry["image_id"] = "img 12"
+    path = write_coco(tmp_path, "train", tree)
+    data = read(tmp_path)
+    assert data.image_ids.tolist() == ["img 12", "img 5"]
+    found = DetectionTable(
+        np.array([1, 0]), np.array([[0.0, 0, 9, 9]] * 2), np.array([1, 2]), np.array([0.5, 0.25])
+    )
+    write_coco_results(tmp_path / "results.json", found, data)
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [("img 5", 3), ("img 12", 7)]
+    np.testing.assert_array_equal(read_detections(tmp_path / "results.json", data).image, [1, 0])
+    report = read_coco_files(path, tmp_path / "results.json").evaluate("coco")
+    assert report.mean_ap == 0
+    assert report.objects.tolist() == [0, 1]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from trees import coco_tree
 
-from detector.data.formats.coco_tree import read_coco_json
+from detector.data.formats.coco_tree import area_of, headings, read_coco_json, sorted_categories
 from detector.errors import DataError
 
 
@@ -51,11 +51,6 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
             ["categories", 0, "name"],
             None,
             "categories[0].name must be 1 to 200 printable characters in one line, got None",
-        ),
-        (
-            ["annotations", 1, "id"],
-            1,
-            "annotations[1].id must be a whole number of its own, of at most 18 digits, got 1",
         ),
         (
             ["annotations", 0, "bbox"],
@@ -138,7 +133,10 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
         (["annotations", 0, "area"], -1, "annotations[0].area must be a number of pixels from 0, got -1"),
         (["annotations", 0, "area"], math.nan, "annotations[0].area must be a number of pixels from 0, got nan"),
         (["annotations", 0, "area"], True, "annotations[0].area must be a number of pixels from 0, got True"),
-        (["annotations", 0, "iscrowd"], True, "annotations[0].iscrowd must be 0 or 1, got True"),
+        (["annotations", 0, "iscrowd"], "1", "annotations[0].iscrowd must be 0 or 1, got '1'"),
+        (["annotations", 0, "image_id"], "12", "annotations[0].image_id must be the id of an image, got '12'"),
+        (["images", 0, "id"], "b", "images[1].id must be a text of its own as the first is, of 1 to 200"),
+        (["images", 0, "id"], "b\n", "images[0].id must be a text of its own as the first is, of 1 to 200"),
         (["annotations", 0, "image_id"], True, "annotations[0].image_id must be the id of an image, got True"),
         (["annotations", 0, "iscrowd"], 2, "annotations[0].iscrowd must be 0 or 1, got 2"),
     ],
@@ -166,3 +164,76 @@ def test_json_that_is_missing_or_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[1]")
     with pytest.raises(DataError, match=r"must be an object, got list \(.*x\.json\)"):
         read_coco_json(tmp_path / "x.json")
+
+
+def read(path: Path, tree: dict[str, Any]) -> dict[str, Any]:
+    path.write_text(json.dumps(tree))
+    return read_coco_json(path)
+
+
+def test_annotations_need_no_ids(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["annotations"][0]["id"] = None
+    assert len(read(tmp_path / "x.json", tree)["annotations"]) == 2
+    for entry in tree["annotations"]:
+        entry["id"] = 7
+    assert len(read(tmp_path / "x.json", tree)["annotations"]) == 2
+    for entry in tree["annotations"]:
+        del entry["id"]
+    assert len(read(tmp_path / "x.json", tree)["annotations"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("stated", "crowd"), [(True, 1), (False, 0), (None, 0), (1, 1), (0, 0)], ids=lambda value: str(value)
+)
+def test_a_crowd_may_be_stated_as_true_or_not_at_all(tmp_path: Path, stated: object, crowd: int) -> None:
+    tree = coco_tree()
+    tree["annotations"][0]["iscrowd"] = stated
+    entry = read(tmp_path / "x.json", tree)["annotations"][0]
+    assert (entry["iscrowd"], type(entry["iscrowd"])) == (crowd, int)
+
+
+def test_null_counts_as_not_stated(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][0].update(width=None, height=None)
+    tree["annotations"][0]["area"] = None
+    read_tree = read(tmp_path / "x.json", tree)
+    assert (read_tree["images"][0]["width"], read_tree["images"][0]["height"]) == (0, 0)
+    assert area_of(read_tree["annotations"][0]) == 10 * 20.25
+
+
+def test_ids_of_images_may_be_text(tmp_path: Path) -> None:
+    tree = coco_tree()
+    tree["images"][0]["id"], tree["images"][1]["id"] = "b 1", "a"
+    for entry in tree["annotations"]:
+        entry["image_id"] = "b 1"
+    assert [image["id"] for image in read(tmp_path / "x.json", tree)["images"]] == ["b 1", "a"]
+    tree["images"][1]["id"] = "b 1"
+    with pytest.raises(DataError, match=r"images\[1\]\.id must be a text of its own .* got 'b 1'"):
+        read(tmp_path / "x.json", tree)
+
+
+def categories(*names: tuple[str, str | None]) -> list[dict[str, Any]]:
+    return [{"id": number, "name": name, "supercategory": head} for number, (name, head) in enumerate(names)]
+
+
+def annotated(number: int) -> list[dict[str, Any]]:
+    return [{"image_id": 12, "category_id": number, "bbox": [1, 2, 3, 4]}]
+
+
+def test_a_heading_called_as_its_class_is_left_out(tmp_path: Path) -> None:
+    tree = {**coco_tree(), "categories": categories(("raccoon", "none"), ("raccoon", "raccoon"))}
+    tree["annotations"] = annotated(1)
+    assert sorted_categories(read(tmp_path / "x.json", tree)) == {1: "raccoon"}
+    tree["annotations"] = []
+    assert sorted_categories(read(tmp_path / "x.json", tree)) == {1: "raccoon"}
+    tree["annotations"] = annotated(0) + annotated(1)
+    with pytest.raises(DataError, match=r"categories\[1\]\.name must differ from that of categories\[0\]"):
+        read(tmp_path / "x.json", tree)
+
+
+def test_a_heading_is_what_no_annotation_uses_and_another_names_above_itself() -> None:
+    tree = {"categories": categories(("fruit", "none"), ("apple", "fruit"), ("pear", None), ("person", "person"))}
+    assert headings({**tree, "annotations": annotated(1)}) == {0}
+    assert headings({**tree, "annotations": annotated(0)}) == set()
+    assert headings({**tree, "annotations": []}) == {0}
