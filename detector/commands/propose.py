@@ -62,9 +62,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _require_config(path: Path) -> None:
     """ConfigError where `path`, which is no folder, can be no config either."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise ConfigError(f"FOLDER must be a folder of images or a config, got an image ({path})")
+        raise ConfigError(f"config must be a YAML file or a folder of images, got the image {path}")
     if not os.path.lexists(path):
-        raise ConfigError(f"FOLDER must be a folder of images or a config, got {path}, which is not there")
+        raise ConfigError(f"config must be a YAML file or a folder of images, got {path}, which is not there")
 
 
 def _config(options: argparse.Namespace) -> Config:
