@@ -17,7 +17,7 @@ from detector.data.holdout import draw_test
 from detector.data.images import read_headers, unreadable_images
 from detector.errors import DataError
 from detector.files import write_text
-from detector.jobs.stated_splits import names_of, read_splits, settings_of
+from detector.jobs.stated_splits import StatedSplits, names_of, settings_of
 from detector.jobs.wish import Tree
 from detector.records import Array, Bool, Int64
 
@@ -40,20 +40,22 @@ class DrawnFrom:
         return DrawnFrom(ids, paths, sources, self.counts[chosen])
 
 
-def draw_lists(tree: Tree, splits: object, whole: str | None, lists: Path, seed: int) -> tuple[Tree, list[str]]:
+def draw_lists(
+    stated: StatedSplits, splits: object, whole: str | None, lists: Path, seed: int
+) -> tuple[Tree, list[str]]:
     """The settings of a drawn split of the images of `splits`, whose lists are written, and lines about it.
 
     `whole` is the split of all images of the folder, None where it has none. DataError where there is nothing to
     draw from.
     """
-    read = read_splits(tree, splits)
+    read = stated.read(splits)
     images = _images_of(read)
     if not images.ids:
         reasons = [reason for raw in read for reason in (*raw.missing, *raw.errors)]
         notes = "; ".join(raw.note for raw in read)
         raise DataError(reasons[0] if reasons else f"--data must hold images with annotations, got none ({notes})")
-    images, lines = _readable(tree, images)
-    names = _names_of_images(tree, splits, read, whole, images)
+    images, lines = _readable(stated, images)
+    names = _names_of_images(stated, splits, read, whole, images)
     scene = scenes(images.paths)
     tested = draw_test(images.counts, scene, images.ids, seed)
     alike = len(scene) - len(np.unique(scene))
@@ -62,7 +64,7 @@ def draw_lists(tree: Tree, splits: object, whole: str | None, lists: Path, seed:
     lines.insert(0, f"split: none found, so {drawn}{together}")
     for raw in read:
         lines += [f"warning: {len(cases)} {text} ({cases[0]})" for text, cases in raw.remarks.items() if cases]
-    _write_lists(tree, lists, names, images, tested)
+    _write_lists(stated, lists, names, images, tested)
     return {"train": str(lists / TRAIN_LIST), "test": str(lists / TEST_LIST)}, lines
 
 
@@ -87,9 +89,9 @@ def _counts(splits: Sequence[RawSplit]) -> Int64:
     return counts
 
 
-def _readable(tree: Tree, images: DrawnFrom) -> tuple[DrawnFrom, list[str]]:
+def _readable(stated: StatedSplits, images: DrawnFrom) -> tuple[DrawnFrom, list[str]]:
     """The images that can be read where the others are to be skipped, and a line about these."""
-    settings = settings_of(tree)
+    settings = settings_of(stated.tree)
     if settings.bad_images == "stop":
         return images, []
     errors = unreadable_images(images.paths, settings.exif)
@@ -103,14 +105,14 @@ def _readable(tree: Tree, images: DrawnFrom) -> tuple[DrawnFrom, list[str]]:
 
 
 def _names_of_images(
-    tree: Tree, splits: object, read: Sequence[RawSplit], whole: str | None, images: DrawnFrom
+    stated: StatedSplits, splits: object, read: Sequence[RawSplit], whole: str | None, images: DrawnFrom
 ) -> list[list[str]]:
     """What lists may call the images, the surest first."""
     if any(raw.listed is not None for raw in read):
         return [images.ids]
     itself = dict(zip(images.paths, images.ids, strict=True))
-    known = itself if names_of(splits) == [whole] else _known_ids(tree, whole)
-    root = str(tree["root"])
+    known = itself if names_of(splits) == [whole] else _known_ids(stated, whole)
+    root = str(stated.tree["root"])
     ends = [os.path.splitext(path)[1] for path in images.paths]  # noqa: PTH122
     surest = [
         f"{known[path]}{end}" if path in known else os.path.relpath(path, root).replace(os.sep, "/")
@@ -119,17 +121,14 @@ def _names_of_images(
     return [surest, images.ids]
 
 
-def _known_ids(tree: Tree, whole: str | None) -> dict[str, str]:
+def _known_ids(stated: StatedSplits, whole: str | None) -> dict[str, str]:
     """What the images are called in the split of all of them, by their paths."""
-    try:
-        read = read_splits(tree, whole) if whole is not None else []
-    except DataError:
-        return {}
+    read = [] if whole is None else stated.read_if_there(whole)
     return {path: name for raw in read for path, name in zip(raw.paths.tolist(), raw.ids.tolist(), strict=True)}
 
 
 def _write_lists(
-    tree: Tree, lists: Path, candidates: Sequence[Sequence[str]], images: DrawnFrom, tested: Bool
+    stated: StatedSplits, lists: Path, candidates: Sequence[Sequence[str]], images: DrawnFrom, tested: Bool
 ) -> None:
     """Write the lists by the first names that mean the same files when they are read; DataError where none do."""
     errors: list[DataError] = []
@@ -138,7 +137,7 @@ def _write_lists(
             for file, chosen in ((TRAIN_LIST, ~tested), (TEST_LIST, tested)):
                 path = lists / file
                 write_text(path, "".join(f"{names[row]}\n" for row in np.flatnonzero(chosen).tolist()))
-                _require_same(tree, path, images.taken(chosen))
+                _require_same(stated, path, images.taken(chosen))
             return
         except DataError as error:
             errors.append(error)
@@ -146,8 +145,8 @@ def _write_lists(
     raise DataError(next(iter(bad.values()))) if bad else errors[0]
 
 
-def _require_same(tree: Tree, path: Path, images: DrawnFrom) -> None:
-    (raw,) = read_splits(tree, str(path))
+def _require_same(stated: StatedSplits, path: Path, images: DrawnFrom) -> None:
+    (raw,) = StatedSplits(stated.tree).read(str(path))
     if raw.missing:
         raise DataError(raw.missing[0])
     if len(raw) != len(images.ids):

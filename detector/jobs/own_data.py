@@ -1,6 +1,7 @@
 """The settings of a folder's data: its format and splits as they are found, and a split where there is none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from detector.data.formats.turned_images import sizes_tell
 from detector.data.layouts import find_data
 from detector.data.readers import format_of, open_classes
 from detector.errors import DataError
-from detector.jobs.drawn_lists import draw_lists
-from detector.jobs.stated_splits import names_of, read_splits, settings_of
+from detector.files import read_text, write_text
+from detector.jobs.drawn_lists import TEST_LIST, TRAIN_LIST, draw_lists
+from detector.jobs.stated_splits import StatedSplits, names_of, settings_of
 from detector.jobs.unused_data import unused_lines
 from detector.jobs.wish import Tree
 
@@ -26,34 +28,53 @@ def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> 
     """
     if {"format", "train", "test"} <= given.keys():
         tree, lines = {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
-        return tree | _turned(tree, lines), lines
+        return tree | _turned(tree, StatedSplits(tree), lines), lines
     data = find_data(Path(given.get("root", folder)), [str(given["format"])] if "format" in given else ())
     found = data.found
     tree = {"format": data.format, "root": str(found.root), **found.beside, **given}
     lines = [f"data: {found.layout}, in {found.root}"]
+    stated = StatedSplits(tree)
     roles = {role: given.get(role, split) for role, split in found.splits.items()} | {
         role: given[role] for role in ("train", "test") if role in given
     }
-    test = "test" if {"train", "test"} <= roles.keys() and "test" in given else _tested(tree, roles)
+    test = "test" if {"train", "test"} <= roles.keys() and "test" in given else _tested(stated, roles)
     if "train" in roles and test:
-        tree |= {"train": roles["train"], "test": roles[test]}
+        chosen = {"train": roles["train"], "test": roles[test]}
         lines.append(_told(roles, test))
-        lines += _unused(tree, found, given, roles)
+        lines += _unused(stated, found, given, chosen, roles)
     else:
         whole = _whole_of(found, roles.get("train", found.whole))
-        drawn, told = draw_lists(tree, whole, found.whole, lists, seed)
-        lines += [*told, *_unused(tree, found, given, {"train": whole})]
-        tree |= drawn
-    return tree | _all_classes(tree, lines) | _turned(tree, lines), lines
+        chosen, told = draw_lists(stated, whole, found.whole, lists, seed)
+        lines += [*told, *_unused(stated, found, given, {"train": whole}, roles)]
+    tree = {**tree, **chosen}
+    return tree | _all_classes(tree, lines) | _turned(tree, stated, lines), lines
 
 
-def _tested(tree: Tree, roles: Mapping[str, Any]) -> str | None:
+@contextmanager
+def lists_of_a_plan(folder: Path) -> Iterator[None]:
+    """On an error the lists in `folder` are what they were: none, or those of the plan before."""
+    paths = [folder / name for name in (TRAIN_LIST, TEST_LIST)]
+    before = [read_text(path, "list") if path.is_file() else None for path in paths]
+    try:
+        yield
+    except BaseException:
+        for path, text in zip(paths, before, strict=True):
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_text(path, text)
+        with suppress(OSError):  # it holds something else, or is not there
+            folder.rmdir()
+        raise
+
+
+def _tested(stated: StatedSplits, roles: Mapping[str, Any]) -> str | None:
     """The role to test on: test, or else val, that has objects and other images than are trained on."""
     if "train" not in roles:
         return None
-    trained = {path for raw in read_splits(tree, roles["train"]) for path in raw.paths.tolist()}
+    trained = {path for raw in stated.read(roles["train"]) for path in raw.paths.tolist()}
     for role in ("test", "val"):
-        for raw in read_splits(tree, roles[role]) if role in roles else ():
+        for raw in stated.read(roles[role]) if role in roles else ():
             if (len(raw.names) or raw.errors) and not trained.issuperset(raw.paths.tolist()):
                 return role
     return None
@@ -73,21 +94,26 @@ def _whole_of(found: FoundData, whole: object) -> object:
     return whole
 
 
-def _unused(tree: Tree, found: FoundData, given: Mapping[str, Any], roles: Mapping[str, Any]) -> list[str]:
+def _unused(
+    stated: StatedSplits,
+    found: FoundData,
+    given: Mapping[str, Any],
+    chosen: Mapping[str, object],
+    roles: Mapping[str, Any],
+) -> list[str]:
     """Lines about annotations that are not used, unless the settings say themselves what is."""
     if {"train", "test"} <= given.keys() or "train_positives" in given:
         return []
-    chosen = {"train": roles["train"], "test": tree["test"]} if "test" in tree else {"train": roles["train"]}
     told = [name for role in ("val", "test") for name in names_of(roles.get(role))]
-    return unused_lines(tree, found, chosen, told, drawn="test" not in tree)
+    return unused_lines(stated, found, chosen, told, drawn="test" not in chosen)
 
 
-def _turned(tree: Tree, lines: list[str]) -> Tree:
+def _turned(tree: Tree, stated: StatedSplits, lines: list[str]) -> Tree:
     """The setting that orientation tags are applied, where the sizes that annotations state say so."""
     if "exif" in tree:
         return {}
     settings = settings_of(tree)
-    splits = read_splits(tree, list(dict.fromkeys((*settings.train, *settings.test))))
+    splits = stated.read(list(dict.fromkeys((*settings.train, *settings.test))))
     shown, stored = sizes_tell(splits, [known_headers(raw.paths.tolist()) for raw in splits])
     if shown and stored:
         lines.append(

@@ -7,8 +7,6 @@ anew. For other data, another network or other minutes another plan is made.
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +18,8 @@ from detector.data.check_text import findings_text
 from detector.data.folders import require_folder
 from detector.data.readers import format_of
 from detector.errors import DataError, UserError
-from detector.files import read_json, read_text, write_text
-from detector.jobs.drawn_lists import TEST_LIST, TRAIN_LIST
-from detector.jobs.own_data import own_data
+from detector.files import read_json, write_text
+from detector.jobs.own_data import lists_of_a_plan, own_data
 from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text, suited
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import measure_images, numbers_of
@@ -89,7 +86,7 @@ def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     wish.settings(merged(COMMON, LEVELS[-1].settings))  # wrong words are told before anything is looked for
     require_folder(wish.folder, "--data")
     seed = wish.settings({"name": wish.name}).seed
-    with _lists_of_a_plan(run.path / LISTS):
+    with lists_of_a_plan(run.path / LISTS):
         data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
         network = start_of(given.get("network") or {}, wish.download)
         base: Tree = merged({"name": wish.name, "network": network, "data": data}, COMMON)
@@ -103,24 +100,6 @@ def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     facts = {"for": wish.key(), "level": plan.level.name, "seconds": dict(plan.seconds), "settings": settings}
     write_text(run.path / PLAN, json.dumps(facts, indent=1) + "\n")
     return PlannedRun(settings, plan.total)
-
-
-@contextmanager
-def _lists_of_a_plan(folder: Path) -> Iterator[None]:
-    """On an error the lists in `folder` are what they were: none, or those of the plan before."""
-    paths = [folder / name for name in (TRAIN_LIST, TEST_LIST)]
-    before = [read_text(path, "list") if path.is_file() else None for path in paths]
-    try:
-        yield
-    except BaseException:
-        for path, text in zip(paths, before, strict=True):
-            if text is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_text(path, text)
-        with suppress(OSError):  # it holds something else, or is not there
-            folder.rmdir()
-        raise
 
 
 def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:

@@ -1,7 +1,7 @@
 """Annotations of a folder that neither the training nor the test takes, and what would take them."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -9,24 +9,22 @@ import numpy as np
 
 from detector.data.formats.data_format import FoundData, RawSplit
 from detector.data.formats.split_roles import role_of
-from detector.errors import DataError
-from detector.jobs.stated_splits import names_of, read_splits
-from detector.jobs.wish import Tree
-from detector.records import Array
+from detector.jobs.stated_splits import StatedSplits, names_of
 
 PLACES = 5  # folders, or files of many images, that are told one by one
+OF_MANY = ".json"  # the files of many images
 WITHIN = ", image "  # in a source, between the file of many images and one of these
 INSTANCES = "instances_"
 
 
 @dataclass
 class Unused:
-    """What is looked through: the settings, what was found, the splits that are taken, and what is left.
+    """What is looked through: the splits there are, what was found, the splits that are taken, and what is left.
 
     `chosen` are the splits by section key, train and test; in a `drawn` split those are of one set.
     """
 
-    tree: Tree
+    stated: StatedSplits
     found: FoundData
     chosen: dict[str, list[str]]
     drawn: bool
@@ -35,15 +33,15 @@ class Unused:
 
 
 def unused_lines(
-    tree: Tree, found: FoundData, chosen: dict[str, object], told: Iterable[str], drawn: bool
+    stated: StatedSplits, found: FoundData, chosen: Mapping[str, object], told: Iterable[str], drawn: bool
 ) -> list[str]:
     """A line for each split or folder of annotations that no split of `chosen` has, and none that is `told`."""
     splits = {key: names_of(value) for key, value in chosen.items()}
     names = list(dict.fromkeys(name for each in splits.values() for name in each))
-    used = read_splits(tree, names)
-    used += [raw for name in dict.fromkeys(told) if name not in names for raw in _read_if_there(tree, name)]
-    left = set(found.annotations).difference(*(_files_of(raw.sources) for raw in used))
-    return list(_lines(Unused(tree, found, splits, drawn, used, left)))
+    used = stated.read(names)
+    used += [raw for name in dict.fromkeys(told) if name not in names for raw in stated.read_if_there(name)]
+    left = set(found.annotations).difference(*(_files_of(found, raw) for raw in used))
+    return list(_lines(Unused(stated, found, splits, drawn, used, left))) if left else []
 
 
 def _lines(unused: Unused) -> Iterator[str]:
@@ -65,11 +63,11 @@ def _lines(unused: Unused) -> Iterator[str]:
 def _split_line(unused: Unused, name: str) -> Iterator[str]:
     """What is said of a split, if it can be read and has what is left and nothing that is taken."""
     taken = {path for other in unused.used for path in other.paths.tolist()}
-    for raw in _read_if_there(unused.tree, name):
-        files = _files_of(raw.sources)
+    for raw in unused.stated.read_if_there(name):
+        files = _files_of(unused.found, raw)
         if files & unused.left and not taken.intersection(raw.paths.tolist()):
             unused.left -= files
-            count = sum(_file_of(source) in unused.found.annotations for source in raw.sources.tolist())
+            count = len(raw) if raw.listed is not None else len(files)
             yield f"not used: {name} has {count} annotated images; {_advice(unused, name, raw)}"
 
 
@@ -89,7 +87,7 @@ def _advice(unused: Unused, name: str, raw: RawSplit) -> str:
 def _way(unused: Unused, place: str) -> str:
     """How annotations that no split has can be used all the same."""
     whole = unused.found.whole
-    files = [_files_of(raw.sources) for raw in _read_if_there(unused.tree, whole)] if whole else []
+    files = [_files_of(unused.found, raw) for raw in unused.stated.read_if_there(whole)] if whole else []
     if not any(_is_of(path, place) and path in each for path in unused.left for each in files):
         return "; beside the others they would be"
     if unused.drawn:
@@ -97,20 +95,12 @@ def _way(unused: Unused, place: str) -> str:
     return f"; a list of them does: data.train=[{','.join(unused.chosen['train'])},LIST.txt]"
 
 
-def _read_if_there(tree: Tree, name: str) -> list[RawSplit]:
-    try:
-        return read_splits(tree, name)
-    except DataError:
-        return []
-
-
-def _file_of(source: str) -> str:
-    return source.partition(WITHIN)[0] if WITHIN in source else source
-
-
-def _files_of(sources: Array) -> set[str]:
-    """The files of annotations, some of which are of many images."""
-    return {each for source in sources.tolist() for each in (source, _file_of(source))}
+def _files_of(found: FoundData, raw: RawSplit) -> set[str]:
+    """The annotations of the folder that a split is read from: files of one image, or of many."""
+    sources = raw.sources.tolist()
+    single = found.annotations.intersection(sources)
+    many = [path for path in found.annotations if path.endswith(OF_MANY)]
+    return {*single, *(path for path in many if any(source.startswith(path + WITHIN) for source in sources))}
 
 
 def _places(paths: Iterable[str]) -> list[str]:
@@ -119,7 +109,7 @@ def _places(paths: Iterable[str]) -> list[str]:
 
 
 def _place_of(path: str) -> str:
-    return path if path.endswith(".json") else os.path.dirname(path)  # noqa: PTH120
+    return path if path.endswith(OF_MANY) else os.path.dirname(path)  # noqa: PTH120
 
 
 def _is_of(path: str, place: str) -> bool:
@@ -130,6 +120,6 @@ def _names_of_place(root: Path, place: str) -> Sequence[str]:
     """What a split may be called that lies at `place`."""
     path = PurePath(os.path.relpath(place, root))
     parts = [part for part in path.parts if part != "."]
-    names = [path.stem.removeprefix(INSTANCES)] if path.suffix == ".json" else []
+    names = [path.stem.removeprefix(INSTANCES)] if path.suffix == OF_MANY else []
     names += [PurePath(*parts[:end]).as_posix() for end in range(1, len(parts) + 1)]
     return list(dict.fromkeys([*names, *parts[1:]]))

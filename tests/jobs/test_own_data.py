@@ -1,6 +1,7 @@
 """Splits of one's own data: which files a drawn one means, what is left out, and how images lie."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from yolo_trees import ONE, by_kind, pair
 
 from detector.config import DataSettings
 from detector.data.dataset import Dataset
+from detector.data.layouts import find_data
 from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.jobs.own_data import own_data
@@ -233,6 +235,31 @@ def test_annotations_that_lists_leave_out_are_told(root: Path) -> None:
     ]
     write_lines(lists / "train.txt", "0", "1", "4", "5")
     assert unused(found(root)[1]) == []
+
+
+def test_a_further_list_is_told_by_its_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        write_image(root / "JPEGImages" / f"{number}.jpg", 40 + number)
+        write_annotation(root / "Annotations" / f"{number}.xml", CAT, height=40 + number)
+    for name, numbers in {"train": "01", "train_2": "23", "test": "4", "trainval": "015"}.items():
+        write_lines(root / "ImageSets/Main" / f"{name}.txt", *numbers)
+    data = find_data(root)
+    further = replace(data, found=replace(data.found, further=("train_2", "trainval")))
+    monkeypatch.setattr("detector.jobs.own_data.find_data", lambda *_: further)
+    told = unused(found(root)[1])
+    assert told[0] == "train_2 has 2 annotated images; data.train=[train,train_2] trains on them too"
+    assert told[1].startswith(f"{root / 'Annotations'} has 1 annotations that are in no split; a list of them")
+    assert len(told) == 2
+
+
+def test_categories_may_differ_between_what_is_trained_and_tested_on(root: Path) -> None:
+    tree = coco_tree()
+    write_coco(root, "train", tree)
+    for image in tree["images"]:
+        image["file_name"] = f"of_{image['file_name']}"
+    tree["categories"].append({"id": 9, "name": "ant"})
+    write_coco(root, "val", tree)
+    assert [len(data) for data in opened(found(root)[0])] == [2, 2]
 
 
 def test_labels_that_are_in_no_split_are_told(root: Path) -> None:
