@@ -142,7 +142,12 @@ def _write_lists(
         except DataError as error:
             errors.append(error)
     bad = read_headers(images.paths).errors  # of an image that is missing no name means a file
-    raise DataError(next(iter(bad.values()))) if bad else errors[0]
+    if bad:
+        raise DataError(next(iter(bad.values())))
+    raise DataError(
+        f"split must be of images that a list can name, got another than was drawn: {errors[0]} "
+        "(data.train=SPLIT data.test=SPLIT draw none)"
+    )
 
 
 def _require_same(stated: StatedSplits, path: Path, images: DrawnFrom) -> None:
