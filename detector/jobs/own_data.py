@@ -27,27 +27,29 @@ def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> 
     folder `lists`. DataError where no data are found, or two kinds that are equally plausible.
     """
     if {"format", "train", "test"} <= given.keys():
-        tree, lines = {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
-        return tree | _turned(tree, StatedSplits(tree), lines), lines
+        named, told = {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
+        return named | _turned(named, StatedSplits(named), told), told
     data = find_data(Path(given.get("root", folder)), [str(given["format"])] if "format" in given else ())
     found = data.found
-    tree = {"format": data.format, "root": str(found.root), **found.beside, **given}
+    tree: Tree = {"format": data.format, "root": str(found.root), **found.beside, **given}
     lines = [f"data: {found.layout}, in {found.root}"]
-    stated = StatedSplits(tree)
-    roles = {role: given.get(role, split) for role, split in found.splits.items()} | {
-        role: given[role] for role in ("train", "test") if role in given
-    }
+    stated, roles = StatedSplits(tree), _roles(found, given)
     test = "test" if {"train", "test"} <= roles.keys() and "test" in given else _tested(stated, roles)
     if "train" in roles and test:
-        chosen = {"train": roles["train"], "test": roles[test]}
-        lines.append(_told(roles, test))
-        lines += _unused(stated, found, given, chosen, roles)
+        tree |= {"train": roles["train"], "test": roles[test]}
+        lines += [_told(roles, test), *_unused(stated, found, given, roles, test)]
     else:
-        whole = _whole_of(found, roles.get("train", found.whole))
-        chosen, told = draw_lists(stated, whole, found.whole, lists, seed)
-        lines += [*told, *_unused(stated, found, given, {"train": whole}, roles)]
-    tree = {**tree, **chosen}
+        roles["train"] = _whole_of(found, roles.get("train", found.whole))
+        chosen, told = draw_lists(stated, roles["train"], found.whole, lists, seed)
+        tree |= chosen
+        lines += [*told, *_unused(stated, found, given, roles, None)]
     return tree | _all_classes(tree, lines) | _turned(tree, stated, lines), lines
+
+
+def _roles(found: FoundData, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The splits by their roles, those of the settings before those that were found."""
+    said = {role: given[role] for role in ("train", "test") if role in given}
+    return {role: given.get(role, split) for role, split in found.splits.items()} | said
 
 
 @contextmanager
@@ -95,17 +97,17 @@ def _whole_of(found: FoundData, whole: object) -> object:
 
 
 def _unused(
-    stated: StatedSplits,
-    found: FoundData,
-    given: Mapping[str, Any],
-    chosen: Mapping[str, object],
-    roles: Mapping[str, Any],
+    stated: StatedSplits, found: FoundData, given: Mapping[str, Any], roles: Mapping[str, Any], test: str | None
 ) -> list[str]:
-    """Lines about annotations that are not used, unless the settings say themselves what is."""
+    """Lines about annotations that are not used, unless the settings say themselves what is.
+
+    `test` is the role that is tested on, None where the split is drawn.
+    """
     if {"train", "test"} <= given.keys() or "train_positives" in given:
         return []
     told = [name for role in ("val", "test") for name in names_of(roles.get(role))]
-    return unused_lines(stated, found, chosen, told, drawn="test" not in chosen)
+    chosen = {"train": roles["train"], **({"test": roles[test]} if test else {})}
+    return unused_lines(stated, found, chosen, told)
 
 
 def _turned(tree: Tree, stated: StatedSplits, lines: list[str]) -> Tree:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -21,27 +21,34 @@ INSTANCES = "instances_"
 class Unused:
     """What is looked through: the splits there are, what was found, the splits that are taken, and what is left.
 
-    `chosen` are the splits by section key, train and test; in a `drawn` split those are of one set.
+    `chosen` are the names of splits by the setting that has them, train and test.
     """
 
     stated: StatedSplits
     found: FoundData
     chosen: dict[str, list[str]]
-    drawn: bool
     used: list[RawSplit]
-    left: set[str] = field(default_factory=set)
+    left: set[str]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the images to test on are drawn from those that are chosen."""
+        return "test" not in self.chosen
 
 
 def unused_lines(
-    stated: StatedSplits, found: FoundData, chosen: Mapping[str, object], told: Iterable[str], drawn: bool
+    stated: StatedSplits, found: FoundData, chosen: Mapping[str, object], told: Iterable[str]
 ) -> list[str]:
-    """A line for each split or folder of annotations that no split of `chosen` has, and none that is `told`."""
+    """A line for each split or folder of annotations that no split of `chosen` has, and none that is `told`.
+
+    What is trained and tested on is chosen by these keys; without test the split is drawn from the others.
+    """
     splits = {key: names_of(value) for key, value in chosen.items()}
     names = list(dict.fromkeys(name for each in splits.values() for name in each))
     used = stated.read(names)
     used += [raw for name in dict.fromkeys(told) if name not in names for raw in stated.read_if_there(name)]
     left = set(found.annotations).difference(*(_files_of(found, raw) for raw in used))
-    return list(_lines(Unused(stated, found, splits, drawn, used, left))) if left else []
+    return list(_lines(Unused(stated, found, splits, used, left))) if left else []
 
 
 def _lines(unused: Unused) -> Iterator[str]:
