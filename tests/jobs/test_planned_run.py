@@ -234,3 +234,19 @@ def test_a_refusal_leaves_no_lists_behind_but_those_of_a_plan_before(
     damaged.write_bytes(whole[:-100])
     assert train(capsys, *asked, "--minutes", "50")[0] == 2
     assert [(run / "data" / name).read_bytes() for name in ("train.txt", "test.txt")] == lists
+
+
+@pytest.mark.parametrize("words", ["data.train=all", "data.train=[one,two]"])
+def test_what_a_split_is_drawn_from_is_not_what_is_trained_on(
+    words: str, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted((photographs / "my photos").iterdir()):
+        folder = path.parent / ("one" if path.stem < "f" else "two")
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    asked = ["--data", "my photos", "--run", "run", *TINY, words, "--print-config"]
+    status, printed, told = train(capsys, *asked)
+    assert (status, "images are in both splits" in told) == (0, False)
+    assert "3 of 10 images are drawn to test on" in told
+    assert "  train:\n  - run/data/train.txt\n  test:\n  - run/data/test.txt\n" in printed
+    assert train(capsys, *asked)[1] == printed
