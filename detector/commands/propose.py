@@ -1,6 +1,7 @@
 """Compute the region proposals of a folder of images, or of a config's split; a repeated command resumes."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from detector.commands import a_name, a_path, config_parser
 from detector.config import Config, load_config
 from detector.config.loading import apply_override, parse_config
 from detector.data.exchange.proposal_files import check_proposal_files, write_proposals
-from detector.data.folders import is_folder
+from detector.data.folders import IMAGE_SUFFIXES, is_folder
 from detector.data.formats.image_folder import EVERY_IMAGE
 from detector.errors import ConfigError
 from detector.runs.folder import RunFolder
@@ -58,9 +59,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
+def _require_config(path: Path) -> None:
+    """ConfigError where `path`, which is no folder, can be no config either."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise ConfigError(f"config must be a YAML file or a folder of images, got the image {path}")
+    if not os.path.lexists(path):
+        raise ConfigError(f"config must be a YAML file or a folder of images, got {path}, which is not there")
+
+
 def _config(options: argparse.Namespace) -> Config:
     """The settings, whose `data.test` are the images to propose regions of; ConfigError for what does not fit."""
     if not is_folder(options.config):
+        _require_config(options.config)
         if not options.split:
             raise ConfigError(f"--split must be given for the config {options.config}")
         config = load_config(Config, options.config, options.overrides)

@@ -4,12 +4,11 @@ Errors are what training stops at, or what makes its results worthless: images o
 trained on. Warnings are what it repairs or leaves out, notes are worth knowing.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,10 +18,9 @@ from detector.data.classes import ClassList
 from detector.data.duplicates import equal_files
 from detector.data.formats.assembly import box_faults, rescaled_boxes, size_faults
 from detector.data.formats.data_format import RawSplit
-from detector.data.images import Exif, check_image, read_sizes
-from detector.data.many_files import map_chunks
+from detector.data.formats.turned_images import turn_faults
+from detector.data.images import ImageHeaders, read_headers, unreadable_images
 from detector.data.readers import format_of, found_classes, stated_classes
-from detector.errors import DataError
 from detector.records import FIRST_LABEL, Bool, Float64, Int64
 from detector.text import one_line
 
@@ -109,7 +107,8 @@ def _check_split(
         found.extend(_finding(raw.title, severity, text, cases))
 
     tell("error", "split holds no image", [] if len(raw) else [raw.name])
-    sizes, unreadable = _sizes(raw, settings, decode)
+    headers, unreadable = _headers(raw, settings, decode)
+    sizes = headers.sizes(settings.exif)
     stops = settings.bad_images == "stop" or len(unreadable) == len(raw)
     tell("error" if stops else "warning", "images cannot be read", unreadable)
     tell("error", "annotations cannot be read", [*raw.missing, *raw.errors])
@@ -119,7 +118,7 @@ def _check_split(
     labels = np.array([classes.label(name) or 0 for name in raw.names.tolist()], np.int64)
     unknown = [f"{name} ({count} objects)" for name, count in Counter(raw.names[labels == 0].tolist()).items()]
     tell("error", "classes are not in the class list", unknown)
-    boxes = _in_file_pixels(raw, sizes, tell)
+    boxes = _in_file_pixels(raw, headers, settings, tell)
     bad = _bad_boxes(settings, raw, boxes, sizes, tell)
     usable = ~bad & (labels > 0) & (sizes[raw.image] > 0).all(axis=1)
     objects = _per_class(labels[usable], classes)
@@ -130,28 +129,15 @@ def _check_split(
     )
 
 
-def _sizes(raw: RawSplit, settings: DataSettings, decode: bool) -> tuple[Int64, list[str]]:
-    """The sizes (n, 2) of the image files, 0 of those that cannot be read, and the messages about these."""
+def _headers(raw: RawSplit, settings: DataSettings, decode: bool) -> tuple[ImageHeaders, list[str]]:
+    """The headers of the image files, their sizes 0 where they cannot be read, and the messages about these."""
     paths = raw.paths.tolist()
-    sizes, errors = read_sizes(paths, settings.exif)
+    headers = read_headers(paths)
+    errors = headers.errors
     if decode:
-        tries = map_chunks(partial(_try_images, settings.exif), paths, "images")
-        messages = [message for chunk in tries for message in chunk]
-        errors = {row: message for row, message in enumerate(messages) if message} | errors
-    sizes[list(errors)] = 0
-    return sizes, [errors[row] for row in sorted(errors)]
-
-
-def _try_images(exif: Exif, paths: Sequence[str]) -> list[str]:
-    return [_try_image(Path(path), exif) for path in paths]
-
-
-def _try_image(path: Path, exif: Exif) -> str:
-    try:
-        check_image(path, exif)
-    except DataError as error:
-        return str(error)
-    return ""
+        errors = unreadable_images(paths, settings.exif, thorough=True) | errors
+    headers.stored[list(errors)] = 0
+    return headers, [errors[row] for row in sorted(errors)]
 
 
 def _repeated(raw: RawSplit) -> list[str]:
@@ -159,8 +145,9 @@ def _repeated(raw: RawSplit) -> list[str]:
     return [f"{paths[again]} = {paths[first]}" for first, *more in equal_files(paths) for again in more]
 
 
-def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
+def _in_file_pixels(raw: RawSplit, headers: ImageHeaders, settings: DataSettings, tell: Tell) -> Float64:
     """The boxes (G, 4), rescaled where the annotation states another size than the file has."""
+    sizes = headers.sizes(settings.exif)
     rescaled, turned = size_faults(raw.stated, sizes)
     cases = [
         f"{source}: {stated[1]} x {stated[0]}, the file has {size[1]} x {size[0]}"
@@ -168,8 +155,9 @@ def _in_file_pixels(raw: RawSplit, sizes: Int64, tell: Tell) -> Float64:
     ]
     text = "annotations state another size than the image file has; their boxes are rescaled"
     tell("warning", text, [] if raw.relative else [cases[row] for row in np.flatnonzero(rescaled)])
-    text = "annotations state height and width exchanged (an orientation tag? see data.exif); boxes are kept"
-    tell("warning", text, [cases[row] for row in np.flatnonzero(turned)])
+    for text, mask in turn_faults(raw.stated, raw.image, turned, headers, settings.exif):
+        named = raw.paths if raw.relative else cases
+        tell("warning", text, [str(named[row]) for row in np.flatnonzero(mask)])
     return rescaled_boxes(raw.boxes, raw.image, raw.stated, sizes)
 
 
@@ -259,8 +247,11 @@ def _between(raw: Sequence[RawSplit], roles: Mapping[str, Sequence[str]]) -> Ite
         if joined:
             differ = sorted({f"{own} and {other}" for own, other in _differing(one, two)})
             yield from _finding(name, "error", "ids of categories differ in splits that are to be joined", differ)
-            text = "ids are in two splits that are to be joined"
-            yield from _finding(name, "error", text, shared)
+            text = "ids are in both splits; joined, they get the split's name in front"
+            yield from _finding(name, "note", text, shared)
+            yield from _finding(
+                name, "error", "files are in two splits that are to be joined", _same_files(one, two)
+            )
         else:
             yield from _finding(name, "note", "ids are in both splits", shared)
         equal = [
@@ -272,6 +263,12 @@ def _between(raw: Sequence[RawSplit], roles: Mapping[str, Sequence[str]]) -> Ite
 def _finding(split: str, severity: Severity, text: str, cases: Sequence[str]) -> Iterator[Finding]:
     if cases:
         yield Finding(split, severity, text, tuple(map(one_line, cases)))
+
+
+def _same_files(one: RawSplit, two: RawSplit) -> list[str]:
+    """The files that both splits have, by whatever links."""
+    ours, theirs = ({os.path.realpath(path) for path in each.paths.tolist()} for each in (one, two))
+    return sorted(ours & theirs)
 
 
 def _differing(one: RawSplit, two: RawSplit) -> Iterator[tuple[str, str]]:

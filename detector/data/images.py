@@ -8,8 +8,10 @@ format than `KINDS` reaches no decoder.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -36,6 +38,13 @@ from detector.records import Image, Int64
 Exif = Literal["ignore", "apply"]
 
 HEAD_BYTES = 1 << 16  # holds the header of nearly every file
+TAIL_BYTES = 1 << 14  # of a PNG, in which what stands behind the pixels begins
+PNG_START, PNG_PIXELS = b"\x89PNG", b"IDAT"
+JPEG_FRAME = re.compile(rb"\xff[\xc0-\xcf]\x00[\x0b\x11\x14][\x08\x0c]")  # a picture's, or a thumbnail's in EXIF
+JPEG_MARKS = (b"Exif\0", b"tiff:Orientation")  # where EXIF's data begin, and in XMP the tag
+PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+VP8X, TAGGED = b"VP8X", 0x0C  # of WebP the header that says whether EXIF or XMP follow, and its bits that do
+ORIENTATIONS = range(1, 9)
 MOST_BYTES = 1 << 31  # of a file: more than the most pixels take, 16 bits a channel
 
 
@@ -58,20 +67,53 @@ def check_image(path: Path, exif: Exif = "ignore") -> None:
             raise _damaged(path, error) from None
 
 
+@dataclass(frozen=True, eq=False)
+class ImageHeaders:
+    """What the headers of n image files say.
+
+    stored (n, 2) i64 are height and width as they are stored, 0 of files that cannot be read; orientations (n,)
+    i64 the tags, 1 to 8, 1 where there is none; `errors` messages about files that cannot be read, by position.
+    """
+
+    stored: Int64
+    orientations: Int64
+    errors: dict[int, str]
+
+    def sizes(self, exif: Exif) -> Int64:
+        """The (n, 2) heights and widths that `read_image` gives."""
+        return sizes_shown(self.stored, self.orientations) if exif == "apply" else self.stored
+
+
+def sizes_shown(stored: Int64, orientations: Int64) -> Int64:
+    """The heights and widths (n, 2) of images that their orientations (n,) have turned."""
+    return np.where((orientations >= FIRST_TRANSPOSED)[:, None], stored[:, ::-1], stored)
+
+
 def read_size(path: Path, exif: Exif = "ignore") -> tuple[int, int]:
     """The (height, width) that `read_image` would give, from the header and the end of the file alone.
 
     DataError names a file that cannot be opened or ends early.
     """
+    height, width, orientation = read_header(path)
+    turned = exif == "apply" and orientation >= FIRST_TRANSPOSED
+    return (width, height) if turned else (height, width)
+
+
+def read_header(path: Path) -> tuple[int, int, int]:
+    """The height and width that are stored and the orientation tag, 1 to 8; errors as those of `read_size`."""
     head, tail, length = _ends(path)
     try:
         kind = kind_of(head)
         if not _is_ended(kind, head, tail, length):
-            return read_image(path, exif).shape[:2]
+            content = _read(path)
+            height, width = _decode(content, path, "ignore").shape[:2]
+            return height, width, _orientation(content, kind)
+        if length > len(head) and _is_tagged_behind(kind, head, tail):
+            return _header(_read(path), kind)
         try:
-            return _size(head, kind, exif)
+            return _header(head, kind)
         except Exception:  # the header is longer than the part read, or wrong
-            return _size(_read(path), kind, exif)
+            return _header(_read(path), kind)
     except DataError:
         raise
     except Exception as error:
@@ -87,23 +129,44 @@ def resize_image(image: Image, height: int, width: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
-def read_sizes(paths: Sequence[str], exif: Exif = "ignore") -> tuple[Int64, dict[int, str]]:
-    """The sizes (n, 2) of the images, and the messages about those that cannot be read, by position."""
-    results = [entry for chunk in map_chunks(partial(_try_sizes, exif), paths, "image sizes") for entry in chunk]
+def read_headers(paths: Sequence[str]) -> ImageHeaders:
+    """The headers of the images at `paths` (n), which are read on threads."""
+    results = [entry for chunk in map_chunks(_try_headers, paths, "image sizes") for entry in chunk]
     errors = {position: entry for position, entry in enumerate(results) if isinstance(entry, str)}
-    sizes = [(0, 0) if isinstance(entry, str) else entry for entry in results]
-    return np.array(sizes, np.int64).reshape(-1, 2), errors
+    table = np.array([(0, 0, 1) if isinstance(entry, str) else entry for entry in results], np.int64)
+    table = table.reshape(-1, 3)
+    return ImageHeaders(table[:, :2], table[:, 2], errors)
 
 
-def _try_sizes(exif: Exif, paths: Sequence[str]) -> list[tuple[int, int] | str]:
-    return [_try_size(Path(path), exif) for path in paths]
+def _try_headers(paths: Sequence[str]) -> list[tuple[int, int, int] | str]:
+    return [_try_header(Path(path)) for path in paths]
 
 
-def _try_size(path: Path, exif: Exif) -> tuple[int, int] | str:
+def _try_header(path: Path) -> tuple[int, int, int] | str:
     try:
-        return read_size(path, exif)
+        return read_header(path)
     except DataError as error:
         return str(error)
+
+
+def unreadable_images(paths: Sequence[str], exif: Exif = "ignore", thorough: bool = False) -> dict[int, str]:
+    """Messages about the images that `read_image` refuses, or `check_image` where `thorough`, by position."""
+    read = check_image if thorough else read_image
+    tries = map_chunks(partial(_try_images, read, exif), paths, "images")
+    messages = [message for chunk in tries for message in chunk]
+    return {row: message for row, message in enumerate(messages) if message}
+
+
+def _try_images(read: Callable[[Path, Exif], object], exif: Exif, paths: Sequence[str]) -> list[str]:
+    return [_try_image(read, Path(path), exif) for path in paths]
+
+
+def _try_image(read: Callable[[Path, Exif], object], path: Path, exif: Exif) -> str:
+    try:
+        read(path, exif)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _read(path: Path) -> bytes:
@@ -119,7 +182,7 @@ def _ends(path: Path) -> tuple[bytes, bytes, int]:
         with open(path, "rb") as file:  # noqa: PTH123 - a third of the time of Path.open
             head = file.read(HEAD_BYTES)
             length = file.seek(0, os.SEEK_END)
-            file.seek(max(length - len(PNG_END), 0))
+            file.seek(max(length - (TAIL_BYTES if head.startswith(PNG_START) else len(PNG_END)), 0))
             tail = file.read()
     except OSError as error:
         raise unreadable(path, "image", error.strerror) from None
@@ -136,16 +199,42 @@ def _decode(content: bytes, path: Path, exif: Exif) -> Image:
     try:
         kind = kind_of(content)
         image = DECODERS[kind](content)
-        return turn(image, orientation(content, kind)) if exif == "apply" else image
+        return turn(image, _orientation(content, kind)) if exif == "apply" else image
     except Exception as error:  # whatever the decoder of the format stumbles over
         raise _damaged(path, error) from None
 
 
-def _size(content: bytes, kind: FileKind, exif: Exif) -> tuple[int, int]:
+def _header(content: bytes, kind: FileKind) -> tuple[int, int, int]:
     height, width = SIZES[kind](content)
     check_size(height, width)
-    turned = exif == "apply" and orientation(content, kind) >= FIRST_TRANSPOSED
-    return (width, height) if turned else (height, width)
+    return height, width, _orientation(content, kind)
+
+
+def _orientation(content: bytes, kind: FileKind) -> int:
+    """The orientation tag, 1 to 8; 1 where it is missing, another number or no number."""
+    if not _may_be_tagged(content, kind):  # Pillow takes long to say so
+        return 1
+    tag = orientation(content, kind)
+    return tag if isinstance(tag, int) and tag in ORIENTATIONS else 1
+
+
+def _may_be_tagged(content: bytes, kind: FileKind) -> bool:
+    """Whether a file has EXIF's or XMP's data, told by where they begin."""
+    match kind:
+        case "JPEG":
+            frame = JPEG_FRAME.search(content)
+            return any(mark in content[: frame.start() if frame else None] for mark in JPEG_MARKS)
+        case "PNG":
+            ends = content[: content.find(PNG_PIXELS)], content[-TAIL_BYTES:]
+            return any(mark in end for end in ends for mark in PNG_MARKS)
+        case "WEBP":
+            return content[12:16] == VP8X and bool(content[20] & TAGGED)
+    return kind == "TIFF"
+
+
+def _is_tagged_behind(kind: FileKind, head: bytes, tail: bytes) -> bool:
+    """Whether the tags of a file may stand behind its pixels."""
+    return _may_be_tagged(head, kind) if kind == "WEBP" else any(mark in tail for mark in PNG_MARKS)
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -1,23 +1,23 @@
 """The settings of a folder's data: its format and splits as they are found, and a split where there is none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detector.config import DataSettings, parse_config
-from detector.data.alike import scenes
-from detector.data.formats.data_format import FoundData, RawSplit
-from detector.data.holdout import draw_test
+from detector.data.formats.assembly import known_headers
+from detector.data.formats.data_format import FoundData
+from detector.data.formats.turned_images import sizes_tell
 from detector.data.layouts import find_data
-from detector.data.readers import format_of, open_classes, stated_classes
+from detector.data.readers import format_of, open_classes
 from detector.errors import DataError
-from detector.files import write_text
-from detector.jobs.wish import COMMAND, Tree
-from detector.records import Int64
-
-TRAIN_LIST, TEST_LIST = "train.txt", "test.txt"
+from detector.files import read_text, write_text
+from detector.jobs.drawn_lists import TEST_LIST, TRAIN_LIST, draw_lists
+from detector.jobs.stated_splits import StatedSplits, names_of, settings_of
+from detector.jobs.unused_data import unused_lines
+from detector.jobs.wish import Tree
 
 
 def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> tuple[Tree, list[str]]:
@@ -27,96 +27,114 @@ def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> 
     folder `lists`. DataError where no data are found, or two kinds that are equally plausible.
     """
     if {"format", "train", "test"} <= given.keys():
-        return {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
+        named, told = {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
+        return named | _turned(named, StatedSplits(named), told), told
     data = find_data(Path(given.get("root", folder)), [str(given["format"])] if "format" in given else ())
     found = data.found
     tree: Tree = {"format": data.format, "root": str(found.root), **found.beside, **given}
     lines = [f"data: {found.layout}, in {found.root}"]
-    roles = {role: given.get(role, split) for role, split in found.splits.items()} | {
-        role: given[role] for role in ("train", "test") if role in given
-    }
-    test = "test" if {"train", "test"} <= roles.keys() and "test" in given else _tested(tree, roles)
+    stated, roles = StatedSplits(tree), _roles(found, given)
+    test = "test" if {"train", "test"} <= roles.keys() and "test" in given else _tested(stated, roles)
     if "train" in roles and test:
         tree |= {"train": roles["train"], "test": roles[test]}
-        lines.append(_told(roles, test))
+        lines += [_told(roles, test), *_unused(stated, found, given, roles, test)]
     else:
-        whole = roles.get("train", found.whole)
-        tree |= _with_lists(tree, _whole_of(found, whole), lists, seed, lines)
-    return tree | _all_classes(tree, lines), lines
+        roles["train"] = _whole_of(found, roles.get("train", found.whole))
+        chosen, told = draw_lists(stated, roles["train"], found.whole, lists, seed)
+        tree |= chosen
+        lines += [*told, *_unused(stated, found, given, roles, None)]
+    return tree | _all_classes(tree, lines) | _turned(tree, stated, lines), lines
 
 
-def _settings(tree: Mapping[str, Any]) -> DataSettings:
-    return parse_config(DataSettings, tree, COMMAND)
+def _roles(found: FoundData, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The splits by their roles, those of the settings before those that were found."""
+    said = {role: given[role] for role in ("train", "test") if role in given}
+    return {role: given.get(role, split) for role, split in found.splits.items()} | said
 
 
-def _read(tree: Mapping[str, Any], splits: object) -> list[RawSplit]:
-    """Splits as their files state them, whatever is wrong with them."""
-    settings = _settings({**tree, "train": splits, "test": splits})
-    classes = stated_classes(settings)
-    return [format_of(settings).read(settings, split, classes) for split in settings.train]
+@contextmanager
+def lists_of_a_plan(folder: Path) -> Iterator[None]:
+    """On an error the lists in `folder` are what they were: none, or those of the plan before."""
+    paths = [folder / name for name in (TRAIN_LIST, TEST_LIST)]
+    before = [read_text(path, "list") if path.is_file() else None for path in paths]
+    try:
+        yield
+    except BaseException:
+        for path, text in zip(paths, before, strict=True):
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_text(path, text)
+        with suppress(OSError):  # it holds something else, or is not there
+            folder.rmdir()
+        raise
 
 
-def _tested(tree: Tree, roles: Mapping[str, Any]) -> str | None:
+def _tested(stated: StatedSplits, roles: Mapping[str, Any]) -> str | None:
     """The role to test on: test, or else val, that has objects and other images than are trained on."""
     if "train" not in roles:
         return None
-    trained = {path for raw in _read(tree, roles["train"]) for path in raw.paths.tolist()}
+    trained = {path for raw in stated.read(roles["train"]) for path in raw.paths.tolist()}
     for role in ("test", "val"):
-        for raw in _read(tree, roles[role]) if role in roles else ():
+        for raw in stated.read(roles[role]) if role in roles else ():
             if (len(raw.names) or raw.errors) and not trained.issuperset(raw.paths.tolist()):
                 return role
     return None
 
 
 def _told(roles: Mapping[str, Any], test: str) -> str:
+    train, tested = (", ".join(names_of(roles[role])) for role in ("train", test))
     held = f"; {roles['val']} is not used" if test == "test" and "val" in roles else ""
-    return f"split: trained on {roles['train']}, tested on {roles[test]}{held}"
+    return f"split: trained on {train}, tested on {tested}{held}"
 
 
-def _whole_of(found: FoundData, whole: object) -> str:
-    if not isinstance(whole, str):
+def _whole_of(found: FoundData, whole: object) -> object:
+    if not names_of(whole):
         raise DataError(
             f"--data must say what to train on, got {found.layout} in {found.root}: add data.train=SPLIT"
         )
     return whole
 
 
-def _with_lists(tree: Tree, whole: str, lists: Path, seed: int, lines: list[str]) -> Tree:
-    """The settings of a split of the images of `whole`, whose lists are written."""
-    (raw,) = _read(tree, whole)
-    if not len(raw):
-        reasons = (*raw.missing, *raw.errors)
-        raise DataError(
-            reasons[0] if reasons else f"--data must hold images with annotations, got none ({raw.note})"
+def _unused(
+    stated: StatedSplits, found: FoundData, given: Mapping[str, Any], roles: Mapping[str, Any], test: str | None
+) -> list[str]:
+    """Lines about annotations that are not used, unless the settings say themselves what is.
+
+    `test` is the role that is tested on, None where the split is drawn.
+    """
+    if {"train", "test"} <= given.keys() or "train_positives" in given:
+        return []
+    told = [name for role in ("val", "test") for name in names_of(roles.get(role))]
+    chosen = {"train": roles["train"], **({"test": roles[test]} if test else {})}
+    return unused_lines(stated, found, chosen, told)
+
+
+def _turned(tree: Tree, stated: StatedSplits, lines: list[str]) -> Tree:
+    """The setting that orientation tags are applied, where the sizes that annotations state say so."""
+    if "exif" in tree:
+        return {}
+    settings = settings_of(tree)
+    splits = stated.read(list(dict.fromkeys((*settings.train, *settings.test))))
+    shown, stored = sizes_tell(splits, [known_headers(raw.paths.tolist()) for raw in splits])
+    if shown and stored:
+        lines.append(
+            f"warning: {shown} annotations state the size of their image as its orientation tag turns it, "
+            f"{stored} as it is stored; images are read as they are stored (data.exif=apply turns them)"
         )
-    names = (raw.ids if raw.listed is None else raw.listed).tolist()
-    scene = scenes(raw.paths.tolist())
-    tested = draw_test(_counts(raw), scene, names, seed)
-    alike = len(scene) - len(np.unique(scene))
-    together = f"; {alike} images stay with others of their scene" * bool(alike)
-    drawn = f"{tested.sum()} of {len(tested)} images are drawn to test on ({lists / TEST_LIST})"
-    lines.append(f"split: none found, so {drawn}{together}")
-    lines += [f"warning: {len(cases)} {text} ({cases[0]})" for text, cases in raw.remarks.items() if cases]
-    settings: Tree = {}
-    for key, name, chosen in (("train", TRAIN_LIST, ~tested), ("test", TEST_LIST, tested)):
-        write_text(lists / name, "".join(f"{names[row]}\n" for row in np.flatnonzero(chosen)))
-        settings[key] = str(lists / name)
-    return settings
-
-
-def _counts(raw: RawSplit) -> Int64:
-    """How many objects of each class, by its name, there are in each image (n, C)."""
-    names, labels = np.unique(raw.names, return_inverse=True)
-    counts = np.zeros((len(raw), len(names)), np.int64)
-    np.add.at(counts, (raw.image, labels.reshape(-1)), 1)
-    return counts
+    if not shown or stored:
+        return {}
+    lines.append(
+        f"images are turned by their orientation tag (data.exif=apply): {shown} annotations state their size so"
+    )
+    return {"exif": "apply"}
 
 
 def _all_classes(tree: Tree, lines: list[str]) -> Tree:
     """The setting of the classes where some are in the test split alone: nothing can be learned of them."""
     if "classes" in tree:
         return {}
-    settings = _settings(tree)
+    settings = settings_of(tree)
     known = open_classes(settings)
     tested = [format_of(settings).read(settings, split, known) for split in settings.test]
     extra = sorted(

@@ -19,7 +19,7 @@ from detector.data.folders import require_folder
 from detector.data.readers import format_of
 from detector.errors import DataError, UserError
 from detector.files import read_json, write_text
-from detector.jobs.own_data import own_data
+from detector.jobs.own_data import lists_of_a_plan, own_data
 from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text, suited
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import measure_images, numbers_of
@@ -82,23 +82,28 @@ def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
 
 def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     started = time.monotonic()
-    given = wish.given()
     wish.settings(merged(COMMON, LEVELS[-1].settings))  # wrong words are told before anything is looked for
     require_folder(wish.folder, "--data")
-    seed = wish.settings({"name": wish.name}).seed
-    data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
-    network = start_of(given.get("network") or {}, wish.download)
-    base: Tree = merged({"name": wish.name, "network": network, "data": data}, COMMON)
-    config = wish.settings(base)
-    base = merged(base, {"evaluate": {"protocol": format_of(config.data).protocol}})
-    check = check_data(config.data, {"train": config.data.train, "test": config.data.test})
-    _say(*lines, *findings_text(check))
-    plan = _choose(wish, base, group, started)
-    _say(plan_text(plan, wish.minutes))
+    with lists_of_a_plan(run.path / LISTS):
+        base = _checked_base(run, wish)
+        plan = _choose(wish, base, group, started)
+        _say(plan_text(plan, wish.minutes))
     settings = _planned(base, plan.level, plan.steps)
     facts = {"for": wish.key(), "level": plan.level.name, "seconds": dict(plan.seconds), "settings": settings}
     write_text(run.path / PLAN, json.dumps(facts, indent=1) + "\n")
     return PlannedRun(settings, plan.total)
+
+
+def _checked_base(run: RunFolder, wish: Wish) -> Tree:
+    """The settings of the data and the network; what was found is said."""
+    given, seed = wish.given(), wish.settings({"name": wish.name}).seed
+    data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
+    network = start_of(given.get("network") or {}, wish.download)
+    base = merged({"name": wish.name, "network": network, "data": data}, COMMON)
+    config = wish.settings(base)
+    check = check_data(config.data, {"train": config.data.train, "test": config.data.test})
+    _say(*lines, *findings_text(check))
+    return merged(base, {"evaluate": {"protocol": format_of(config.data).protocol}})
 
 
 def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:

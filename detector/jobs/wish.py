@@ -52,7 +52,11 @@ class Wish:
         return json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}, default=str)
 
     def settings(self, tree: Mapping[str, Any]) -> Config:
-        """The settings in `tree` with the words over them, and what these need where the tree has else."""
+        """The settings in `tree` with the words over them, and what these need where the tree has else.
+
+        Where `tree` has data these stay as they are: they were found by the words, which name what a split was
+        drawn from, and not the split.
+        """
         whole = deepcopy(dict(tree))
         for asked, needed in NEEDS:
             if _has(self.given(), *asked):
@@ -60,6 +64,8 @@ class Wish:
                 whole[section] = {**whole.get(section, {}), key: value}
         for word in self.overrides:
             apply_override(whole, word)
+        if "data" in tree:
+            whole["data"] = deepcopy(tree["data"])
         return parse_config(Config, whole, COMMAND)
 
 

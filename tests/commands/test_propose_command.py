@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_bytes import encoded, noisy_picture
-from trees import side_by_side
+from trees import side_by_side, write_image
 
 from detector import commands
 from detector.config import DataSettings, ProposalSettings
@@ -119,3 +119,14 @@ def test_an_empty_folder_and_a_config_without_split_are_one_line(
     assert "must hold at least one image, got none" in capsys.readouterr().err
     assert propose(config) == 2
     assert "--split must be given for the config" in capsys.readouterr().err
+
+
+def test_what_is_neither_a_folder_nor_a_config_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "photo.JPG")
+    for name, got in {"gone": "gone, which is not there", "photo.JPG": "the image photo.JPG"}.items():
+        assert commands.main(["propose", name, "--out", "e.npz"]) == 2
+        told = capsys.readouterr().err
+        assert told == f"propose: config must be a YAML file or a folder of images, got {got}\n"

@@ -136,13 +136,25 @@ def test_equal_files_in_one_split_and_equal_ids_in_two_are_told(root: Path) -> N
     assert severities(result) == ["warning", "note"]
 
 
-def test_splits_that_are_to_be_joined_may_not_share_ids(root: Path) -> None:
+def test_splits_that_are_to_be_joined_may_not_share_files(root: Path) -> None:
     settings = DataSettings(format="voc", root=root)
     write_lines(root / "more.txt", "train0", "train1")
     result = check_data(settings, {"train": ("train", "more.txt")})
     found = findings(result)
-    assert found["train + more", "ids are in two splits that are to be joined"] == ("train0", "train1")
+    shared = found["train + more", "files are in two splits that are to be joined"]
+    assert shared == tuple(f"{root.resolve()}/train/train{number}.png" for number in (0, 1))
     assert severities(result)[0] == "error"
+
+
+def test_splits_that_are_to_be_joined_may_share_names(root: Path) -> None:
+    for name in ("train0.png", "train0.xml"):
+        shutil.copyfile(root / "test" / name.replace("train", "test"), root / "test" / name)
+    result = check_data(DataSettings(format="voc", root=root), {"train": ("train", "test")})
+    found = findings(result)
+    assert found["train + test", "ids are in both splits; joined, they get the split's name in front"] == (
+        "train0",
+    )
+    assert "error" not in severities(result)
 
 
 def test_a_split_with_two_roles_is_an_error(root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from trees import write_image
 
 from detector.data import many_files
-from detector.data.images import read_image, read_size, read_sizes
+from detector.data.images import HEAD_BYTES, read_header, read_headers, read_image, read_size, unreadable_images
 from detector.errors import DataError
 from detector.records import Image
 
@@ -180,18 +180,47 @@ def test_sizes_of_many_files_come_with_the_errors_by_position(
     monkeypatch.setattr(many_files, "CHUNK", 4)
     paths = [str(write_image(tmp_path / f"{n}.jpg", 10 + n, 20 + n)) for n in range(30)]
     Path(paths[17]).write_bytes(b"")
-    sizes, errors = read_sizes(paths)
-    assert list(errors) == [17]
-    assert "17.jpg" in errors[17]
+    headers = read_headers(paths)
+    assert list(headers.errors) == [17]
+    assert "17.jpg" in headers.errors[17]
+    assert unreadable_images(paths) == headers.errors
     expected = np.stack([np.arange(30) + 10, np.arange(30) + 20], axis=1)
     expected[17] = 0
-    np.testing.assert_array_equal(sizes, expected)
+    np.testing.assert_array_equal(headers.stored, expected)
+    assert headers.orientations.tolist() == [1] * 30
 
 
 def test_sizes_of_no_files_are_empty() -> None:
-    sizes, errors = read_sizes([])
-    assert sizes.shape == (0, 2)
-    assert errors == {}
+    headers = read_headers([])
+    assert (headers.stored.shape, headers.sizes("apply").shape) == ((0, 2), (0, 2))
+    assert headers.errors == {}
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+def test_a_tag_behind_many_pixels_is_read_with_the_size(tmp_path: Path, file_format: str) -> None:
+    tag = PIL.Image.Exif()
+    tag[0x0112] = 6
+    noise = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8))
+    path = saved(
+        tmp_path / "a", noise, file_format, exif=tag, **({"lossless": True} if file_format == "WEBP" else {})
+    )
+    content = path.read_bytes()
+    if file_format == "PNG":
+        at = content.index(b"eXIf") - 4
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        path.write_bytes(content[:at] + content[end:-12] + content[at:end] + content[-12:])
+    assert len(content) > 2 * HEAD_BYTES
+    assert read_header(path) == (300, 200, 6)
+    assert read_size(path, "apply") == read_image(path, "apply").shape[:2] == (200, 300)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65_535])
+def test_a_tag_of_another_value_turns_nothing(tmp_path: Path, value: int) -> None:
+    tag = PIL.Image.Exif()
+    tag[0x0112] = value
+    path = saved(tmp_path / "a", PIL.Image.fromarray(picture()), "JPEG", exif=tag)
+    assert read_header(path) == (48, 64, 1)
+    assert read_size(path, "apply") == read_image(path, "apply").shape[:2] == (48, 64)
 
 
 @pytest.mark.shared

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_s_lists_share_the_photographs(folder: Path) -> None:
     lists = [(folder / f"runs/mine/data/{name}.txt").read_text().split() for name in ("train", "test")]
     assert [len(names) for names in lists] == [7, 3]
-    assert set(lists[0] + lists[1]) == set("abcdefghij")
+    assert set(lists[0] + lists[1]) == {f"{name}.jpg" for name in "abcdefghij"}
 
 
 def test_the_page_names_the_levels_of_a_plan() -> None:

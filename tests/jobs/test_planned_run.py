@@ -213,3 +213,40 @@ def test_one_image_is_told_to_be_too_few_and_two_are_enough(tmp_path: Path) -> N
     write_annotation(tmp_path / "b.xml", ("cat", (5, 5, 20, 20)), height=50, width=70)
     trained, tested = read(own_data(tmp_path, {}, tmp_path / "lists", 0)[0])
     assert (len(trained), len(tested)) == (1, 1)
+
+
+def test_a_refusal_leaves_no_lists_behind_but_those_of_a_plan_before(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, run = photographs / "my photos/c.png", photographs / "run"
+    asked = ["--data", "my photos", "--run", "run", *TINY, "--print-config"]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-100])
+    status, _, told = train(capsys, *asked)
+    assert (status, "c.png" in told) == (2, True)
+    assert not (run / "data").exists()
+
+    damaged.write_bytes(whole)
+    assert train(capsys, *asked)[0] == 0
+    lists = [(run / "data" / name).read_bytes() for name in ("train.txt", "test.txt")]
+    write_image(photographs / "my photos/k.png", 60, 200)
+    write_annotation(photographs / "my photos/k.xml", ("cat", (5, 5, 40, 50)), height=60, width=200)
+    damaged.write_bytes(whole[:-100])
+    assert train(capsys, *asked, "--minutes", "50")[0] == 2
+    assert [(run / "data" / name).read_bytes() for name in ("train.txt", "test.txt")] == lists
+
+
+@pytest.mark.parametrize("words", ["data.train=all", "data.train=[one,two]"])
+def test_what_a_split_is_drawn_from_is_not_what_is_trained_on(
+    words: str, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted((photographs / "my photos").iterdir()):
+        folder = path.parent / ("one" if path.stem < "f" else "two")
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    asked = ["--data", "my photos", "--run", "run", *TINY, words, "--print-config"]
+    status, printed, told = train(capsys, *asked)
+    assert (status, "images are in both splits" in told) == (0, False)
+    assert "3 of 10 images are drawn to test on" in told
+    assert "  train:\n  - run/data/train.txt\n  test:\n  - run/data/test.txt\n" in printed
+    assert train(capsys, *asked)[1] == printed

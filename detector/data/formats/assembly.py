@@ -11,7 +11,8 @@ from detector.data.classes import UNKNOWN_CATEGORY, ClassList
 from detector.data.dataset import Dataset, all_complete, has_area, subset
 from detector.data.formats.data_format import RawSplit
 from detector.data.formats.index_cache import cached
-from detector.data.images import Exif, read_sizes
+from detector.data.formats.turned_images import turn_faults
+from detector.data.images import Exif, ImageHeaders, read_headers
 from detector.errors import DataError
 from detector.records import Array, Bool, Float64, Int64, object_table
 
@@ -47,12 +48,13 @@ def settle(raw: RawSplit, classes: ClassList, settings: DataSettings) -> Dataset
     found, origin = _labelled(raw, classes), raw.sources
     if not len(found):
         raise DataError(f"split {found.name} must hold at least one image, got none ({'; '.join(found.notes)})")
-    sizes, errors = _file_sizes(found.paths.tolist(), settings.exif)
-    if errors:
-        found = _without_bad_images(found, errors, settings.bad_images)
-        kept = np.setdiff1d(np.arange(len(sizes)), list(errors))
-        sizes, origin = sizes[kept], origin[kept]
-    found = _in_file_pixels(found, sizes, origin, raw.relative)
+    headers = known_headers(found.paths.tolist())
+    if headers.errors:
+        found = _without_bad_images(found, headers.errors, settings.bad_images)
+        kept = np.setdiff1d(np.arange(len(raw)), list(headers.errors))
+        headers = ImageHeaders(headers.stored[kept], headers.orientations[kept], {})
+        origin = origin[kept]
+    found = _in_file_pixels(found, headers, origin, raw.relative, settings.exif)
     return _with_bad_boxes_noted(found, origin, settings.bad_boxes)
 
 
@@ -134,12 +136,19 @@ def _notes(raw: RawSplit) -> Iterator[str]:
             yield f"{raw.name}: {len(cases)} {text} ({cases[0]})"
 
 
-def _file_sizes(paths: Sequence[str], exif: Exif) -> tuple[Int64, dict[int, str]]:
-    """As `read_sizes`, but known sizes are not read again; images that could not be read are tried each time."""
-    sizes = cached("sizes", (exif,), paths, lambda: {"sizes": read_sizes(paths, exif)[0]})["sizes"]
-    unread = np.flatnonzero((sizes == 0).any(axis=1)).tolist()
-    sizes[unread], errors = read_sizes([paths[position] for position in unread], exif)
-    return sizes, {unread[row]: message for row, message in errors.items()}
+def known_headers(paths: Sequence[str]) -> ImageHeaders:
+    """As `read_headers`, but known ones are not read again; images that could not be read are tried each time."""
+    known = cached("sizes", ("tagged",), paths, lambda: _header_arrays(paths))
+    stored, orientations = known["stored"], known["orientations"]
+    unread = np.flatnonzero((stored == 0).any(axis=1)).tolist()
+    again = read_headers([paths[position] for position in unread])
+    stored[unread], orientations[unread] = again.stored, again.orientations
+    return ImageHeaders(stored, orientations, {unread[row]: text for row, text in again.errors.items()})
+
+
+def _header_arrays(paths: Sequence[str]) -> dict[str, Array]:
+    headers = read_headers(paths)
+    return {"stored": headers.stored, "orientations": headers.orientations}
 
 
 def _without_bad_images(found: Dataset, errors: dict[int, str], policy: Literal["stop", "skip"]) -> Dataset:
@@ -152,8 +161,8 @@ def _without_bad_images(found: Dataset, errors: dict[int, str], policy: Literal[
     return replace(subset(found, ~left_out), notes=(*found.notes, note))
 
 
-def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array, relative: bool) -> Dataset:
-    stated, image = found.sizes, found.objects.image
+def _in_file_pixels(found: Dataset, headers: ImageHeaders, origin: Array, relative: bool, exif: Exif) -> Dataset:
+    stated, image, sizes = found.sizes, found.objects.image, headers.sizes(exif)
     rescaled, turned = size_faults(stated, sizes)
     rows = rescaled[image]
     areas = found.objects.areas.copy()
@@ -163,9 +172,8 @@ def _in_file_pixels(found: Dataset, sizes: Int64, origin: Array, relative: bool)
     if rescaled.any() and not relative:
         text = "images differ in size from what their annotation states; their boxes were rescaled"
         notes.append(_note(found.name, text, origin[rescaled]))
-    if turned.any():
-        text = "annotations state height and width exchanged (an orientation tag? see data.exif); boxes were kept"
-        notes.append(_note(found.name, text, origin[turned]))
+    faults = turn_faults(stated, image, turned, headers, exif)
+    notes += [_note(found.name, text, origin[mask]) for text, mask in faults if mask.any()]
     objects = replace(found.objects, boxes=boxes, areas=areas)
     return replace(found, sizes=sizes, objects=objects, notes=tuple(notes))
 

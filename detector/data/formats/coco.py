@@ -24,7 +24,7 @@ from detector.data.folders import (
 from detector.data.formats.coco_places import INSTANCES, ImageSearch, spelled
 from detector.data.formats.coco_tree import CocoTree, area_of, headings, read_coco_json, sorted_categories
 from detector.data.formats.data_format import Format, FoundData, RawSplit
-from detector.data.formats.split_roles import role_of, splits_by_role
+from detector.data.formats.split_roles import further_splits, role_of, splits_by_role
 from detector.data.names import KnownIds, read_names
 from detector.errors import DataError
 from detector.records import Float64, Int64
@@ -85,7 +85,8 @@ def find_split(settings: DataSettings, split: str) -> CocoSplit:
     source = find_coco_json(settings.root, split)
     tree = read_coco_json(source)
     names = [image["file_name"] for image in tree["images"]]
-    search = ImageSearch(settings.root, split, source, settings.outside_root == "allow")
+    own_split = str(source) if split.endswith(LIST_SUFFIX) else split
+    search = ImageSearch(settings.root, own_split, source, settings.outside_root == "allow")
     places = search.find(names)
     _require_own_files(names, places.paths, source)
     path_of = dict(zip(names, places.paths, strict=True))
@@ -218,7 +219,9 @@ def find_coco(root: Path) -> FoundData | None:
     if not splits and whole is None:
         got = f"{paths[0][0]} and {paths[1][0]} (data.train=FILE data.test=FILE says which is which)"
         raise DataError(f"COCO JSON must be one, or be called by its split as instances_train.json is, got {got}")
-    return FoundData(root, f"COCO JSON {named}", frozenset(map(str, files)), splits, whole)
+    return FoundData(
+        root, f"COCO JSON {named}", frozenset(map(str, files)), splits, whole, further=further_splits(paths)
+    )
 
 
 def _called(path: Path) -> str:

@@ -77,6 +77,7 @@ class FoundData:
     `splits` are the names of splits by what they are for, of `split_roles.ROLES`; `whole` is the split of all
     images where the folder has none for training, None where it cannot be asked for. `annotations` are the files
     that were found, of which `layout` says how they lie. `beside` are further settings of data that go with it.
+    `further` are the names of splits that are no role's first, such as train_2 beside train_1.
     """
 
     root: Path
@@ -85,6 +86,7 @@ class FoundData:
     splits: Mapping[str, str]
     whole: str | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the splits of a data set are for, by the many names that people and tools give them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 ROLES = ("train", "val", "test")
 # trainval is train where there is no other
@@ -31,11 +31,24 @@ def splits_by_role(names: Iterable[tuple[str, str]]) -> dict[str, str]:
     Shorter names come first, so that train goes before trainval.
     """
     found: dict[str, str] = {}
+    for role, split in _with_roles(names):
+        found.setdefault(role, split)
+    return {role: found[role] for role in ROLES if role in found}
+
+
+def further_splits(names: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Of splits, as those of `splits_by_role`, all that are not the first of their role."""
+    known = list(names)
+    first = set(splits_by_role(known).values())
+    return tuple(dict.fromkeys(split for _, split in _with_roles(known) if split not in first))
+
+
+def _with_roles(names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The roles and the splits that have one, those of shorter names first."""
     for split, name in sorted(names, key=lambda each: (len(each[1]), each[1])):
         role = role_of(name)
         if role:
-            found.setdefault(role, split)
-    return {role: found[role] for role in ROLES if role in found}
+            yield role, split
 
 
 def of_other_splits(one: str, other: str) -> bool:

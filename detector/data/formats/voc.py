@@ -27,7 +27,7 @@ from detector.data.folders import (
     require_folder,
 )
 from detector.data.formats.data_format import Format, FoundData, RawSplit
-from detector.data.formats.split_roles import role_of, splits_by_role
+from detector.data.formats.split_roles import further_splits, role_of, splits_by_role
 from detector.data.formats.xml_annotations import annotated_split
 from detector.data.names import FileNames, ListLine, read_names
 from detector.data.pairs import Pairs
@@ -224,11 +224,12 @@ def _check_one_to_one(images: Sequence[str], annotations: Sequence[str]) -> None
 
 def _find_layout(root: Path, split: str) -> VocLayout:
     """Where images and annotations of a split lie."""
-    for base in (root, root / split):
+    for base, called in ((root, ""), (root / split, f"{SIDE_BY_SIDE} as ")):
         for images, annotations in FOLDER_PAIRS:
             whole = base / images, base / annotations
             if all(map(is_folder, whole)):
-                return _inner_layout(*whole, split) or VocLayout(*whole, whole, f"{images}/ and {annotations}/")
+                name = f"{called}{images}/ and {annotations}/"
+                return _inner_layout(*whole, split) or VocLayout(*whole, whole, name)
     folder = root / split
     if is_folder(folder):
         return VocLayout(folder, folder, (root, root), SIDE_BY_SIDE)
@@ -253,10 +254,9 @@ def find_voc(root: Path) -> FoundData | None:
     if not any(_is_annotation(path) for path in paths[::step]):
         return None
     named = [*_lists(root, xml), *_folders(root, paths)]
-    splits = splits_by_role(named)
-    return FoundData(
-        root, f"VOC XML, {_find_layout(root, EVERY_IMAGE).name}", frozenset(paths), splits, EVERY_IMAGE
-    )
+    layout = f"VOC XML, {_find_layout(root, EVERY_IMAGE).name}"
+    splits, further = splits_by_role(named), further_splits(named)
+    return FoundData(root, layout, frozenset(paths), splits, EVERY_IMAGE, further=further)
 
 
 def _is_annotation(path: str) -> bool:

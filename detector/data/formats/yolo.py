@@ -14,7 +14,7 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
 from detector.data.folders import is_folder, require_folder
 from detector.data.formats.data_format import Format, FoundData, RawSplit
-from detector.data.formats.split_roles import role_of, splits_by_role
+from detector.data.formats.split_roles import further_splits, role_of, splits_by_role
 from detector.data.formats.yolo_facts import YoloFacts, read_facts
 from detector.data.formats.yolo_labels import LabelTable, read_labels
 from detector.data.formats.yolo_tree import (
@@ -122,7 +122,9 @@ def find_yolo(root: Path) -> FoundData | None:
         if _is_labelled(root, facts, pairs, split, required=role == "train" and split in facts.splits)
     }
     source = f", {facts.source.name}" if facts.source else ""
-    return FoundData(root, f"YOLO text labels{source}", labels, splits, EVERY_IMAGE)
+    return FoundData(
+        root, f"YOLO text labels{source}", labels, splits, EVERY_IMAGE, further=further_splits(named.items())
+    )
 
 
 def _folders(root: Path) -> dict[str, str]:

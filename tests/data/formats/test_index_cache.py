@@ -1,6 +1,6 @@
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from detector.data.dataset import Dataset
 from detector.data.formats import assembly, index_cache
 from detector.data.formats import xml_annotations as annotations
 from detector.data.formats.index_cache import cache_folder, cached
+from detector.data.images import ImageHeaders
 from detector.data.readers import open_split
 from detector.errors import DataError
 from detector.records import Array
@@ -217,7 +218,7 @@ def test_a_data_set_opens_the_second_time_without_its_files_being_read(
     before = read(root)
     with monkeypatch.context() as patch:
         patch.setattr(annotations, "read_bytes", None)
-        patch.setattr("detector.data.images.read_size", None)
+        patch.setattr("detector.data.images.read_header", None)
         check_equal(read(root), before)
     write_annotation(root / "train" / "a.xml", DOG, CAT)
     write_image(root / "train" / "c.jpg", height=50)
@@ -249,14 +250,16 @@ def test_unreadable_images_are_tried_at_every_start(kept: Path, tmp_path: Path) 
     assert len(read(root)) == 3
 
 
+def lost(paths: Sequence[str]) -> ImageHeaders:
+    return ImageHeaders(np.zeros((len(paths), 2), np.int64), np.ones(len(paths), np.int64), {0: "lost"})
+
+
 def test_an_image_that_a_failing_disk_hid_is_found_again(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = side_by_side(tmp_path, "train", a=[CAT], b=[DOG])
     with monkeypatch.context() as patch:
-        patch.setattr(
-            assembly, "read_sizes", lambda paths, exif: (np.zeros((len(paths), 2), np.int64), {0: "lost"})
-        )
+        patch.setattr(assembly, "read_headers", lost)
         with pytest.raises(DataError, match="lost"):
             read(root)
     assert read(root).sizes.tolist() == [[40, 60]] * 2
