@@ -113,12 +113,13 @@ def _names_of_images(
     itself = dict(zip(images.paths, images.ids, strict=True))
     known = itself if names_of(splits) == [whole] else _known_ids(stated, whole)
     root = str(stated.tree["root"])
+    below = [os.path.relpath(path, root).replace(os.sep, "/") for path in images.paths]
     ends = [os.path.splitext(path)[1] for path in images.paths]  # noqa: PTH122
     surest = [
-        f"{known[path]}{end}" if path in known else os.path.relpath(path, root).replace(os.sep, "/")
-        for path, end in zip(images.paths, ends, strict=True)
+        f"{known[path]}{end}" if path in known else short
+        for path, end, short in zip(images.paths, ends, below, strict=True)
     ]
-    return [surest, images.ids]
+    return [surest, below, images.ids]
 
 
 def _known_ids(stated: StatedSplits, whole: str | None) -> dict[str, str]:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-import numpy as np
-
 from detector.data.formats.data_format import FoundData, RawSplit
 from detector.data.formats.split_roles import role_of
 from detector.jobs.stated_splits import StatedSplits, names_of
@@ -84,9 +82,6 @@ def _advice(unused: Unused, name: str, raw: RawSplit) -> str:
         return f"data.test={name} tests on them"
     last = next(iter(reversed(PurePath(name).parts)), name)
     key = "test" if role_of(PurePath(last).stem) == "test" and not unused.drawn else "train"
-    others = [other for other in unused.used if other.name in unused.chosen[key]]
-    if any(len(np.intersect1d(raw.ids, other.ids)) for other in others):
-        return "their names are those of others, so that they cannot be joined"
     splits = ",".join([*unused.chosen[key], name])
     return f"data.{key}=[{splits}] {'tests' if key == 'test' else 'trains'} on them too"
 

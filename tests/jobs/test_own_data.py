@@ -86,6 +86,16 @@ def test_images_of_a_folder_of_their_own_are_listed_by_their_names_in_it(root: P
     assert sorted(each for data in opened(tree) for each in data.image_ids.tolist()) == list("012345")
 
 
+def test_images_of_folders_by_camera_are_listed_by_their_paths(root: Path) -> None:
+    for row, camera in enumerate(("cam1", "cam2")):
+        for number in range(3):
+            write_image(root / camera / "images" / f"{number}.jpg", 40 + 3 * row + number)
+            write_annotation(root / camera / "annotations" / f"{number}.xml", CAT, height=40 + 3 * row + number)
+    tree, _ = found(root)
+    names = [f"{camera}/images/{number}.jpg" for camera in ("cam1", "cam2") for number in range(3)]
+    assert listed(root.parent / "lists") == files(tree, root) == names
+
+
 def test_images_of_a_json_are_listed_by_their_file_names(root: Path) -> None:
     tree = coco_tree()
     for row, image in enumerate(tree["images"]):
@@ -175,11 +185,15 @@ def test_a_second_split_of_a_role_is_told_with_what_takes_it(root: Path) -> None
     assert len(unused(lines)) == 1
 
 
-def test_splits_whose_images_are_called_alike_are_told_not_to_join(root: Path) -> None:
+def test_splits_whose_images_are_called_alike_can_be_joined_too(root: Path) -> None:
     for row, place in enumerate(("train_1", "train_2", "test")):
         voc(root, place, 10 * row, 2)
     assert unused(found(root)[1]) == [
-        "train_2 has 2 annotated images; their names are those of others, so that they cannot be joined"
+        "train_2 has 2 annotated images; data.train=[train_1,train_2] trains on them too"
+    ]
+    train, _ = opened(found(root, train=["train_1", "train_2"])[0])
+    assert train.image_ids.tolist() == [
+        f"{split}/{number:04}" for split in ("train_1", "train_2") for number in (0, 1)
     ]
 
 
