@@ -212,18 +212,15 @@ def test_a_second_json_of_a_role_is_told(root: Path) -> None:
         for image in tree["images"]:
             image["file_name"] = name + image["file_name"]
         write_coco(root, split, tree)
-    assert unused(found(root)[1]) == [
-        "train2017 has 2 annotated images; their names are those of others, so that they cannot be joined"
-    ]
+    joined = ["train2017 has 2 annotated images; data.train=[train2014,train2017] trains on them too"]
+    assert unused(found(root)[1]) == joined
     path = root / "annotations/instances_train2017.json"
     tree = json.loads(path.read_text())
     for row, image in enumerate(tree["images"]):
         image["id"] = 100 + row
     tree["annotations"] = []
     path.write_text(json.dumps(tree))
-    assert unused(found(root)[1]) == [
-        "train2017 has 2 annotated images; data.train=[train2014,train2017] trains on them too"
-    ]
+    assert unused(found(root)[1]) == joined
 
 
 def test_annotations_that_no_split_can_have_are_told(root: Path) -> None:
