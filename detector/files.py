@@ -30,7 +30,7 @@ LEFTOVER = re.compile(rf"{OWN_LEFTOVER.pattern}|\.tmp[A-Za-z0-9]{{6}}", re.DOTAL
 
 
 def path_of(given: object, wanted: str) -> Path:
-    """The path that a caller gave as text or a path; DataError says what was `wanted`, and what was given instead."""
+    """The path that a caller gave, as text or a path; DataError says what is `wanted` instead."""
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
         raise DataError(f"{wanted}, got {shown(given)}")

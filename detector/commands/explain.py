@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for file in files:
             given(file)  # what is no image of the annotations is told before any work
     detector = load_detector(options.run, options.set, options.classes, options.download)
+    if options.min_score is not None:
+        detector.checked_score(options.min_score)
     has_data = options.run.is_dir() or detector.config.learns  # an untrained detector was tested on none
     objects_of = given or (objects_of_test(detector.config) if has_data else no_objects)
     job = PageJob(detector, options.out, objects_of, str(options.run))

@@ -52,7 +52,7 @@ def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
 
 
 def _nearest(key: str, kind: type[BaseModel]) -> str:
-    """The hint at the setting that is most like `key`; in a section that there is, that of the likest last word."""
+    """The hint at the setting that is most like `key`; in a section that there is, by the last word alone."""
     known = list(known_keys(kind))
     section, _, leaf = key.rpartition(".")
     if section not in known:

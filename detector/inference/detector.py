@@ -66,7 +66,8 @@ class ObjectDetector:
 
     `classes` are the names of labels 1..C, `wnids` their WNIDs or (), `config` all settings, for whoever asks.
     `min_score`, under which boxes are dropped, may be set at any time: it is a probability, or with
-    SVMs their score, and above 0 where NMS is soft; anything else is a ConfigError. `views` loads the networks that score, for `explain`.
+    SVMs their score, and above 0 where NMS is soft; anything else is a ConfigError. `views` loads the networks
+    that score, for `explain`.
     """
 
     def __init__(

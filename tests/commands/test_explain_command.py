@@ -110,6 +110,10 @@ def test_an_unreadable_image_is_left_out_and_told(
         (["--set", "region.crop_size=64"], "region.crop_size must be what the network was trained on"),
         (["--set", "detect.nms=none"], "detect.nms must be greedy, soft_linear or soft_gaussian, got 'none'"),
         (["--min-score", "much"], "--min-score must be a number in 0..1"),
+        (
+            ["--min-score", "0", "--set", "detect.nms=soft_linear", "--set", "detect.min_score=0.1"],
+            "explain: min_score must be above 0 with detect.nms=soft_linear, got 0\n",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(

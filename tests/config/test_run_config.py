@@ -63,5 +63,7 @@ def test_lines_behind_the_last_are_read(path: Path) -> None:
 def test_a_run_s_file_that_was_cut_off_is_no_config_to_train_by(path: Path) -> None:
     text = dump_run_config(CONFIG)
     path.write_text(text[: text.index("detect:")])
-    with pytest.raises(ConfigError, match=r"config of a run must end with the line # end, got none \(.*config\.yaml\)"):
+    with pytest.raises(
+        ConfigError, match=r"config of a run must end with the line # end, got none \(.*config\.yaml\)"
+    ):
         load_config(Config, path)

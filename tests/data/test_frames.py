@@ -180,10 +180,11 @@ def test_what_is_no_input_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", [str(2**31), "99999999999999999999", pytest.param("9" * 1001, id="1001"), pytest.param("9" * 5000, id="5000")]
+    "word",
+    [str(2**31), "99999999999999999999", pytest.param("9" * 1001, id="1001"), pytest.param("9" * 5000, id="5000")],
 )
 def test_a_camera_s_number_is_one_that_opencv_can_count_to(word: str) -> None:
-    with pytest.raises(DataError, match="camera must be a number from 0 to 2147483647, got 9+|got 2147483648"):
+    with pytest.raises(DataError, match="camera must be a number from 0 to 2147483647, got "):
         find_sources([word])
 
 

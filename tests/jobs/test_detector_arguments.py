@@ -53,7 +53,9 @@ def test_what_is_no_score_is_refused_by_all_who_are_given_one(loaded: ObjectDete
 
 
 @pytest.mark.parametrize("score", [0, 1, 0.25, np.float32(0.25), np.float64(1), np.int64(0)], ids=repr)
-def test_a_score_is_any_kind_of_number(loaded: ObjectDetector, score: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_is_any_kind_of_number(
+    loaded: ObjectDetector, score: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loaded, "_min_score", 0.5)
     loaded.min_score = score
     assert loaded.min_score == float(score)
@@ -121,3 +123,36 @@ def test_classes_are_a_list_of_names(run: RunFolder, classes: Any) -> None:
 @pytest.mark.parametrize("objects", ["cat", None, 3], ids=repr)
 def test_objects_are_several(loaded: ObjectDetector, objects: Any) -> None:
     refused(DataError, "objects must be several of a name and a box, ", loaded.explain, PICTURE, objects)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("network.variant=vgg16", "network.variant must be what the detector was trained with, tiny, got vgg16 ("),
+        ("network.weights=bvlc", "network.weights must be what the detector was trained with, None, got bvlc ("),
+        ("svm.c=0.5", "svm.c must be what the detector was trained with, 0.001, got 0.5 ("),
+        ("data.classes=[cow]", "data.classes must be those of the detector, cat, dog, got cow ("),
+        ("data.classes=[dog, cat]", "data.classes must be those of the detector, cat, dog, got dog, cat ("),
+    ],
+)
+def test_settings_on_which_a_trained_detector_cannot_act_are_refused(
+    run: RunFolder, word: str, message: str
+) -> None:
+    for path in (run.path, run.model_path):
+        refused(ConfigError, message, load_detector, path, "detect.nms_iou=0.4", word)
+
+
+def test_what_is_as_it_was_trained_may_be_said_again(run: RunFolder) -> None:
+    words = ["network.variant=tiny", "data.classes=[cat, dog]", "finetune.steps=7", "data.root=elsewhere"]
+    assert load_detector(run.path, *words).classes == ("cat", "dog")
+    assert load_detector(run.path, "data.classes=elsewhere.csv").classes == ("cat", "dog")
+
+
+def test_settings_of_a_run_that_were_cut_off_make_no_other_detector(run: RunFolder) -> None:
+    text = run.config_path.read_text()
+    try:
+        for whole, kept in ((text, "pretrain:"), (text[text.index("name:") :], "pretrain:"), (text, "# the")):
+            run.config_path.write_text(whole[: whole.index(kept)])
+            refused(ConfigError, "config of a run must ", load_detector, run.path)
+    finally:
+        run.config_path.write_text(text)

@@ -36,7 +36,7 @@ def load_pixels(content: bytes, kind: FileKind) -> Image:
 
 
 def rgb(image: PIL.Image.Image) -> Image:
-    """The pixels (H, W, 3) uint8 of an open image, writable; ValueError where it has more than 16 bits a channel."""
+    """The pixels (H, W, 3) uint8 of an open image, writable; ValueError for more than 16 bits a channel."""
     if image.mode in DEEP_MODES:
         raise ValueError(f"it must have 1 to 16 bits a channel, got mode {image.mode}")
     if image.mode.startswith("I;16"):
