@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from detector.commands import Parser, a_path, whole_number
 from detector.commands.options import a_score, add_untrained
-from detector.commands.process import say
+from detector.commands.process import say, say_left
 from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (
     DetectionWriter,
@@ -33,7 +33,6 @@ from detector.text import one_line
 
 JPEG_QUALITY = 92
 LONGEST_SIDE = 65_500  # pixels of a JPEG
-NAMED = 3  # of the pictures of others, in a line
 SOME_LEFT_OUT, NOTHING_READ = 1, 2
 
 FrameItem = tuple[Frame, int]  # and its position among all
@@ -115,10 +114,7 @@ class _Task:
 
     def remove_earlier(self) -> None:
         """Delete the pictures of earlier results in the folder, and tell of those that others made or changed."""
-        left = self.pictures.remove_earlier()
-        if left:
-            few = ", ".join([*left[:NAMED], *(["..."] if len(left) > NAMED else [])])
-            say(one_line(f"left as they are: {len(left)} other pictures in {self.pictures.folder}: {few}"))
+        say_left(self.pictures.remove_earlier(), "pictures", self.pictures.folder)
 
     def status(self) -> int:
         """The exit status."""

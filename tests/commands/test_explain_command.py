@@ -58,6 +58,18 @@ def test_several_images_have_an_index(run: RunFolder, data: Path, tmp_path: Path
     assert {"000001_p0.html", "000002_p1.html"} <= set(Page((out / "index.html").read_text()).addresses)
 
 
+def test_pages_of_earlier_images_are_told(
+    run: RunFolder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ["explain", str(run.path), str(data / "p1.png"), "--out", str(tmp_path)]
+    assert commands.main(["explain", str(run.path), str(data), "--out", str(tmp_path)]) == 0
+    (tmp_path / "mine.html").write_text("")
+    assert "left as" not in capsys.readouterr().err
+    assert commands.main(one) == 0
+    names = "000001_p0.html, 000002_p1.html, index.html"
+    assert f"left as they are: 3 other pages in {tmp_path}: {names}\n" in capsys.readouterr().err
+
+
 def test_objects_of_a_coco_json(run: RunFolder, data: Path, tmp_path: Path) -> None:
     tree = {
         "images": [{"id": 7, "file_name": "test/p0.png", "height": 60, "width": 90}],
