@@ -17,9 +17,9 @@ from detector.errors import ConfigError, DataError
 from detector.files import read_text
 from detector.text import one_line, shown
 
-FIRST_LINE = "# the settings of a run, down to the line # end"  # since 0.1.0: the last line is there, too
+FIRST_LINE = "# the settings of a run, down to the line # end"  # earlier versions wrote neither
 LAST_LINE = "# end"
-# in the file of every run, whatever version wrote it
+# what stands in the file of every run, whatever version wrote it
 LASTING: tuple[str, ...] = ("name", "seed", "data", "proposals", "region", "network", "pretrain", "finetune")
 LASTING += ("svm", "boxes", "detect", "evaluate", "engine")
 

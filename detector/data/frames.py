@@ -17,7 +17,7 @@ from detector.data.playback import Playback, runs_text, stated_length
 from detector.data.video_files import container_of, is_cut
 from detector.errors import DataError
 from detector.records import Image
-from detector.text import parse_int
+from detector.text import parse_int, shown
 
 STREAM_SUFFIXES = (".mjpg", ".mjpeg")  # of videos that begin as a JPEG does
 LAST_CAMERA = 2**31 - 1  # OpenCV takes a C int
@@ -164,7 +164,7 @@ def _find_source(word: str, every: int, limit: int) -> FrameSource:
         return Stills((path,))
     is_camera = word.isascii() and word.isdecimal() and not os.path.exists(path)  # noqa: PTH110 - of any length
     if not is_camera and not is_file(path):
-        raise DataError(f"input must be an image, a folder, a video or a camera's number, got {word}")
+        raise DataError(f"input must be an image, a folder, a video or a camera's number, got {word or shown(word)}")
     video = Video(_camera(word) if is_camera else word, every, limit)
     video.check()
     return video

@@ -8,7 +8,7 @@ from pathlib import Path
 from detector.errors import DataError
 from detector.files import read_bytes, write_bytes
 
-NAME = re.compile(r"[0-9]{6,}_.*\.jpg", re.DOTALL)
+NAME = re.compile(r"-?[0-9]{5,}_.*\.jpg", re.DOTALL)
 COMMENT = b"\xff\xfe"  # marker of a JPEG's segment (ITU-T T.81, B.2.4.5); two bytes of its length follow
 MARK = b"drawn by detector "
 
