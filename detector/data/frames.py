@@ -164,7 +164,8 @@ def _find_source(word: str, every: int, limit: int) -> FrameSource:
         return Stills((path,))
     is_camera = word.isascii() and word.isdecimal() and not os.path.exists(path)  # noqa: PTH110 - of any length
     if not is_camera and not is_file(path):
-        raise DataError(f"input must be an image, a folder, a video or a camera's number, got {word or shown(word)}")
+        wanted = "an image, a folder, a video or a camera's number"
+        raise DataError(f"input must be {wanted}, got {word or shown(word)}")
     video = Video(_camera(word) if is_camera else word, every, limit)
     video.check()
     return video

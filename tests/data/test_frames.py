@@ -175,7 +175,7 @@ def test_what_is_no_input_is_named(tmp_path: Path) -> None:
     for word in ("", "http://example.com/film.mp4", "rtsp://example.com/1", "videotestsrc ! appsink", "a\0b"):
         with pytest.raises(DataError, match="input must be an image"):
             find_sources([word])
-    with pytest.raises(DataError, match="number, got ''$"):
+    with pytest.raises(DataError, match=r"number, got ''$"):
         find_sources([""])
     with pytest.raises(DataError, match="camera must be one that OpenCV opens, got 97"):
         find_sources(["97"])
