@@ -53,7 +53,7 @@ def load_run_config(kind: type[Kind], path: Path, overrides: Sequence[str] = ())
     """As `load_config`, of the file that a run has: ConfigError also where a part of it is missing."""
     tree = _read_tree(path)
     missing = [name for name in LASTING if name in kind.model_fields and name not in tree]
-    if missing:
+    if missing and tree.keys() <= kind.model_fields.keys():  # else it is another experiment's, which is told
         raise ConfigError(f"config of a run must hold all settings, got none of {', '.join(missing)} ({path})")
     return _overridden(kind, tree, overrides, path)
 

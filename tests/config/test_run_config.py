@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.config import Config, dump_config, load_config, parse_config
+from detector.config import Config, MultiBoxConfig, dump_config, load_config, parse_config
 from detector.config.loading import dump_run_config, load_run_config
 from detector.errors import ConfigError
 
@@ -67,3 +67,10 @@ def test_a_run_s_file_that_was_cut_off_is_no_config_to_train_by(path: Path) -> N
         ConfigError, match=r"config of a run must end with the line # end, got none \(.*config\.yaml\)"
     ):
         load_config(Config, path)
+
+
+def test_the_settings_of_another_experiment_are_told_as_such(path: Path) -> None:
+    path.write_text(dump_run_config(MultiBoxConfig()))
+    with pytest.raises(ConfigError, match="unknown setting multibox = "):
+        load_run_config(Config, path)
+    assert load_run_config(MultiBoxConfig, path) == MultiBoxConfig()
