@@ -19,8 +19,8 @@ def load_detector(
     file or by a name such as "bvlc", make an untrained detector of `classes`; see docs/without_training.md. torch
     is loaded now, not before.
     """
-    from pathlib import Path
-
+    from detector.files import path_of
+    from detector.jobs.load_detector import WANTED
     from detector.jobs.load_detector import load_detector as load
 
-    return load(Path(path), settings, classes, download)
+    return load(path_of(path, WANTED), settings, classes, download)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from detector.errors import DataError
+from detector.text import shown
 
 ESCAPE = "backslashreplace"
 LONGEST_NAME = 255  # bytes of a file's name
@@ -26,6 +27,14 @@ TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".", ".tmp"
 # What killed writers leave: ours, and in folders of weights safetensors' own temporary files too.
 OWN_LEFTOVER = re.compile(r"\..*\.[a-z0-9_]{8}\.tmp", re.DOTALL)
 LEFTOVER = re.compile(rf"{OWN_LEFTOVER.pattern}|\.tmp[A-Za-z0-9]{{6}}", re.DOTALL)
+
+
+def path_of(given: object, wanted: str) -> Path:
+    """The path that a caller gave, as text or a path; DataError says what is `wanted` instead."""
+    text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise DataError(f"{wanted}, got {shown(given)}")
+    return Path(text)
 
 
 def require_file(path: Path, what: str) -> Path:

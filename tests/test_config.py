@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,28 @@ def test_a_wrong_setting_is_named_in_one_line(tmp_path: Path, text: str, message
 )
 def test_a_wrong_override_is_named(tmp_path: Path, word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
+        load(tmp_path, "seed: 1\n", word)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("detect.foo", ""),
+        ("proposals.multibox.foo", ""),
+        ("detect.score", "; did you mean detect.min_score?"),
+        ("detect.padding", "; did you mean region.padding?"),
+        ("detecter", "; did you mean detect?"),
+    ],
+)
+def test_what_was_meant_is_no_section_that_was_written_rightly(tmp_path: Path, key: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "seed: 1\n", f"{key}=1")
+    assert str(caught.value) == f"unknown setting {key} = 1 ({tmp_path / 'x.yaml'}){hint}"
+
+
+@pytest.mark.parametrize("word", [None, 3, ["detect.nms_iou=0.4"], b"seed=3"])
+def test_an_override_that_is_no_text_is_refused(tmp_path: Path, word: Any) -> None:
+    with pytest.raises(ConfigError, match=r"override must be text that reads section\.key=value, got "):
         load(tmp_path, "seed: 1\n", word)
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from detector.commands import Parser, a_path, whole_number
 from detector.commands.options import a_score, add_untrained
-from detector.commands.process import say
+from detector.commands.process import say, say_left
 from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (
     DetectionWriter,
@@ -20,10 +20,11 @@ from detector.data.exchange.detection_files import (
     numbering_of,
     open_detection_files,
 )
+from detector.data.exchange.drawn_pictures import PictureFolder
 from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live
 from detector.data.synsets import imagenet_synsets
 from detector.errors import DataError
-from detector.files import fitting_name, write_atomically
+from detector.files import fitting_name
 from detector.inference.detector import Found, ObjectDetector
 from detector.jobs.load_detector import load_detector
 from detector.progress import progress_bar
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     numbering = _numbering(options.annotations, detector, sources)
     task = _Task(detector, options)
     try:
-        with open_detection_files(options.out, detector.classes, numbering) as writer:
+        with open_detection_files(options.out, detector.classes, numbering, task.remove_earlier) as writer:
             task.run(sources, writer)
     except BaseException as error:
         if not (isinstance(error, KeyboardInterrupt) and any(map(is_live, sources))):
@@ -91,6 +92,7 @@ class _Task:
         self.options = options
         self.images = self.detections = 0
         self.left_out: list[str] = []
+        self.pictures = PictureFolder(options.out / "pictures")
 
     def run(self, sources: Sequence[FrameSource], writer: DetectionWriter) -> None:
         """Detect in all images of `sources`, one after another."""
@@ -109,6 +111,10 @@ class _Task:
         if self.images or not start:
             line = f"{start}{self.detections} detections in {self.images} images: {self.options.out}"
             sys.stdout.write(f"{one_line(line)}\n")
+
+    def remove_earlier(self) -> None:
+        """Delete the pictures of earlier results in the folder, and tell of those that others made or changed."""
+        say_left(self.pictures.remove_earlier(), "pictures", self.pictures.folder)
 
     def status(self) -> int:
         """The exit status."""
@@ -140,11 +146,9 @@ class _Task:
         self.left_out.append(line)
 
     def _draw(self, found: Found[FrameItem], frame: Frame, image_id: int) -> None:
-        path = self.options.out / "pictures" / picture_name(frame, image_id)
         try:
             content = _jpeg(self.detector.draw(found.image, found.detections, self.options.min_score))
-            with write_atomically(path) as temporary:
-                temporary.write_bytes(content)
+            self.pictures.write(picture_name(frame, image_id), content)
         except Exception as error:  # whatever one picture meets must not cost the results of the others
             self._leave_out(found.item, error)
 

@@ -1,6 +1,7 @@
 """Show what a trained detector did with images, step by step, and why it missed their objects."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from tqdm import tqdm
 
 from detector.commands import Parser, a_path
 from detector.commands.options import a_score, add_untrained
+from detector.commands.process import say_left
 from detector.data.frames import Stills, find_sources
 from detector.errors import DataError
 from detector.jobs.explain_images import PageJob, explain_images
@@ -18,6 +20,7 @@ from detector.progress import progress_bar
 from detector.reports.explain.explanation_pages import INDEX
 from detector.text import one_line
 
+PAGE = re.compile(rf"[0-9]{{6,}}_.*\.html|{re.escape(INDEX)}", re.DOTALL)
 SOME_LEFT_OUT, NOTHING_READ = 1, 2
 
 
@@ -30,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for file in files:
             given(file)  # what is no image of the annotations is told before any work
     detector = load_detector(options.run, options.set, options.classes, options.download)
+    if options.min_score is not None:
+        detector.checked_score(options.min_score)
     has_data = options.run.is_dir() or detector.config.learns  # an untrained detector was tested on none
     objects_of = given or (objects_of_test(detector.config) if has_data else no_objects)
     job = PageJob(detector, options.out, objects_of, str(options.run))
@@ -41,11 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     pages = explain_images(job, progress_bar(files, desc="explain", unit="image"), leave_out, options.min_score)
     if pages:
-        shown = options.out / (INDEX if len(files) > 1 else pages[0].file)
-        sys.stdout.write(one_line(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'}: {shown}") + "\n")
+        _tell(options.out, [*([INDEX] if len(files) > 1 else []), *(page.file for page in pages)], len(pages))
     if not left_out:
         return 0
     return SOME_LEFT_OUT if pages else NOTHING_READ
+
+
+def _tell(folder: Path, written: Sequence[str], pages: int) -> None:
+    """Print where to begin, and which pages lie beside those that were written now."""
+    sys.stdout.write(one_line(f"{pages} {'page' if pages == 1 else 'pages'}: {folder / written[0]}") + "\n")
+    found = {path.name for path in folder.iterdir() if PAGE.fullmatch(path.name)}
+    say_left(sorted(found - set(written)), "pages", folder)
 
 
 def _files(inputs: Sequence[str]) -> Iterator[Path]:

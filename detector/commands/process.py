@@ -6,7 +6,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ from detector.errors import ConfigError, DataError
 from detector.text import one_line
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+NAMED = 3  # of several files, in a line
 AGAIN = 0.1  # seconds until a signal that was not heard is sent again
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -112,6 +113,13 @@ def say(line: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+
+def say_left(names: Sequence[str], what: str, folder: Path) -> None:
+    """Tell, if there are any, which files of earlier results, or of others, were left beside the new ones."""
+    if names:
+        few = ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
+        say(one_line(f"left as they are: {len(names)} other {what} in {folder}: {few}"))
 
 
 def reader_has_gone() -> bool:

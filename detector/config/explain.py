@@ -39,9 +39,7 @@ def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
     value: Any = fault["input"].value if isinstance(fault["input"], Misfit) else fault["input"]
     given = "null" if value is None else shown(value)
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place.key, list(known_keys(kind)), n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"unknown setting {place.key} = {given} ({source}){hint}"
+        return f"unknown setting {place.key} = {given} ({source}){_nearest(place.key, kind)}"
     if fault["type"] == "value_error":
         words = fault["msg"].removeprefix("Value error, ")
         joint = "" if not place.key else " " if words.startswith("must ") else "."
@@ -51,6 +49,19 @@ def explain(error: ValidationError, kind: type[BaseModel], source: str) -> str:
         return f"{place.key} must hold {few} {fault['ctx'][limit]} of them, got {len(value)} ({source})"
     at = f" at position {place.position}" if place.position else ""
     return f"{place.key or 'settings'}{_wish(place, value)}, got {given}{at} ({source})"
+
+
+def _nearest(key: str, kind: type[BaseModel]) -> str:
+    """The hint at the setting that is most like `key`; in a section that there is, by the last word alone."""
+    known = list(known_keys(kind))
+    section, _, leaf = key.rpartition(".")
+    if section not in known:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    else:
+        inside = [other for other in known if other.rpartition(".")[0] == section]
+        likest = difflib.get_close_matches(leaf, [other.rpartition(".")[2] for other in inside], n=1)
+        near = [f"{section}.{word}" for word in likest] or [other for other in known if other.endswith(f".{leaf}")]
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def wanted(declared: Any, metadata: Sequence[Any]) -> str:

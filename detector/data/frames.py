@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from detector.data.playback import Playback, runs_text, stated_length
 from detector.data.video_files import container_of, is_cut
 from detector.errors import DataError
 from detector.records import Image
+from detector.text import parse_int, shown
 
 STREAM_SUFFIXES = (".mjpg", ".mjpeg")  # of videos that begin as a JPEG does
+LAST_CAMERA = 2**31 - 1  # OpenCV takes a C int
 ROUNDED, EDITED = 0.1, 1.0  # shares of a video's length that its header may state too much
 NOT_UTF8 = re.compile("[\ud800-\udfff]")  # names with these crash OpenCV
 
@@ -97,16 +100,14 @@ class Video:
         return min(known) if known else None
 
     def _open(self) -> cv2.VideoCapture:
-        if isinstance(self.source, int):
-            capture = cv2.VideoCapture(self.source)
-            wanted = "camera must be one that OpenCV opens"
-        else:
+        if not isinstance(self.source, int):
             container_of(Path(self.source))
-            capture = _open_file(Path(self.source))
-            wanted = "video must be a readable file"
-        if not capture.isOpened():
-            raise DataError(f"{wanted}, got {self.source}")
-        return capture
+        with suppress(cv2.error):
+            capture = cv2.VideoCapture(self.source) if is_live(self) else _open_file(Path(str(self.source)))
+            if capture.isOpened():
+                return capture
+        wanted = "camera must be one that OpenCV opens" if is_live(self) else "video must be a readable file"
+        raise DataError(f"{wanted}, got {self.source}")
 
     def _stated_length(self, capture: cv2.VideoCapture) -> int:
         return 0 if is_live(self) else stated_length(capture)
@@ -135,8 +136,8 @@ FrameSource = Stills | Video
 def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[FrameSource]:
     """What each word names: an image, a folder (searched with those below it), a video or a camera's number.
 
-    The files of a folder come in the order of their paths; hidden ones are left out, and linked folders are
-    searched once. DataError names a word that is nothing of that.
+    The files of a folder come in the order of their paths, those that cannot be read too; hidden ones are left
+    out, and linked folders are searched once. DataError names a word that is nothing of that.
     """
     return [_find_source(word, every, limit) for word in words]
 
@@ -161,17 +162,26 @@ def _find_source(word: str, every: int, limit: int) -> FrameSource:
         raise DataError(f"image must be a file, got none at {word}")
     if path.suffix.lower() in IMAGE_SUFFIXES or _is_picture(path):
         return Stills((path,))
-    is_camera = word.isascii() and word.isdecimal() and not path.exists()
+    is_camera = word.isascii() and word.isdecimal() and not os.path.exists(path)  # noqa: PTH110 - of any length
     if not is_camera and not is_file(path):
-        raise DataError(f"input must be an image, a folder, a video or a camera's number, got {word}")
-    video = Video(int(word) if is_camera else word, every, limit)
+        wanted = "an image, a folder, a video or a camera's number"
+        raise DataError(f"input must be {wanted}, got {word or shown(word)}")
+    video = Video(_camera(word) if is_camera else word, every, limit)
     video.check()
     return video
 
 
+def _camera(word: str) -> int:
+    number = parse_int(word)  # None of a thousand digits and more
+    if number is None or number > LAST_CAMERA:
+        raise DataError(f"camera must be a number from 0 to {LAST_CAMERA}, got {word}")
+    return number
+
+
 def _images_below(folder: Path) -> tuple[Path, ...]:
+    """All that is called as images are; reading tells of what is no file, such as a broken link or a pipe."""
     found = (Path(where, name) for where, names in walk_files(folder) for name in names)
-    paths = tuple(sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and is_file(path)))
+    paths = tuple(sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES))
     if not paths:
         raise DataError(f"folder must hold images ({', '.join(IMAGE_SUFFIXES)}), got none in {folder}")
     return paths

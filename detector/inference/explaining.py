@@ -105,6 +105,13 @@ class Explainer:
             yield f"Scores under {floor:g} are left out."
 
 
+def known_objects(given: Iterable[ObjectInput]) -> list[KnownObject]:
+    """Objects from outside; DataError as for `known_object`, and for what are not several."""
+    if isinstance(given, str | KnownObject) or not isinstance(given, Iterable):
+        raise DataError(f"objects must be several of a name and a box, as in a list, got {shown(given)}")
+    return [known_object(each) for each in given]
+
+
 def known_object(given: ObjectInput) -> KnownObject:
     """An object from outside; DataError for what has no name or no box with an area."""
     wanted = "a name and a box x1, y1, x2, y2 with an area"

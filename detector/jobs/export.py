@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from detector.config import Config, dump_config
+from detector.config import Config
 from detector.errors import ConfigError, DataError
 from detector.files import write_text
 from detector.inference.models import trained_classes
@@ -42,6 +42,6 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
         path, classes = target.path / "model" / ONNX, trained_classes(run.model_path).names
         export_onnx(path, network, preprocessing, config.region.crop_size, classes)
         files.append(path)
-    write_text(target.config_path, dump_config(run.read_config(Config, [])))
+    target.write_config(run.read_config(Config, []))
     write_text(target.path / CARD, card)
     return [*files, target.config_path, target.path / CARD]

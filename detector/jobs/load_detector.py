@@ -1,6 +1,6 @@
 """A detector from its run folder, from the file of its network alone, or from ImageNet's weights untrained."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from detector.errors import ConfigError, DataError
@@ -10,6 +10,9 @@ from detector.jobs.untrained_detector import untrained_detector
 from detector.networks.weight_files.class_groups import knows_imagenet
 from detector.networks.weight_files.sources import SOURCES, find_weights
 from detector.runs.folder import RunFolder
+from detector.text import shown
+
+WANTED = f"detector must be a run folder, a file of weights or one of {', '.join(SOURCES)}"
 
 
 def load_detector(
@@ -22,17 +25,23 @@ def load_detector(
     `download` may fetch, the detector is the untrained one of `classes`: their names or WNIDs, by default
     ILSVRC-DET's 200. DataError where `path` is neither, ConfigError for other regions than it was trained on.
     """
+    _check_names(classes)
     if path.is_dir():
         _check_trained(path, classes)
         return detector_of_run(RunFolder(path), overrides)
     file = find_weights(path, download)
     if not file.is_file():
-        wanted = f"a run folder, a file of weights or one of {', '.join(SOURCES)}"
-        raise DataError(f"detector must be {wanted}, got {path}")
+        raise DataError(f"{WANTED}, got {path}")
     if file.suffix == ".safetensors" and not knows_imagenet(file):
         _check_trained(file, classes)
         return detector_of_file(file, overrides)
     return untrained_detector(file, overrides, classes)
+
+
+def _check_names(classes: Sequence[str] | None) -> None:
+    is_list = isinstance(classes, Collection) and not isinstance(classes, str)
+    if classes is not None and not (is_list and all(isinstance(name, str) for name in classes)):
+        raise ConfigError(f"classes must be a list of names, got {shown(classes)}")
 
 
 def _check_trained(path: Path, classes: Sequence[str] | None) -> None:

@@ -10,7 +10,7 @@ from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, open_scorer, trained_classes
 from detector.inference.region_filter import CascadeScorer, RegionFilter
 from detector.jobs.made_detector import made_detector
-from detector.jobs.run_settings import config_of_file, run_config
+from detector.jobs.run_settings import check_overrides, config_of_file, run_config
 from detector.jobs.trained_models import (
     image_network,
     trained_cascade,
@@ -26,7 +26,11 @@ from detector.stages.score_sources import check_region
 
 def detector_of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
     """The detector of a run as its report has it, with `section.key=value` words over its settings."""
-    return detector_of(Job(run, run_config(run, overrides), alone()))
+    job = Job(run, run_config(run, overrides), alone())
+    detector = detector_of(job)
+    if overrides:
+        check_overrides(run_config(run), job.config, detector.classes, run.path)
+    return detector
 
 
 def detector_of(job: Job[Config]) -> ObjectDetector:
@@ -59,4 +63,6 @@ def detector_of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
     check_region(config.region, path)
     models = [ModelFiles(path)]
     scorer = open_scorer(models, config.ensemble, config.engine, config.detect)
-    return made_detector(config, trained_classes(path), models, scorer, config.ensemble)
+    classes = trained_classes(path)
+    check_overrides(config_of_file(path, ()), config, classes.names, path)
+    return made_detector(config, classes, models, scorer, config.ensemble)

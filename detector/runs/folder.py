@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from detector.config import Section, dump_config, load_config
+from detector.config import Section
+from detector.config.loading import dump_run_config, load_run_config
 from detector.errors import DataError
 from detector.files import OWN_LEFTOVER, append_text, remove_leftovers, write_text
 from detector.runs.environment import environment
@@ -107,15 +108,22 @@ class RunFolder:
 
     def begin(self, config: Section) -> None:
         """Write the settings and the environment, and note the start."""
-        write_text(self.config_path, dump_config(config))
+        self.write_config(config)
         write_text(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
         self.log("start", config=str(self.config_path))
 
+    def write_config(self, config: Section) -> None:
+        """Write the settings, all of them."""
+        write_text(self.config_path, dump_run_config(config))
+
     def read_config(self, kind: type[Kind], overrides: list[str]) -> Kind:
-        """The settings of an earlier run with `overrides` over them; DataError where this is no run."""
+        """The settings of an earlier run with `overrides` over them; DataError where this is no run.
+
+        ConfigError where its file does not hold all settings, as one that was cut off.
+        """
         if not self.config_path.is_file():
             raise DataError(f"run must be a folder that holds config.yaml, got {self.path}")
-        return load_config(kind, self.config_path, overrides)
+        return load_run_config(kind, self.config_path, overrides)
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one JSON line to log.jsonl."""

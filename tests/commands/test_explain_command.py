@@ -58,6 +58,18 @@ def test_several_images_have_an_index(run: RunFolder, data: Path, tmp_path: Path
     assert {"000001_p0.html", "000002_p1.html"} <= set(Page((out / "index.html").read_text()).addresses)
 
 
+def test_pages_of_earlier_images_are_told(
+    run: RunFolder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ["explain", str(run.path), str(data / "p1.png"), "--out", str(tmp_path)]
+    assert commands.main(["explain", str(run.path), str(data), "--out", str(tmp_path)]) == 0
+    (tmp_path / "mine.html").write_text("")
+    assert "left as" not in capsys.readouterr().err
+    assert commands.main(one) == 0
+    names = "000001_p0.html, 000002_p1.html, index.html"
+    assert f"left as they are: 3 other pages in {tmp_path}: {names}\n" in capsys.readouterr().err
+
+
 def test_objects_of_a_coco_json(run: RunFolder, data: Path, tmp_path: Path) -> None:
     tree = {
         "images": [{"id": 7, "file_name": "test/p0.png", "height": 60, "width": 90}],
@@ -110,6 +122,10 @@ def test_an_unreadable_image_is_left_out_and_told(
         (["--set", "region.crop_size=64"], "region.crop_size must be what the network was trained on"),
         (["--set", "detect.nms=none"], "detect.nms must be greedy, soft_linear or soft_gaussian, got 'none'"),
         (["--min-score", "much"], "--min-score must be a number in 0..1"),
+        (
+            ["--min-score", "0", "--set", "detect.nms=soft_linear", "--set", "detect.min_score=0.1"],
+            "explain: min_score must be above 0 with detect.nms=soft_linear, got 0\n",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(

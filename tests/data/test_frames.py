@@ -175,5 +175,42 @@ def test_what_is_no_input_is_named(tmp_path: Path) -> None:
     for word in ("", "http://example.com/film.mp4", "rtsp://example.com/1", "videotestsrc ! appsink", "a\0b"):
         with pytest.raises(DataError, match="input must be an image"):
             find_sources([word])
+    with pytest.raises(DataError, match=r"number, got ''$"):
+        find_sources([""])
     with pytest.raises(DataError, match="camera must be one that OpenCV opens, got 97"):
         find_sources(["97"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [str(2**31), "99999999999999999999", pytest.param("9" * 1001, id="1001"), pytest.param("9" * 5000, id="5000")],
+)
+def test_a_camera_s_number_is_one_that_opencv_can_count_to(word: str) -> None:
+    with pytest.raises(DataError, match="camera must be a number from 0 to 2147483647, got "):
+        find_sources([word])
+
+
+def test_what_opencv_stumbles_over_while_opening_is_told(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise cv2.error("no")
+
+    monkeypatch.setattr(cv2, "VideoCapture", stumble)
+    with pytest.raises(DataError, match="camera must be one that OpenCV opens, got 2147483647"):
+        find_sources([str(2**31 - 1)])
+    with pytest.raises(DataError, match=r"video must be a readable file, got .*film\.avi"):
+        find_sources([str(video)])
+
+
+def test_what_is_called_as_an_image_and_is_none_is_told_when_it_is_read(tmp_path: Path) -> None:
+    write_image(tmp_path / "b.png")
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "d.jpg").symlink_to(tmp_path / "d.jpg")
+    os.mkfifo(tmp_path / "c.jpg")
+    (source,) = find_sources([str(tmp_path)])
+    assert count_frames([source]) == 4
+    broken, whole, pipe, loop = source
+    assert whole.read("ignore").size
+    reasons = (broken, "No such file or directory"), (pipe, "it is no regular file"), (loop, "symbolic links")
+    for frame, reason in reasons:
+        with pytest.raises(DataError, match=rf"image must be a readable file, got .*\.jpg \(.*{reason}"):
+            frame.read("ignore")

@@ -138,7 +138,7 @@ def test_detections_are_named_and_drawn(made: RunFolder, picture: Image) -> None
     assert set(names) <= set(CLASSES)
     assert list(scores) == found.scores.tolist()
     assert list(map(list, boxes)) == found.boxes.tolist()
-    np.testing.assert_array_equal(detector.draw(picture, found, min_score=1.1), picture)
+    np.testing.assert_array_equal(detector.draw(picture, found, min_score=1.0), picture)
     assert (detector.draw(picture, found, min_score=0.0) != picture).any()
 
 

@@ -36,14 +36,14 @@ def load_pixels(content: bytes, kind: FileKind) -> Image:
 
 
 def rgb(image: PIL.Image.Image) -> Image:
-    """The pixels (H, W, 3) uint8 of an open image; ValueError where it has more than 16 bits a channel."""
+    """The pixels (H, W, 3) uint8 of an open image, writable; ValueError for more than 16 bits a channel."""
     if image.mode in DEEP_MODES:
         raise ValueError(f"it must have 1 to 16 bits a channel, got mode {image.mode}")
     if image.mode.startswith("I;16"):
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == "P":  # the colour under transparency counts
         image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
+    return np.array(image.convert("RGB"))  # asarray's could not be written to
 
 
 def header_size(content: bytes, kind: FileKind) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +95,10 @@ class DetectionWriter:
 
 
 @contextmanager
-def open_detection_files(folder: Path, classes: Sequence[str], numbering: Numbering) -> Iterator[DetectionWriter]:
-    """`folder`/results.json and detections.csv, which are there once all is written.
+def open_detection_files(
+    folder: Path, classes: Sequence[str], numbering: Numbering, replaced: Callable[[], None] = lambda: None
+) -> Iterator[DetectionWriter]:
+    """`folder`/results.json and detections.csv, which are there once all is written; then `replaced` is called.
 
     Where an error or an interrupt ends the writing, they hold the images that were added, if there are any.
     Names that are not UTF-8 are written as escapes.
@@ -116,5 +118,6 @@ def open_detection_files(folder: Path, classes: Sequence[str], numbering: Number
                 raise
             ended = error
         writer.end()
+    replaced()
     if ended is not None:
         raise ended
