@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from detector.config import Config
 from detector.inference.models import ModelFiles
 from detector.jobs.ablation_judge import Rescored
-from detector.jobs.held_out import CONTEXT, TRAINING, check_apart_from_training, open_roles
+from detector.jobs.held_out import CONTEXT, TRAINING, check_apart_from_training, open_further, open_roles
 from detector.jobs.trained_models import context_task, proposals_of, regions_of, seen_images
 from detector.runs.job import Job
 from detector.runs.split import Split
@@ -19,7 +19,7 @@ def open_context(config: Config) -> tuple[Split, Split] | None:
     if not config.context.is_used:
         return None
     opened = open_roles(config, (TRAINING, CONTEXT))
-    check_apart_from_training(opened)
+    check_apart_from_training({**opened, **open_further(config)[0]})
     check_image_network(config.context, config.network)
     return opened[TRAINING], opened[CONTEXT]
 

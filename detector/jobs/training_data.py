@@ -10,6 +10,7 @@ from detector.jobs.held_out import (
     TESTED,
     TRAINING,
     check_apart_from_training,
+    open_further,
     open_roles,
     shared_lines,
     with_lines,
@@ -45,10 +46,11 @@ def open_splits(config: Config) -> Splits:
     """
     check_partners(config)
     training = open_split(config.data, config.data.train)
-    opened = open_roles(config, (TESTED, *HELD_OUT))
     learned = {TRAINING: training} if TRAINING.names(config) else {}
-    check_apart_from_training({**opened, TRAINING: training})
-    testing = with_lines(opened[TESTED], [*shared_lines({**opened, **learned})])
+    further, lines = open_further(config)
+    opened = {**learned, **further, **open_roles(config, (*HELD_OUT, TESTED))}
+    check_apart_from_training(opened)
+    testing = with_lines(opened[TESTED], [*shared_lines(opened), *lines])
     return Splits(training, testing, *(opened.get(role) for role in HELD_OUT))
 
 

@@ -102,6 +102,25 @@ def test_a_test_on_training_images_is_told_where_anything_is_learned_from_them(
     assert line.startswith("12 of 12 images that are tested on")
 
 
+def test_what_further_runs_of_an_ensemble_are_trained_on_is_neither_held_out_nor_tested_on_without_a_word(
+    tiny_config_path: Path, lists: Path, tmp_path: Path
+) -> None:
+    same, other, gone = (RunFolder(tmp_path / name) for name in ("same", "other", "gone"))
+    same.begin(settings(tiny_config_path, []))
+    other.begin(settings(tiny_config_path, [f"data.train={lists / 'two_of_val.txt'}"]))
+    gone.begin(settings(tiny_config_path, ["data.root=gone", "data.train=gone"]))
+    runs = f"ensemble.runs=[{same.path}, {other.path}, {gone.path}]"
+    config = settings(tiny_config_path, [runs])
+    for tested in (open_splits(config).testing, open_tested(config, ("val",))):
+        (line,) = warnings_of(tested.dataset)
+        assert line.startswith("2 of 4 images that are tested on are among those that the models are trained on ")
+        assert f"(data.train of {other.path}, first " in line
+        (line,) = [note for note in tested.dataset.notes if "cannot be compared" in note]
+        assert line.startswith(f"data.train of {gone.path} ")
+    with pytest.raises(DataError, match=r"ensemble\.fit_weights must hold no image that is trained on, got 2 of"):
+        open_splits(settings(tiny_config_path, [runs, "ensemble.fit_weights=[val]"]))
+
+
 def test_splits_apart_have_nothing_to_tell(tiny_config_path: Path) -> None:
     config = settings(tiny_config_path, [])
     assert warnings_of(open_splits(config).testing.dataset) == []
@@ -111,7 +130,7 @@ def test_splits_apart_have_nothing_to_tell(tiny_config_path: Path) -> None:
 def test_a_trained_run_is_tested_where_what_it_was_learned_on_is_gone(tiny_config_path: Path) -> None:
     config = settings(tiny_config_path, CONTEXT, "gone.txt")
     notes = open_tested(config, ("val",)).dataset.notes
-    assert any("context.splits cannot be compared with the images tested on: " in note for note in notes)
+    assert any("context.splits cannot be compared with other splits: " in note for note in notes)
 
 
 @pytest.mark.parametrize("word", ["boxes.method=joint", "finetune.validation=[val]", "ensemble.fit_weights=[val]"])
