@@ -27,6 +27,7 @@ from detector.config.head_settings import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.methods import CONTEXT, ENSEMBLE, Method
 from detector.config.multibox_settings import MultiBoxConfig, MultiBoxSettings
+from detector.config.partners import check_partners, idle_lines
 
 __all__ = [
     "CONTEXT",
@@ -62,7 +63,9 @@ __all__ = [
     "SvmSettings",
     "TrainSettings",
     "TrainingSettings",
+    "check_partners",
     "dump_config",
+    "idle_lines",
     "load_config",
     "parse_config",
 ]

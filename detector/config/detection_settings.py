@@ -202,6 +202,11 @@ class FinetuneSettings(RegionTraining):
     )
     validate_every: int = Field(1000, ge=1, le=MANY, description="steps")
 
+    @property
+    def judged_on(self) -> tuple[str, ...]:
+        """The splits on which the weights to test are chosen, () where they are the last."""
+        return self.validation if self.best != "none" and self.steps else ()
+
     @model_validator(mode="after")
     def _settings_fit(self) -> "FinetuneSettings":
         if self.positives > self.batch_size:

@@ -41,6 +41,16 @@ class EnsembleSettings(Section):
         return self
 
     @property
+    def has_several_models(self) -> bool:
+        """Whether models are weighed against each other; views of one model are not."""
+        return self.members > 1 or bool(self.runs)
+
+    @property
+    def weighed_on(self) -> tuple[str, ...]:
+        """The splits on which the weights of the models are learned."""
+        return self.fit_weights if self.has_several_models else ()
+
+    @property
     def is_used(self) -> bool:
         """Whether there is more to average than one model's view."""
-        return self.members > 1 or bool(self.runs) or self.mirror or bool(self.paddings)
+        return self.has_several_models or self.mirror or bool(self.paddings)

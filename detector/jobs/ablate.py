@@ -9,8 +9,10 @@ from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.ablated_runs import ablation_folder
 from detector.jobs.ablation_judge import Judge, time_ways
+from detector.jobs.ablation_notes import left_out, origin_of
 from detector.jobs.ablation_table import ablation_ways, make_rows
 from detector.jobs.ablation_views import open_context, rescored_views, score_views
+from detector.jobs.held_out import open_tested
 from detector.jobs.trained_models import (
     calibrate_models,
     trained_ensemble,
@@ -18,11 +20,9 @@ from detector.jobs.trained_models import (
 )
 from detector.progress import progress_bar
 from detector.reports.ablation_report import AblationReport, write_ablation
-from detector.runs.environment import environment_notes
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import Group
-from detector.runs.split import open_split
 from detector.stages.score_sources import check_classes, check_region
 
 TIMED_REGIONS = 600  # about so many regions are scored to take the time of a row
@@ -36,7 +36,7 @@ def run_ablation(
     Mean AP is that over the classes with objects. Context is learned anew for each average, on `context.splits`.
     The report goes to `ablation_folder`.
     """
-    testing = open_split(config.data, splits)
+    testing = open_tested(config, splits)
     dataset = testing.dataset
     if not len(dataset.objects.labels):
         raise DataError(f"{dataset.name} must have objects to tell what a detector's parts are worth, got none")
@@ -45,6 +45,8 @@ def run_ablation(
     for model in models:
         check_classes(dataset, model.network)
     check_region(config.region, models[0].network)
+    if group.is_first:
+        run.log_notes([*dataset.notes, *left_out(config.detect)])
     learned = open_context(config)
     calibrate_models(job)
     config = config.model_copy(update={"ensemble": trained_ensemble(run, config)})
@@ -60,11 +62,7 @@ def run_ablation(
         config.evaluate.protocol,
         make_rows(ways, results, seconds),
         f"the {len(models)} models",
-        {
-            "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-            "Regions": f"{int(views.proposals.offsets[-1]):,}, scored by {config.method.name}",
-            **environment_notes(),
-        },
+        origin_of(config, views),
     )
     if group.is_first:
         write_ablation(ablation_folder(run, splits), report)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from detector.config import Config
 from detector.errors import DataError
+from detector.jobs.ablation_judge import row_voting_iou
 from detector.jobs.ablation_table import join_tables
 from detector.jobs.trained_models import (
     trained_models,
@@ -43,6 +44,8 @@ def _rows_text(run: RunFolder, config: Config) -> str:
         *(["mirrored"] if ensemble.mirror else []),
         *([f"context {'after' if config.context.after_nms else 'before'} NMS"] if config.context.is_used else []),
         config.evaluate.protocol,
+        f"NMS {config.detect.nms}",
+        f"box voting at IoU {row_voting_iou(config.detect):g}",
     ]
     return ", ".join(parts)
 

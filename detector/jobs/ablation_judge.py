@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.config import Config
+from detector.config import Config, DetectSettings
 from detector.evaluation.evaluator import evaluate
 from detector.inference.ensemble import EnsembleEngine
 from detector.inference.image_context import Context, Features
@@ -27,8 +27,18 @@ from detector.stages.region_sets import ProposedRegions
 from detector.stages.score_sources import apply_context
 from detector.stages.views import StoredViews
 
-VOTING_IOU = 0.5  # arXiv 1505.01749
+VOTING_IOU = 0.5  # arXiv 1505.01749; of rows with box voting where the run has none
 TIMED_ROUNDS = 3
+
+
+def row_settings(settings: DetectSettings, votes: bool) -> DetectSettings:
+    """What a row with box voting, or one without, makes of scores: all else is as the run's `settings` say."""
+    return settings.model_copy(update={"voting_iou": row_voting_iou(settings) if votes else 0.0, "iterations": 0})
+
+
+def row_voting_iou(settings: DetectSettings) -> float:
+    """The IoU of the rows with box voting: the run's own, if it has one."""
+    return settings.voting_iou or VOTING_IOU
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +95,7 @@ class Judge:
         by_svm = self.config.method.by_svm and context is None
         if context and self.rescored:
             scores = apply_context(context, scores, self.rescored.seen, self.views.split.dataset, position)
-        settings = self.config.detect
-        if votes:
-            settings = settings.model_copy(update={"voting_iou": VOTING_IOU})
+        settings = row_settings(self.config.detect, votes)
         return select(scores, settings.lowest_score(by_svm), settings)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from detector.config import Config
 from detector.inference.models import ModelFiles
 from detector.jobs.ablation_judge import Rescored
+from detector.jobs.held_out import CONTEXT, TRAINING, check_apart_from_training, open_further, open_roles
 from detector.jobs.trained_models import context_task, proposals_of, regions_of, seen_images
 from detector.runs.job import Job
-from detector.runs.split import Split, open_split
-from detector.stages.context import check_apart
+from detector.runs.split import Split
 from detector.stages.context_examples import learned_features
 from detector.stages.image_features import check_image_network, image_weights, keep_image_network
 from detector.stages.views import StoredViews, run_views
@@ -18,10 +18,10 @@ def open_context(config: Config) -> tuple[Split, Split] | None:
     """The training data and those held out, on which context is learned; None without it."""
     if not config.context.is_used:
         return None
-    training, held_out = (open_split(config.data, names) for names in (config.data.train, config.context.splits))
-    check_apart("context.splits", training.dataset, held_out.dataset)
+    opened = open_roles(config, (TRAINING, CONTEXT))
+    check_apart_from_training({**opened, **open_further(config)[0]})
     check_image_network(config.context, config.network)
-    return training, held_out
+    return opened[TRAINING], opened[CONTEXT]
 
 
 def score_views(job: Job[Config], split: Split, models: Sequence[ModelFiles]) -> StoredViews:

@@ -2,9 +2,19 @@
 
 from dataclasses import dataclass
 
-from detector.config import Config
+from detector.config import Config, check_partners, idle_lines
 from detector.inference.backends import choose_backend
 from detector.inference.models import check_weights
+from detector.jobs.held_out import (
+    HELD_OUT,
+    TESTED,
+    TRAINING,
+    check_apart_from_training,
+    open_further,
+    open_roles,
+    shared_lines,
+    with_lines,
+)
 from detector.jobs.trained_models import further_models
 from detector.networks.backbones import backbone_facts
 from detector.networks.backbones.base import check_frozen
@@ -12,7 +22,6 @@ from detector.runs.board import check_tensorboard
 from detector.runs.job import Job
 from detector.runs.split import Split, open_split
 from detector.stages.cascade_network import check_cascade
-from detector.stages.context import check_apart
 from detector.stages.image_features import check_image_network
 from detector.stages.region_trainer import make_finetuner
 from detector.stages.start_network import NetworkTask
@@ -30,11 +39,19 @@ class Splits:
 
 
 def open_splits(config: Config) -> Splits:
-    """All data that the settings name."""
-    data, context = config.data, config.context
-    named = (config.finetune.validation, config.ensemble.fit_weights, context.splits if context.is_used else ())
-    held_out = (open_split(data, names) if names else None for names in named)
-    return Splits(open_split(data, data.train), open_split(data, data.test), *held_out)
+    """All data that the settings name; DataError where splits share images that must be apart.
+
+    ConfigError for settings that ask for what would not be done. What else is known of images that two splits
+    share is told by the notes of the tested data.
+    """
+    check_partners(config)
+    training = open_split(config.data, config.data.train)
+    learned = {TRAINING: training} if TRAINING.names(config) else {}
+    further, lines = open_further(config)
+    opened = {**learned, **further, **open_roles(config, (*HELD_OUT, TESTED))}
+    check_apart_from_training(opened)
+    testing = with_lines(opened[TESTED], [*shared_lines(opened), *lines])
+    return Splits(training, testing, *(opened.get(role) for role in HELD_OUT))
 
 
 def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
@@ -45,10 +62,9 @@ def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
     for key in ("pretrain", "finetune"):
         check_frozen(facts, getattr(config, key).frozen_stages, f"{key}.frozen_stages")
     check_tensorboard(config.log)
-    for key, held_out in (("ensemble.fit_weights", splits.weighed), ("context.splits", splits.context)):
-        if held_out:
-            check_apart(key, training, held_out.dataset)
     check_image_network(config.context, config.network)
     check_cascade(config.cascade, config.network.variant)
     make_finetuner(config.finetune, task, training.classes.names, config.joint_boxes, job.group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(further_models(config.ensemble)))
+    if job.group.is_first:
+        job.run.log_notes(idle_lines(config))

@@ -77,6 +77,18 @@ def test_context_changes_the_scores_of_the_ensemble(finished: RunFolder) -> None
     assert not np.array_equal(before, after)
 
 
+def test_images_that_teach_the_rescoring_and_are_tested_on_are_told_at_the_start_and_in_the_report(
+    finished: RunFolder,
+) -> None:
+    words = (
+        "images that are tested on are among those that the rescoring is learned from",
+        "context.splits, first",
+    )
+    for path in ("log.jsonl", "report/index.html"):
+        text = (finished.path / path).read_text()
+        assert all(word in text for word in words), path
+
+
 def test_the_detector_of_a_run_with_context_finds_what_the_run_found(finished: RunFolder) -> None:
     config = finished.read_config(Config, [])
     testing = open_dataset(config.data, config.data.test)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,21 @@ import pytest
 from explained_images import explained_as_detected
 from made_runs import methods_of
 
-from detector.config import Config, load_config
+from detector.config import Config, DetectSettings, load_config
 from detector.errors import DataError
 from detector.inference.models import View
-from detector.jobs import ablate
+from detector.inference.select import select
+from detector.jobs import ablate, ablation_judge
 from detector.jobs.ablate import run_ablation
 from detector.jobs.ablated_runs import ablation_folder, check_alike, join_ablations
+from detector.jobs.ablation_judge import VOTING_IOU, row_settings
+from detector.jobs.ablation_notes import left_out
 from detector.jobs.ablation_table import Way, ablation_ways, join_tables, make_rows
 from detector.jobs.load_detector import load_detector
 from detector.jobs.test_detector import run_testing
 from detector.jobs.train_detector import run_training
 from detector.networks.weight_files.weights import load_model
-from detector.records import take
+from detector.records import ClassScores, Detections, take
 from detector.reports.ablation_report import AblationReport, ablation_text
 from detector.runs.folder import RunFolder
 from detector.runs.processes import alone
@@ -117,12 +121,45 @@ def test_an_ablation_evaluates_what_the_models_said_once(finished: RunFolder) ->
     assert (folder / "index.html").is_file()
 
 
+def test_only_the_rows_of_an_ablation_that_name_votes_have_them(
+    finished: RunFolder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    used: list[DetectSettings] = []
+
+    def noted(scores: ClassScores, lowest: float, settings: DetectSettings) -> Detections:
+        used.append(settings)
+        return select(scores, lowest, settings)
+
+    monkeypatch.setattr(ablation_judge, "select", noted)
+    config = finished.read_config(Config, ["detect.voting_iou=0.3", "detect.iterations=2"])
+    rows = run_ablation(finished, config, ("val",), alone(), 30).rows
+    images, choices = 4, {"one model": 2, "2 models": 1, "one model, box voting": 2, "2 models, box voting": 1}
+    wanted = [[0.3 * ("voting" in row.name)] * images * choices[row.name] for row in rows]
+    assert [settings.voting_iou for settings in used] == list(chain(*wanted))
+    told = capfd.readouterr().err
+    page = (ablation_folder(finished, ("val",)) / "index.html").read_text()
+    for line in (
+        "detect.voting_iou 0.3 counts in the rows with box voting alone",
+        "detect.iterations 2 is left out of all rows: no box is scored again",
+    ):
+        assert told.count(line) == page.count(line) == 1
+    assert left_out(DetectSettings()) == []
+
+
+@pytest.mark.parametrize(("given", "voted"), [(0.0, VOTING_IOU), (0.65, 0.65)])
+def test_votes_are_the_run_s_and_all_else_after_the_scores_is_too(given: float, voted: float) -> None:
+    settings = DetectSettings(nms="soft_linear", voting_iou=given, max_per_image=7)
+    rows = [row_settings(settings, votes) for votes in (False, True)]
+    assert [row.voting_iou for row in rows] == [0, voted]
+    assert all(row.model_copy(update={"voting_iou": given}) == settings for row in rows)
+
+
 def test_an_ablation_without_objects_is_one_line(finished: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     config = finished.read_config(Config, [])
     split = open_split(config.data, ("val",))
     nothing = take(split.dataset.objects, np.empty(0, np.int64))
     bare = replace(split, dataset=replace(split.dataset, objects=nothing))
-    monkeypatch.setattr(ablate, "open_split", lambda *_: bare)
+    monkeypatch.setattr(ablate, "open_tested", lambda *_: bare)
     with pytest.raises(DataError, match="must have objects to tell what a detector's parts are worth, got none"):
         run_ablation(finished, config, ("val",), alone())
 
@@ -180,10 +217,14 @@ def test_runs_of_different_rows_are_not_joined(finished: RunFolder) -> None:
     plain, mirrored = (finished.read_config(Config, words) for words in ([], ["ensemble.mirror=true"]))
     check_alike(runs, [plain, plain])
     message = (
-        r"alike to be joined, got 2 models, .*, padding 2 of 32, mirrored, ilsvrc .* for 2 models, .*, ilsvrc "
+        r"alike to be joined, got 2 models, .*, padding 2 of 32, mirrored, ilsvrc, NMS greedy, box voting at IoU "
+        r"0.5 .* for 2 models, .*, padding 2 of 32, ilsvrc, "
     )
     with pytest.raises(DataError, match=message):
         check_alike(runs, [plain, mirrored])
+    voting = finished.read_config(Config, ["detect.voting_iou=0.65"])
+    with pytest.raises(DataError, match=r"alike to be joined, got .*, box voting at IoU 0.65 .* for .*, .*0.5 "):
+        check_alike(runs, [plain, voting])
     other = finished.read_config(Config, ["data.root=elsewhere"])
     with pytest.raises(DataError, match=r"alike to be joined, got 2 models, data of elsewhere, padding"):
         check_alike(runs, [plain, other])
@@ -250,17 +291,20 @@ def test_an_ablation_knows_which_models_move_boxes(finished: RunFolder, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("words", "message"),
     [
-        ("ensemble.runs=[nowhere]", "run must be a folder that holds config.yaml, got nowhere"),
-        ("ensemble.weights=[1, 2, 3]", "ensemble.weights must be one a model, 1 of them, got 3"),
-        ("ensemble.fit_weights=[train]", "ensemble.fit_weights must hold no image that is trained on, got 12 of"),
+        (["ensemble.runs=[nowhere]"], "run must be a folder that holds config.yaml, got nowhere"),
+        (["ensemble.weights=[1, 2, 3]"], "ensemble.weights must be one a model, 1 of them, got 3"),
+        (
+            ["ensemble.members=2", "ensemble.fit_weights=[train]"],
+            "ensemble.fit_weights must hold no image that is trained on, got 12 of",
+        ),
     ],
 )
 def test_what_is_wrong_about_an_ensemble_is_told_before_any_work(
-    tiny_config_path: Path, tmp_path: Path, setting: str, message: str
+    tiny_config_path: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    config = load_config(Config, tiny_config_path, [setting])
+    config = load_config(Config, tiny_config_path, words)
     with pytest.raises(DataError, match=message):
         run_training(RunFolder(tmp_path / "run"), config)
     assert not (tmp_path / "run").exists()

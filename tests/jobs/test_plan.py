@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from detector.config import Config
+from detector.config import Config, check_partners, idle_lines
 from detector.errors import ConfigError
 from detector.jobs import plan_choice
 from detector.jobs.plan import (
@@ -171,6 +171,14 @@ def test_crops_that_are_asked_for_are_not_zoomed() -> None:
     level = LEVELS[1].settings
     assert Wish(Path("mine")).settings(merged(COMMON, level)).finetune.zoom == 0.4
     assert Wish(Path("mine"), overrides=["region.mode=warp"]).settings(merged(COMMON, level)).finetune.zoom == 0
+
+
+@pytest.mark.parametrize("level", [*LEVELS, *SCRATCH_LEVELS], ids=lambda level: level.name)
+def test_a_plan_has_no_setting_without_its_partner_whatever_is_turned_off(level: Level) -> None:
+    planned = merged(COMMON, level.settings)
+    assert idle_lines(Wish(Path("mine")).settings(planned)) == []
+    for words in (["boxes.enabled=false"], ["region.mode=warp"], ["finetune.optimizer=sgd"], ["svm.enabled=true"]):
+        check_partners(Wish(Path("mine"), overrides=words).settings(planned))
 
 
 def test_svms_with_another_suppression_are_refused_in_a_line() -> None:
