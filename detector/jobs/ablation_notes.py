@@ -28,7 +28,7 @@ def left_out(settings: DetectSettings) -> list[str]:
     lines = []
     if settings.voting_iou:
         alone = f"detect.voting_iou {settings.voting_iou:g} counts in the rows with box voting alone"
-        lines.append(f"{alone}: a row without it is below what the run reports")
+        lines.append(f"{alone}: others are not what the run reports")
     if settings.iterations:
         lines.append(f"detect.iterations {settings.iterations} is left out of all rows: no box is scored again")
     return lines

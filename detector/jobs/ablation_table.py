@@ -57,8 +57,9 @@ def ablation_ways(views: Sequence[View], has_context: bool) -> Iterator[Way]:
     yield Way("one model, box voting", each(plain), votes=True)
     if many:
         yield Way(f"{all_of_it}, box voting", everything, models, votes=True)
-    if many and has_context:
-        yield Way(f"{all_of_it}, context, box voting", everything, models, in_context=True, votes=True)
+    if has_context:
+        whole = all_of_it if many else "one model"
+        yield Way(f"{whole}, context, box voting", everything, models, in_context=True, votes=True)
 
 
 def make_rows(

@@ -195,6 +195,10 @@ def test_fewer_models_than_all_are_the_mean_over_sets_of_them() -> None:
     assert len(rows["everything, box voting"].choices[0]) == 8
     plain = [way.name for way in ablation_ways(views[::2], has_context=True)]
     assert plain[-3:] == ["one model, box voting", "4 models, box voting", "4 models, context, box voting"]
+    single = [way.name for way in ablation_ways(views[:1], has_context=True)]
+    assert single == [
+        f"one model{more}" for more in ("", ", context", ", box voting", ", context, box voting")
+    ]  # the last is what the run reports, if it votes
     table = make_rows(
         [rows["one model"], rows["3 models"]],
         {"one model": [0.1, 0.2, 0.3, 0.4], "3 models": [0.3, 0.4, 0.4, 0.5]},
