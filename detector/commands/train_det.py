@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.commands import a_path, number_above, training_parser
-from detector.config import Config, dump_config, load_config, parse_config
+from detector.config import Config, check_partners, dump_config, load_config, parse_config
 from detector.errors import ConfigError
 from detector.jobs.outcome import outcome_text
 from detector.jobs.planned_run import PlannedRun, plan_run
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train_by_config(options: argparse.Namespace) -> int:
     config = load_config(Config, options.config, options.overrides)
+    check_partners(config)
     if options.print_config:
         sys.stdout.write(dump_config(config))
         return 0

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
+from detector.config import check_partners
 from detector.data.check import check_data
 from detector.data.check_text import findings_text
 from detector.data.folders import require_folder
@@ -82,7 +83,8 @@ def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
 
 def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     started = time.monotonic()
-    wish.settings(merged(COMMON, LEVELS[-1].settings))  # wrong words are told before anything is looked for
+    # wrong words are told before anything is looked for
+    check_partners(wish.settings(merged(COMMON, LEVELS[-1].settings)))
     require_folder(wish.folder, "--data")
     with lists_of_a_plan(run.path / LISTS):
         base = _checked_base(run, wish)

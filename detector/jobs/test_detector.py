@@ -6,6 +6,7 @@ from pathlib import Path
 
 from detector.config import Config
 from detector.jobs.explain_worst import explain_worst
+from detector.jobs.held_out import open_tested
 from detector.jobs.outcome import Outcome
 from detector.jobs.provenance import run_facts
 from detector.jobs.trained_models import calibrate_models, proposals_of, regions_of, trained_models
@@ -15,7 +16,7 @@ from detector.records import DetectionTable
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import Group, alone
-from detector.runs.split import Split, open_split
+from detector.runs.split import Split
 from detector.stages.detect import run_detect
 from detector.stages.evaluate import run_evaluate
 from detector.stages.region_cut import compare_regions
@@ -25,7 +26,7 @@ def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Gr
     """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
     job = Job(run, config, group or alone(choose_device(config.engine.device)))
     trained_models(job)  # that there is none is told before the data are opened
-    testing = open_split(config.data, splits)
+    testing = open_tested(config, splits)
     check_tested(job, testing)
     if job.group.is_first:
         run.log_notes(testing.dataset.notes)
