@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
-from detector.config import check_partners
 from detector.data.check import check_data
 from detector.data.check_text import findings_text
 from detector.data.folders import require_folder
@@ -84,7 +83,7 @@ def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
 def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     started = time.monotonic()
     # wrong words are told before anything is looked for
-    check_partners(wish.settings(merged(COMMON, LEVELS[-1].settings)))
+    wish.settings(merged(COMMON, LEVELS[-1].settings))
     require_folder(wish.folder, "--data")
     with lists_of_a_plan(run.path / LISTS):
         base = _checked_base(run, wish)

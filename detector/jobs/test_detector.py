@@ -11,11 +11,10 @@ from detector.jobs.outcome import Outcome
 from detector.jobs.provenance import run_facts
 from detector.jobs.trained_models import calibrate_models, proposals_of, regions_of, trained_models
 from detector.jobs.ways_to_score import check_tested, score_sources
-from detector.networks.device import choose_device
 from detector.records import DetectionTable
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
-from detector.runs.processes import Group, alone
+from detector.runs.processes import Group, alone_on
 from detector.runs.split import Split
 from detector.stages.detect import run_detect
 from detector.stages.evaluate import run_evaluate
@@ -24,7 +23,7 @@ from detector.stages.region_cut import compare_regions
 
 def run_testing(run: RunFolder, config: Config, splits: Sequence[str], group: Group | None = None) -> Outcome:
     """Test the trained detector of `run` on other splits; the report goes to `report_SPLIT/`."""
-    job = Job(run, config, group or alone(choose_device(config.engine.device)))
+    job = Job(run, config, group or alone_on(config.engine.device))
     trained_models(job)  # that there is none is told before the data are opened
     testing = open_tested(config, splits)
     check_tested(job, testing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.config import Config, parse_config
+from detector.config import Config, check_partners, parse_config
 from detector.config.loading import apply_override
 from detector.text import one_line
 
@@ -54,6 +54,8 @@ class Wish:
     def settings(self, tree: Mapping[str, Any]) -> Config:
         """The settings in `tree` with the words over them, and what these need where the tree has else.
 
+        ConfigError for settings that are wrong, or ask for something without its partner.
+
         Where `tree` has data these stay as they are: they were found by the words, which name what a split was
         drawn from, and not the split.
         """
@@ -66,7 +68,9 @@ class Wish:
             apply_override(whole, word)
         if "data" in tree:
             whole["data"] = deepcopy(tree["data"])
-        return parse_config(Config, whole, COMMAND)
+        config = parse_config(Config, whole, COMMAND)
+        check_partners(config)
+        return config
 
 
 def _has(tree: Tree, section: str, key: str, value: Any) -> bool:

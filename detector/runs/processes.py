@@ -100,6 +100,11 @@ def alone(device: torch.device | None = None) -> Group:
     return Group(0, 1, device or torch.device("cpu"))
 
 
+def alone_on(device_name: str) -> Group:
+    """The group of this process only, on the device that `engine.device` names."""
+    return alone(choose_device(device_name))
+
+
 def _stay_to_the_end() -> None:
     """Let `torchrun` not terminate this process, which is about to end, because another one has ended."""
     if threading.current_thread() is threading.main_thread():
