@@ -11,11 +11,8 @@ from detector.jobs.ablated_runs import ablation_folder
 from detector.jobs.ablation_judge import Judge, time_ways
 from detector.jobs.ablation_table import ablation_ways, make_rows
 from detector.jobs.ablation_views import open_context, rescored_views, score_views
-from detector.jobs.trained_models import (
-    calibrate_models,
-    trained_ensemble,
-    trained_models,
-)
+from detector.jobs.trained_models import trained_ensemble, trained_models
+from detector.jobs.ways_to_score import calibrate_models, check_tested
 from detector.progress import progress_bar
 from detector.reports.ablation_report import AblationReport, write_ablation
 from detector.runs.environment import environment_notes
@@ -23,7 +20,6 @@ from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import Group
 from detector.runs.split import open_split
-from detector.stages.score_sources import check_classes, check_region
 
 TIMED_REGIONS = 600  # about so many regions are scored to take the time of a row
 
@@ -42,9 +38,7 @@ def run_ablation(
         raise DataError(f"{dataset.name} must have objects to tell what a detector's parts are worth, got none")
     job = Job(run, config, group)
     models = [model.by(config.method) for model in trained_models(job)]
-    for model in models:
-        check_classes(dataset, model.network)
-    check_region(config.region, models[0].network)
+    check_tested(job, testing)
     learned = open_context(config)
     calibrate_models(job)
     config = config.model_copy(update={"ensemble": trained_ensemble(run, config)})

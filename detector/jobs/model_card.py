@@ -8,10 +8,12 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from detector.choices import PROTOCOLS
 from detector.config import Config
+from detector.config.yaml_text import read_yaml_text
 from detector.data.readers import format_of
 from detector.errors import DataError
 from detector.evaluation.outcomes import protocol_of
 from detector.files import read_json
+from detector.jobs.stated_settings import settings_of
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import GROUPS, load_model
 from detector.reports.pages import markdown_code, page_environment
@@ -69,6 +71,7 @@ def model_card(run: RunFolder, config: Config) -> str:
     """
     network, _, metadata = load_model(run.model_path)
     facts = ModelFacts.of(metadata, run.model_path)
+    trained = settings_of(read_yaml_text(facts.config, "config of weights", str(run.model_path)), run.model_path)
     weights = config.network.weights
     metrics = _read(run, "report/metrics.json", Results)
     environment = _read(run, "environment.json", Environment) or Environment()
@@ -78,6 +81,7 @@ def model_card(run: RunFolder, config: Config) -> str:
         .render(
             name=config.name,
             config=config,
+            trained=trained or config,
             classes=facts.classes.names if facts.classes else (),
             parameters=sum(value.numel() for value in network.parameters()),
             method=METHODS[config.method.name],

@@ -8,8 +8,8 @@ from detector.config import Config
 from detector.jobs.explain_worst import explain_worst
 from detector.jobs.outcome import Outcome
 from detector.jobs.provenance import run_facts
-from detector.jobs.trained_models import calibrate_models, proposals_of, regions_of, trained_models
-from detector.jobs.ways_to_score import check_tested, score_sources
+from detector.jobs.trained_models import proposals_of, regions_of, trained_models
+from detector.jobs.ways_to_score import calibrate_models, check_tested, score_sources
 from detector.networks.device import choose_device
 from detector.records import DetectionTable
 from detector.runs.folder import RunFolder
