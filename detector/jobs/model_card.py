@@ -20,6 +20,7 @@ from detector.reports.pages import markdown_code, page_environment
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_name
 from detector.runs.split import split_slug
+from detector.runs.statement import read_statement
 
 METHODS = {
     "softmax": "a softmax",
@@ -73,7 +74,8 @@ def model_card(run: RunFolder, config: Config) -> str:
     facts = ModelFacts.of(metadata, run.model_path)
     trained = settings_of(read_yaml_text(facts.config, "config of weights", str(run.model_path)), run.model_path)
     weights = config.network.weights
-    metrics = _read(run, "report/metrics.json", Results)
+    is_tested = _is_tested(run)
+    metrics = _read(run, "report/metrics.json", Results) if is_tested else None
     environment = _read(run, "environment.json", Environment) or Environment()
     return (
         page_environment()
@@ -97,11 +99,17 @@ def model_card(run: RunFolder, config: Config) -> str:
             hash=facts.hash or "unknown",
             metrics=metrics,
             protocol=protocol_of(metrics.protocol).words if metrics else "",
-            mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},
+            mean_aps=(_read(run, "report/methods.json", dict[str, float | None]) if is_tested else None) or {},
             most_classes=MOST_CLASSES,
             terms=format_of(config.data).terms,
         )
     )
+
+
+def _is_tested(run: RunFolder) -> bool:
+    """Whether a report that the run has is of its model, as far as `model/` states it."""
+    statement = read_statement(run)
+    return statement is None or (run.methods_path.is_file() and statement.has(run, run.methods_path))
 
 
 def _split_text(run: RunFolder, splits: Sequence[str]) -> Markup:

@@ -44,6 +44,7 @@ def check_models(run: RunFolder, config: Config, models: Sequence[ModelFiles]) -
     """Raise ConfigError or DataError unless all models are of one training, by the settings in `config`."""
     for model in models:
         check_network(config, model.network)
+        _check_data(run, model.network)
     _check(run, config, _of_models, "the models were trained with", paths_of(models))
 
 
@@ -86,6 +87,14 @@ def _check(
         raise DataError(f"ensemble.runs must be what {what}, got runs with other models ({path}); {ANEW}")
 
 
+def _check_data(run: RunFolder, network: Path) -> None:
+    """Raise ConfigError where `model/` does not state the network and this was trained on other data."""
+    statement, trained = read_statement(run), settings_of_model(network)
+    stated = statement and settings_of(statement.settings, run.statement_path)
+    if statement and stated and trained and not statement.has(run, network):
+        _compare(_of_data(stated), _of_data(trained), "the network was trained with", network)
+
+
 def _compare(ours: Values, stated: Values, what: str, path: Path) -> None:
     """Raise ConfigError for the first of our settings that is another than is stated."""
     for key, value in ours.items():
@@ -101,6 +110,16 @@ def _of_network(config: Config) -> Values:
         **_values("network", config.network, only={"variant", "dropout"}),
         **_values("finetune", config.finetune, without={*UNTRAINED, "validation"}),
         **_values("pretrain", config.pretrain, only=SURE if config.pretrain.steps else {"steps"}),
+    }
+
+
+def _of_data(config: Config) -> Values:
+    """What says of which regions of which images a network is trained."""
+    proposals = _values("proposals", config.proposals)
+    return {
+        **_values("data", config.data, without={"test"}),
+        **proposals,
+        "network.weights": config.network.weights,
     }
 
 

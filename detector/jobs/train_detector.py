@@ -50,7 +50,9 @@ def train_detector(job: Job[Config]) -> Outcome:
         train_model(member, task, splits.training, labelled, validation, number)
         _state(job, paths_of([model_files(member.run, config)]))
     _learn_rest(job, labelled, splits)
-    return run_test(job, splits.testing, job.run.path / "report")
+    outcome = run_test(job, splits.testing, job.run.path / "report")
+    _state(job, [job.run.methods_path] if outcome.reports else [])
+    return outcome
 
 
 def _learn_rest(job: Job[Config], labelled: Labelled | None, splits: Splits) -> None:

@@ -88,6 +88,11 @@ class RunFolder:
         return self.path / "model" / "multibox.safetensors"
 
     @property
+    def methods_path(self) -> Path:
+        """The mean AP of each way to detect, which ends the report on the test split."""
+        return self.path / "report" / "methods.json"
+
+    @property
     def statement_path(self) -> Path:
         """What says by which settings the files beside it were made (`runs/statement.py`)."""
         return self.path / "model" / "statement.json"

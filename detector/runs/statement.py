@@ -1,7 +1,8 @@
 """What `model/` states of its files: the settings that they are of, and which files these settings made.
 
-A training begins with a statement of its settings and of no file, and names each file once it is there. So an
-interrupted one leaves no file of other settings, or of another member, that could be taken for one of its own.
+A training begins with a statement of its settings and of no file, and names each file once it is there, the
+end of its report last. So an interrupted one leaves no file of other settings, or of another member, that
+could be taken for one of its own.
 """
 
 import json
