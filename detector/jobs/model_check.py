@@ -22,7 +22,7 @@ from detector.text import shown
 
 Values = Mapping[str, Any]  # settings by their names, section.key
 
-SURE = {"steps", "batch_size", "optimizer", "learning_rate"}  # settings without which no weights are the same
+SURE = {"batch_size", "optimizer", "learning_rate"}  # settings without which no weights are the same
 AVERAGED = {"members", "mirror", "paddings"}  # what is averaged
 ANEW = "train_det makes it anew"
 
@@ -109,7 +109,8 @@ def _of_network(config: Config) -> Values:
         "seed": config.seed,
         **_values("network", config.network, only={"variant", "dropout"}),
         **_values("finetune", config.finetune, without={*UNTRAINED, "validation"}),
-        **_values("pretrain", config.pretrain, only=SURE if config.pretrain.steps else {"steps"}),
+        "pretrain.steps": config.pretrain.steps,
+        **(_values("pretrain", config.pretrain, only=SURE) if config.pretrain.steps else {}),
     }
 
 
