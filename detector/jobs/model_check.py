@@ -6,6 +6,7 @@ state nothing, are taken as they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ Values = Mapping[str, Any]  # settings by their names, section.key
 SURE = {"batch_size", "optimizer", "learning_rate"}  # settings without which no weights are the same
 AVERAGED = {"members", "mirror", "paddings"}  # what is averaged
 ANEW = "train_det makes it anew"
+NETWORK = "the network was trained with"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of what a training made: with which settings, in words, and what to do where they are others."""
+
+    trained: str
+    settings: Callable[[Config], Values]
+    remedy: str = ANEW
 
 
 def paths_of(models: Sequence[ModelFiles]) -> list[Path]:
@@ -37,7 +48,7 @@ def check_network(config: Config, path: Path) -> None:
     check_region(config.region, path)
     trained = settings_of_model(path)
     if trained:
-        _compare(_of_network(config), _of_network(trained), "the network was trained with", path)
+        _compare(config, trained, _Part(NETWORK, _of_network), path)
 
 
 def check_models(run: RunFolder, config: Config, models: Sequence[ModelFiles]) -> None:
@@ -45,46 +56,46 @@ def check_models(run: RunFolder, config: Config, models: Sequence[ModelFiles]) -
     for model in models:
         check_network(config, model.network)
         _check_data(run, model.network)
-    _check(run, config, _of_models, "the models were trained with", paths_of(models))
+    _check(run, config, _Part("the models were trained with", _of_models), paths_of(models))
 
 
 def check_cascade(run: RunFolder, config: Config) -> None:
     """As `check_models`, of the run's cascade."""
-    _check(run, config, _of_cascade, "the cascade was learned with", [run.cascade_path])
+    part = _Part("the cascade was learned with", _of_cascade, f"{ANEW}, cascade.keep=0 does without")
+    _check(run, config, part, [run.cascade_path])
 
 
 def check_weights(run: RunFolder, config: Config, further: Sequence[ModelFiles]) -> None:
     """As `check_models`, of the learned weights of the run's models and of `further` ones."""
-    _check(run, config, _of_weights, "the weights of the models were learned with", [run.weights_path], further)
+    remedy = f"{ANEW}, ensemble.fit_weights=[] does without"
+    part = _Part("the weights of the models were learned with", _of_weights, remedy)
+    _check(run, config, part, [run.weights_path], further)
 
 
 def check_rescoring(run: RunFolder, config: Config, seen_by: Path, further: Sequence[ModelFiles]) -> None:
     """As `check_weights`, of the run's rescoring by context; images are seen by the network in `seen_by`."""
-    _check(run, config, _of_context, "the rescoring was learned with", [run.context_path, seen_by], further)
+    part = _Part("the rescoring was learned with", _of_context, f"{ANEW}, context.splits=[] does without")
+    _check(run, config, part, [run.context_path, seen_by], further)
 
 
 def _check(
-    run: RunFolder,
-    config: Config,
-    chosen: Callable[[Config], Values],
-    what: str,
-    files: Sequence[Path],
-    further: Sequence[ModelFiles] | None = None,
+    run: RunFolder, config: Config, part: _Part, files: Sequence[Path], further: Sequence[ModelFiles] | None = None
 ) -> None:
-    """Raise for other `chosen` settings than `what` says, for files of another training, and for other runs."""
+    """Raise for other settings than those of a part, for files of another training, and for other runs' models."""
     statement, path = read_statement(run), run.statement_path
     if statement is None:
         return
     stated = settings_of(statement.settings, path)
     if stated:
-        _compare(chosen(config), chosen(stated), what, path)
+        _compare(config, stated, part, path)
     for file in files:
         if not statement.has(run, file):
-            raise DataError(
-                f"model must hold files of its last training alone, got one of another ({file}); {ANEW}"
-            )
+            wanted = "hold files of its last training alone"
+            raise DataError(f"model must {wanted}, got one of another ({file}); {part.remedy}")
     if further is not None and [file_hash(each) for each in paths_of(further)] != statement.further:
-        raise DataError(f"ensemble.runs must be what {what}, got runs with other models ({path}); {ANEW}")
+        raise DataError(
+            f"ensemble.runs must be what {part.trained}, got runs with other models ({path}); {part.remedy}"
+        )
 
 
 def _check_data(run: RunFolder, network: Path) -> None:
@@ -92,15 +103,16 @@ def _check_data(run: RunFolder, network: Path) -> None:
     statement, trained = read_statement(run), settings_of_model(network)
     stated = statement and settings_of(statement.settings, run.statement_path)
     if statement and stated and trained and not statement.has(run, network):
-        _compare(_of_data(stated), _of_data(trained), "the network was trained with", network)
+        _compare(stated, trained, _Part(NETWORK, _of_data), network)
 
 
-def _compare(ours: Values, stated: Values, what: str, path: Path) -> None:
-    """Raise ConfigError for the first of our settings that is another than is stated."""
-    for key, value in ours.items():
-        wanted = stated.get(key)
-        if value != wanted:
-            raise ConfigError(f"{key} must be what {what}, {shown(wanted)}, got {shown(value)} ({path}); {ANEW}")
+def _compare(config: Config, stated: Config, part: _Part, path: Path) -> None:
+    """Raise ConfigError for the first setting of a part that is another than is stated at `path`."""
+    theirs = part.settings(stated)
+    for key, value in part.settings(config).items():
+        if value != theirs.get(key):
+            wanted, got = shown(theirs.get(key)), shown(value)
+            raise ConfigError(f"{key} must be what {part.trained}, {wanted}, got {got} ({path}); {part.remedy}")
 
 
 def _of_network(config: Config) -> Values:

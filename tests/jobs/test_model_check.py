@@ -24,10 +24,10 @@ from detector.runs.processes import alone
 from detector.runs.statement import begin_statement, state_files
 
 STEPS = (
-    r"^finetune.steps must be what the network was trained with, 50000, got 400 \(.*\); train_det makes it anew$"
+    r"^finetune.steps must be what the network was trained with, 50000, got 400 \(.*\); train_det makes it anew"
 )
 FOREIGN = (
-    r"^model must hold files of its last training alone, got one of another \(.*{}\); train_det makes it anew$"
+    r"^model must hold files of its last training alone, got one of another \(.*{}\); train_det makes it anew"
 )
 
 
