@@ -8,12 +8,11 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from detector.choices import PROTOCOLS
 from detector.config import Config
-from detector.config.yaml_text import read_yaml_text
 from detector.data.readers import format_of
 from detector.errors import DataError
 from detector.evaluation.outcomes import protocol_of
 from detector.files import read_json
-from detector.jobs.stated_settings import settings_of
+from detector.jobs.stated_settings import settings_in
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import GROUPS, load_model
 from detector.reports.pages import markdown_code, page_environment
@@ -72,7 +71,7 @@ def model_card(run: RunFolder, config: Config) -> str:
     """
     network, _, metadata = load_model(run.model_path)
     facts = ModelFacts.of(metadata, run.model_path)
-    trained = settings_of(read_yaml_text(facts.config, "config of weights", str(run.model_path)), run.model_path)
+    trained = settings_in(facts.config, run.model_path)
     weights = config.network.weights
     is_tested = _is_tested(run)
     metrics = _read(run, "report/metrics.json", Results) if is_tested else None

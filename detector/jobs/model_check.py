@@ -100,9 +100,11 @@ def _check(
 
 def _check_data(run: RunFolder, network: Path) -> None:
     """Raise ConfigError where `model/` does not state the network and this was trained on other data."""
-    statement, trained = read_statement(run), settings_of_model(network)
-    stated = statement and settings_of(statement.settings, run.statement_path)
-    if statement and stated and trained and not statement.has(run, network):
+    statement = read_statement(run)
+    if statement is None or statement.has(run, network):
+        return
+    stated, trained = settings_of(statement.settings, run.statement_path), settings_of_model(network)
+    if stated and trained:
         _compare(stated, trained, _Part(NETWORK, _of_data), network)
 
 

@@ -1,6 +1,7 @@
 """The settings that a file states it was made by, as far as this version knows them."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from detector.networks.weight_files.weights import weights_header
 def settings_of_model(path: Path) -> Config | None:
     """The settings that a network's file states it was trained by, None where it states none."""
     text = ModelFacts.of(weights_header(path).metadata, path).config
+    return settings_in(text, path)
+
+
+@lru_cache(maxsize=64)
+def settings_in(text: str, path: Path) -> Config | None:
+    """As `settings_of`, of the YAML text that the metadata of the file at `path` hold."""
     return settings_of(read_yaml_text(text, "config of weights", str(path)), path)
 
 
