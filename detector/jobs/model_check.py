@@ -120,21 +120,21 @@ def _compare(config: Config, stated: Config, part: _Part, path: Path) -> None:
 def _of_network(config: Config) -> Values:
     """What a network's weights cannot be the same without, and that is no path."""
     return {
+        "finetune.steps": config.finetune.steps,
+        "pretrain.steps": config.pretrain.steps,
         "seed": config.seed,
         **_values("network", config.network, only={"variant", "dropout"}),
         **_values("finetune", config.finetune, without={*UNTRAINED, "validation"}),
-        "pretrain.steps": config.pretrain.steps,
         **(_values("pretrain", config.pretrain, only=SURE) if config.pretrain.steps else {}),
     }
 
 
 def _of_data(config: Config) -> Values:
     """What says of which regions of which images a network is trained."""
-    proposals = _values("proposals", config.proposals)
     return {
         **_values("data", config.data, without={"test"}),
-        **proposals,
-        "network.weights": config.network.weights,
+        **_values("proposals", config.proposals),
+        **_values("network", config.network, only={"weights"}),
     }
 
 
