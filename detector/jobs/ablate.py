@@ -13,17 +13,13 @@ from detector.jobs.ablation_notes import left_out, origin_of
 from detector.jobs.ablation_table import ablation_ways, make_rows
 from detector.jobs.ablation_views import open_context, rescored_views, score_views
 from detector.jobs.held_out import open_tested
-from detector.jobs.trained_models import (
-    calibrate_models,
-    trained_ensemble,
-    trained_models,
-)
+from detector.jobs.trained_models import trained_ensemble, trained_models
+from detector.jobs.ways_to_score import calibrate_models, check_tested
 from detector.progress import progress_bar
 from detector.reports.ablation_report import AblationReport, write_ablation
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import Group
-from detector.stages.score_sources import check_classes, check_region
 
 TIMED_REGIONS = 600  # about so many regions are scored to take the time of a row
 
@@ -42,9 +38,7 @@ def run_ablation(
         raise DataError(f"{dataset.name} must have objects to tell what a detector's parts are worth, got none")
     job = Job(run, config, group)
     models = [model.by(config.method) for model in trained_models(job)]
-    for model in models:
-        check_classes(dataset, model.network)
-    check_region(config.region, models[0].network)
+    check_tested(job, testing)
     if group.is_first:
         run.log_notes([*dataset.notes, *left_out(config.detect)])
     learned = open_context(config)

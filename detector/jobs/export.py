@@ -9,10 +9,12 @@ from detector.inference.models import trained_classes
 from detector.jobs.model_card import model_card
 from detector.jobs.model_copy import copy_model
 from detector.jobs.run_settings import run_config
+from detector.jobs.trained_models import trained_models
 from detector.networks.onnx_export import export_onnx
 from detector.networks.weight_files.weights import load_model
 from detector.runs.folder import RunFolder
-from detector.stages.score_sources import check_region
+from detector.runs.job import Job
+from detector.runs.processes import alone
 
 CARD = "MODEL_CARD.md"
 ONNX = "region_classifier.onnx"
@@ -32,9 +34,7 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
     target = RunFolder(folder)
     if config.ensemble.runs:
         raise ConfigError("ensemble.runs must be [] to export a run alone, got further runs: export each of them")
-    if not run.model_path.is_file():
-        raise DataError(f"run must hold a trained model, got none at {run.model_path}")
-    check_region(config.region, run.model_path)
+    trained_models(Job(run, config, alone()))
     card = model_card(run, config)
     files = copy_model(run, target, config) if safetensors else []
     if onnx:

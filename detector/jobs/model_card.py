@@ -12,12 +12,14 @@ from detector.data.readers import format_of
 from detector.errors import DataError
 from detector.evaluation.outcomes import protocol_of
 from detector.files import read_json
+from detector.jobs.stated_settings import settings_in
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import GROUPS, load_model
 from detector.reports.pages import markdown_code, page_environment
 from detector.runs.folder import RunFolder
 from detector.runs.pretrained import weights_name
 from detector.runs.split import split_slug
+from detector.runs.statement import read_statement
 
 METHODS = {
     "softmax": "a softmax",
@@ -69,8 +71,10 @@ def model_card(run: RunFolder, config: Config) -> str:
     """
     network, _, metadata = load_model(run.model_path)
     facts = ModelFacts.of(metadata, run.model_path)
+    trained = settings_in(facts.config, run.model_path)
     weights = config.network.weights
-    metrics = _read(run, "report/metrics.json", Results)
+    is_tested = _is_tested(run)
+    metrics = _read(run, "report/metrics.json", Results) if is_tested else None
     environment = _read(run, "environment.json", Environment) or Environment()
     return (
         page_environment()
@@ -78,6 +82,7 @@ def model_card(run: RunFolder, config: Config) -> str:
         .render(
             name=config.name,
             config=config,
+            trained=trained or config,
             classes=facts.classes.names if facts.classes else (),
             parameters=sum(value.numel() for value in network.parameters()),
             method=METHODS[config.method.name],
@@ -93,11 +98,17 @@ def model_card(run: RunFolder, config: Config) -> str:
             hash=facts.hash or "unknown",
             metrics=metrics,
             protocol=protocol_of(metrics.protocol).words if metrics else "",
-            mean_aps=_read(run, "report/methods.json", dict[str, float | None]) or {},
+            mean_aps=(_read(run, "report/methods.json", dict[str, float | None]) if is_tested else None) or {},
             most_classes=MOST_CLASSES,
             terms=format_of(config.data).terms,
         )
     )
+
+
+def _is_tested(run: RunFolder) -> bool:
+    """Whether a report that the run has is of its model, as far as `model/` states it."""
+    statement = read_statement(run)
+    return statement is None or (run.methods_path.is_file() and statement.has(run, run.methods_path))
 
 
 def _split_text(run: RunFolder, splits: Sequence[str]) -> Markup:

@@ -15,7 +15,7 @@ from detector.jobs.trained_models import (
     trained_cascade,
     trained_context,
     trained_ensemble,
-    trained_model,
+    trained_models,
 )
 from detector.networks.quantized import ranges_path
 from detector.networks.weight_files.multibox_weights import load_multibox
@@ -44,7 +44,9 @@ def copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]:
         if not source.is_file():
             raise DataError(f"run must hold a trained model, got none at {source}")
     _check_files(run, config)
-    for source, copy in pairs:
+    target.statement_path.unlink(missing_ok=True)  # of what an earlier export left
+    stated = [(run.statement_path, target.statement_path)] if run.statement_path.is_file() else []
+    for source, copy in [*pairs, *stated]:
         with write_atomically(copy) as temporary:
             shutil.copyfile(source, temporary)
     return [copy for _, copy in pairs]
@@ -52,12 +54,12 @@ def copy_model(run: RunFolder, target: RunFolder, config: Config) -> list[Path]:
 
 def _check_files(run: RunFolder, config: Config) -> None:
     """Read what will be passed on; ConfigError or DataError for a file that is damaged or does not fit."""
-    members = [run.member(number) for number in range(config.ensemble.members)]
-    load_models([trained_model(member, config) for member in members], EnsembleSettings())
+    job = Job(run, config, alone())
+    load_models(trained_models(job), EnsembleSettings())
     trained_ensemble(run, config)
     if config.context.is_used:
         Context.load(trained_context(run, config))
-        load_model(image_network(Job(run, config, alone())))
+        load_model(image_network(run, config))
     cascade = trained_cascade(run, config)
     if cascade is not None:
         check_cascade_files(cascade)

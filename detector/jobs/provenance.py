@@ -2,6 +2,7 @@
 
 from detector.config import Config, dump_config
 from detector.data.dataset import Dataset
+from detector.jobs.stated_settings import settings_of_model
 from detector.networks.backbones import backbone_facts
 from detector.runs.environment import environment_notes
 from detector.runs.history import stage_seconds, training_logs
@@ -22,12 +23,12 @@ def run_facts(job: Job[Config], dataset: Dataset) -> RunFacts:
 
 def _provenance(job: Job[Config], dataset: Dataset) -> dict[str, str]:
     """Where the report's numbers come from."""
-    config, finetune = job.config, job.stage("finetune").facts()
+    config, trained = job.config, settings_of_model(job.run.model_path) or job.config
     network = backbone_facts(config.network.variant)
     return {
         "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
         "Notes on the data": "; ".join(dataset.notes) or "none",
-        "Network": f"{network.title}, {finetune.get('steps', '?')} steps of fine-tuning",
+        "Network": f"{network.title}, {trained.finetune.steps} steps of fine-tuning",
         "Regions": f"{_regions_text(config)}, crops of {config.region.crop_size} pixels",
         **environment_notes(),
     }

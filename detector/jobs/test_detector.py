@@ -9,8 +9,8 @@ from detector.jobs.explain_worst import explain_worst
 from detector.jobs.held_out import open_tested
 from detector.jobs.outcome import Outcome
 from detector.jobs.provenance import run_facts
-from detector.jobs.trained_models import calibrate_models, proposals_of, regions_of, trained_models
-from detector.jobs.ways_to_score import check_tested, score_sources
+from detector.jobs.trained_models import proposals_of, regions_of, trained_models
+from detector.jobs.ways_to_score import calibrate_models, check_tested, score_sources
 from detector.records import DetectionTable
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job

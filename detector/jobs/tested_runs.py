@@ -1,8 +1,9 @@
 """Finished runs that were tested on the same images, objects and classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from detector.config import Config
 from detector.data.dataset import Dataset
 from detector.data.readers import open_dataset
 from detector.errors import DataError
+from detector.files import file_hash
+from detector.inference.models import ModelFiles
+from detector.jobs.model_check import check_models
 from detector.records import DetectionTable
 from detector.runs.folder import RunFolder
 from detector.runs.split import split_slug, truth_key
@@ -60,9 +64,24 @@ def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> Tes
     if method not in methods:
         got = ", ".join(methods) or "none"
         raise DataError(f"run must hold detections of {'+'.join(splits)} by {method}, got {got} ({found})")
+    _check_model(run, config, run.stage("detect", split_slug(splits), method).facts())
     dataset = open_dataset(config.data, splits)
     table = open_detections(found / method, dataset, config.detect.max_per_class)
     return TestedRun(name, config, dataset, method, table)
+
+
+def _check_model(run: RunFolder, config: Config, facts: Mapping[str, Any]) -> None:
+    """Raise ConfigError or DataError where the run has a model of other settings, or other detections than its."""
+    if not run.model_path.is_file():
+        return
+    members = [run.member(number).model_path for number in range(config.ensemble.members)]
+    check_models(run, config, [ModelFiles(path) for path in members if path.is_file()])
+    match facts.get("reads"):
+        case {"scores": {"files": [{"network": str(network)}, *_]}} | {
+            "scores": {"files": {"network": str(network)}}
+        } if network != file_hash(run.model_path):
+            where = f"({run.path}); test_det makes them anew"
+            raise DataError(f"detections must be those of the run's model, got those of another {where}")
 
 
 def _different(names: Sequence[str], words: Sequence[str]) -> Sequence[str]:

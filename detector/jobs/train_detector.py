@@ -5,18 +5,24 @@ propose, labels -> pretrain -> first_rows, first_classifier -> finetune -> featu
 context -> the test (`test_detector`). Where nothing is learned from regions, the training split has none proposed.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from detector.config import Config
 from detector.data.classes import write_classes
+from detector.jobs.model_check import paths_of
 from detector.jobs.network_task import network_task
 from detector.jobs.outcome import Outcome
 from detector.jobs.test_detector import run_test
-from detector.jobs.train_model import label, pretrained, train_model, with_classifier
+from detector.jobs.train_model import Labelled, label, pretrained, train_model, with_classifier
 from detector.jobs.train_rest import learn_context, train_cascade, weigh_models
-from detector.jobs.training_data import check_settings, open_splits
+from detector.jobs.trained_models import further_models, image_network, model_files
+from detector.jobs.training_data import Splits, check_settings, open_splits
 from detector.networks.device import choose_device
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import Group, alone
+from detector.runs.statement import begin_statement, state_files
 
 
 def run_training(run: RunFolder, config: Config, group: Group | None = None) -> Outcome:
@@ -31,6 +37,7 @@ def train_detector(job: Job[Config]) -> Outcome:
     task = network_task(config, splits.training.dataset.classes)
     check_settings(job, splits, task)
     if job.group.is_first:
+        begin_statement(job.run, config, paths_of(further_models(config.ensemble)))
         job.run.begin(config)
         write_classes(job.run.path / "classes.csv", splits.training.dataset.classes)
         job.run.log_notes(dict.fromkeys(splits.training.dataset.notes + splits.testing.dataset.notes))
@@ -39,11 +46,30 @@ def train_detector(job: Job[Config]) -> Outcome:
     if labelled:
         task = with_classifier(job, pretrained(job, task, splits.training), labelled)
     for number in range(config.ensemble.members):
-        train_model(job.member(number), task, splits.training, labelled, validation, number)
+        member = job.member(number)
+        train_model(member, task, splits.training, labelled, validation, number)
+        _state(job, paths_of([model_files(member.run, config)]))
+    _learn_rest(job, labelled, splits)
+    outcome = run_test(job, splits.testing, job.run.path / "report")
+    _state(job, [job.run.methods_path] if outcome.reports else [])
+    return outcome
+
+
+def _learn_rest(job: Job[Config], labelled: Labelled | None, splits: Splits) -> None:
+    """What is learned with the trained models, and what `model/` states of it."""
+    run, config = job.run, job.config
     if labelled and config.cascade.is_used:
         train_cascade(job, labelled)
+        _state(job, [run.cascade_path])
     if splits.weighed:
         weigh_models(job, label(job, splits.weighed))
+        _state(job, [run.weights_path])
     if labelled and splits.context:
         learn_context(job, labelled.regions, splits.context)
-    return run_test(job, splits.testing, job.run.path / "report")
+        _state(job, [run.context_path, image_network(run, config)])
+
+
+def _state(job: Job[Config], paths: Sequence[Path]) -> None:
+    if job.group.is_first:
+        state_files(job.run, paths)
+    job.group.wait()

@@ -10,6 +10,7 @@ from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, open_scorer, trained_classes
 from detector.inference.region_filter import CascadeScorer, RegionFilter
 from detector.jobs.made_detector import made_detector
+from detector.jobs.model_check import check_network
 from detector.jobs.run_settings import check_overrides, config_of_file, run_config
 from detector.jobs.trained_models import (
     image_network,
@@ -21,7 +22,6 @@ from detector.jobs.trained_models import (
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import alone
-from detector.stages.score_sources import check_region
 
 
 def detector_of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
@@ -37,7 +37,6 @@ def detector_of(job: Job[Config]) -> ObjectDetector:
     """The detector that a job has trained, as it reports it."""
     run, config = job.run, job.config
     models = [model.by(config.method) for model in trained_models(job)]
-    check_region(config.region, models[0].network)
     ensemble = trained_ensemble(run, config)
     scorer = open_scorer(models, ensemble, config.engine, config.detect)
     cascade = trained_cascade(run, config)
@@ -45,7 +44,7 @@ def detector_of(job: Job[Config]) -> ObjectDetector:
         scorer = CascadeScorer(RegionFilter(cascade, config.cascade, config.engine), scorer)
     if config.context.is_used:
         path = trained_context(run, config)
-        images = WholeImages(image_network(job), config.engine)
+        images = WholeImages(image_network(run, config), config.engine)
         context = Context.load(path, config.context.after_nms)
         context.check(images.width, images.outputs, path)
         scorer = ContextScorer(scorer, images, context)
@@ -60,7 +59,7 @@ def detector_of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
             f"weights must be of a fine-tuned network, got one whose SVMs are in another file ({path}); "
             "the run folder has both"
         )
-    check_region(config.region, path)
+    check_network(config, path)
     models = [ModelFiles(path)]
     scorer = open_scorer(models, config.ensemble, config.engine, config.detect)
     classes = trained_classes(path)

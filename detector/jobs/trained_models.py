@@ -6,11 +6,11 @@ from pathlib import Path
 from detector.config import Config, EnsembleSettings
 from detector.errors import DataError
 from detector.inference.models import CascadeFiles, ModelFiles
+from detector.jobs.model_check import check_cascade, check_models, check_rescoring, check_weights
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
-from detector.runs.split import Split, open_split
+from detector.runs.split import Split
 from detector.runs.store import Store
-from detector.stages.calibrate import calibrate
 from detector.stages.context import check_context
 from detector.stages.context_examples import ContextTask, SeenImages
 from detector.stages.ensemble_weights import fitted_ensemble
@@ -21,22 +21,31 @@ from detector.stages.score_sources import NetworkScores
 
 
 def trained_models(job: Job[Config]) -> list[ModelFiles]:
-    """The files of the run's members, then of the ensemble's further runs'; DataError where one is missing."""
-    members = [job.run.member(number) for number in range(job.config.ensemble.members)]
-    return [*(trained_model(run, job.config) for run in members), *further_models(job.config.ensemble)]
+    """The files of the run's members, then of the ensemble's further runs.
+
+    DataError where one is missing or of another training than the others, ConfigError where it was trained by
+    other settings than the job's.
+    """
+    return [*_own_models(job.run, job.config), *further_models(job.config.ensemble)]
 
 
 def further_models(settings: EnsembleSettings) -> list[ModelFiles]:
-    """The files of all members of the ensemble's further runs."""
+    """The files of all members of the ensemble's further runs, each of which has settings of its own."""
     found = []
     for path in settings.runs:
         run = RunFolder(path)
-        config = run.read_config(Config, [])
-        found += [trained_model(run.member(number), config) for number in range(config.ensemble.members)]
+        found += _own_models(run, run.read_config(Config, []))
     return found
 
 
-def trained_model(run: RunFolder, config: Config) -> ModelFiles:
+def _own_models(run: RunFolder, config: Config) -> list[ModelFiles]:
+    members = [run.member(number) for number in range(config.ensemble.members)]
+    models = [model_files(member, config) for member in members]
+    check_models(run, config, models)
+    return models
+
+
+def model_files(run: RunFolder, config: Config) -> ModelFiles:
     """The files of one model; DataError where one is missing."""
     model = ModelFiles(
         run.model_path,
@@ -55,17 +64,23 @@ def trained_cascade(run: RunFolder, config: Config) -> CascadeFiles | None:
         return None
     if not run.cascade_path.is_file():
         raise DataError(f"run must hold a cascade, got none at {run.cascade_path}; cascade.keep=0 does without")
+    check_cascade(run, config)
     return CascadeFiles(run.cascade_path, run.model_path)
 
 
 def trained_ensemble(run: RunFolder, config: Config) -> EnsembleSettings:
-    """The settings of the ensemble, with the weights that the run learned where they ask for it."""
-    return fitted_ensemble(run.weights_path, config.ensemble)
+    """The settings of the ensemble, with the weights that the run learned of its models where they ask for it."""
+    ensemble = fitted_ensemble(run.weights_path, config.ensemble)
+    if config.ensemble.fit_weights:
+        check_weights(run, config, further_models(config.ensemble))
+    return ensemble
 
 
 def trained_context(run: RunFolder, config: Config) -> Path:
-    """The file of the run's rescoring; DataError where there is none, or one of other scores."""
-    return check_context(run.context_path, context_task(config).scores, run.model_path)
+    """The file of the run's rescoring; DataError where there is none, or one of other scores or models."""
+    path = check_context(run.context_path, context_task(config).scores, run.model_path)
+    check_rescoring(run, config, image_network(run, config), further_models(config.ensemble))
+    return path
 
 
 def context_task(config: Config) -> ContextTask:
@@ -80,25 +95,10 @@ def context_task(config: Config) -> ContextTask:
     )
 
 
-def image_network(job: Job[Config]) -> Path:
+def image_network(run: RunFolder, config: Config) -> Path:
     """The file in the run folder of the network that sees whole images."""
-    has_own = image_weights(job.config.context, job.config.network) is not None
-    return job.run.image_network_path if has_own else job.run.model_path
-
-
-def calibrate_models(job: Job[Config]) -> None:
-    """Make sure that every member of the run can be quantised, where int8 is asked for."""
-    config = job.config
-    for number in range(config.ensemble.members):
-        member = job.member(number)
-        calibrate(
-            member.stage("finetune"),
-            member.run.model_path,
-            lambda: open_split(config.data, config.data.train),
-            config.region,
-            config.engine,
-            config.seed,
-        )
+    has_own = image_weights(config.context, config.network) is not None
+    return run.image_network_path if has_own else run.model_path
 
 
 def proposals_of(job: Job[Config], split: Split) -> Store:
@@ -120,7 +120,7 @@ def regions_of(job: Job[Config], split: Split) -> Store:
 def seen_images(job: Job[Config], split: Split, regions: Store) -> SeenImages:
     """What the network that sees whole images makes of those of a split."""
     stage = job.stage("seen", split.name)
-    seen = run_image_features(stage, split, regions, image_network(job), job.config.engine)
+    seen = run_image_features(stage, split, regions, image_network(job.run, job.config), job.config.engine)
     return SeenImages(split.dataset, seen)
 
 

@@ -4,8 +4,9 @@ from detector.config import CONTEXT, ENSEMBLE, Config
 from detector.inference.backends import choose_backend
 from detector.jobs.trained_models import scored_by_all, seen_images, trained_context, trained_models
 from detector.runs.job import Job
-from detector.runs.split import Split
+from detector.runs.split import Split, open_split
 from detector.runs.store import Store
+from detector.stages.calibrate import calibrate
 from detector.stages.region_features import run_test_features
 from detector.stages.score_sources import (
     FeatureScores,
@@ -13,7 +14,6 @@ from detector.stages.score_sources import (
     RescoredScores,
     ScoreSource,
     check_classes,
-    check_region,
     store_scores,
 )
 
@@ -22,8 +22,22 @@ def check_tested(job: Job[Config], testing: Split) -> None:
     """Tell now what keeps the run's models from being tested on a split."""
     model = trained_models(job)[0]
     check_classes(testing.dataset, model.network)
-    check_region(job.config.region, model.network)
     choose_backend(job.config.engine)
+
+
+def calibrate_models(job: Job[Config]) -> None:
+    """Make sure that every member of the run can be quantised, where int8 is asked for."""
+    config = job.config
+    for number in range(config.ensemble.members):
+        member = job.member(number)
+        calibrate(
+            member.stage("finetune"),
+            member.run.model_path,
+            lambda: open_split(config.data, config.data.train),
+            config.region,
+            config.engine,
+            config.seed,
+        )
 
 
 def score_sources(job: Job[Config], testing: Split, regions: Store) -> dict[str, ScoreSource]:

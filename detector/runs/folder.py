@@ -88,6 +88,16 @@ class RunFolder:
         """The trained MultiBox network."""
         return self.path / "model" / "multibox.safetensors"
 
+    @property
+    def methods_path(self) -> Path:
+        """The mean AP of each way to detect, which ends the report on the test split."""
+        return self.path / "report" / "methods.json"
+
+    @property
+    def statement_path(self) -> Path:
+        """What says by which settings the files beside it were made (`runs/statement.py`)."""
+        return self.path / "model" / "statement.json"
+
     def member(self, number: int) -> "RunFolder":
         """The folder of the ensemble's model `number`: of 0 the run itself, of others one within."""
         return RunFolder(self.path / "members" / str(number)) if number else self

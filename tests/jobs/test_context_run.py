@@ -174,6 +174,14 @@ def test_a_rescoring_is_not_used_on_other_scores(finished: RunFolder) -> None:
         run_testing(finished, config, ("val",))
 
 
+def test_a_rescoring_is_not_used_for_one_of_other_images(finished: RunFolder) -> None:
+    config = finished.read_config(Config, ["context.splits=[val]"])
+    with pytest.raises(
+        ConfigError, match=r"context.splits must be what the rescoring was learned with, .*'val'\]"
+    ):
+        run_testing(finished, config, ("val",))
+
+
 def test_the_ablation_has_rows_in_context(finished: RunFolder) -> None:
     report = run_ablation(finished, finished.read_config(Config, []), ("val",), alone(), timed_regions=10)
     assert {"one model, context", "everything, context, box voting"} < {row.name for row in report.rows}

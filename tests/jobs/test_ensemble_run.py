@@ -12,7 +12,7 @@ from explained_images import explained_as_detected
 from made_runs import methods_of
 
 from detector.config import Config, DetectSettings, load_config
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.inference.models import View
 from detector.inference.select import select
 from detector.jobs import ablate, ablation_judge
@@ -247,6 +247,8 @@ def test_weights_are_learned_on_held_out_regions_and_used(
     assert sum(weights) == pytest.approx(2, abs=1e-4)
     after = detections(run, "ensemble")
     assert not all(np.array_equal(one["scores"], two["scores"]) for one, two in zip(before, after, strict=True))
+    with pytest.raises(ConfigError, match=r"ensemble.fit_weights must be what .*, \['val'\], got \['train'\]"):
+        load_detector(run.path, ["ensemble.fit_weights=[train]"])
     given = run.read_config(Config, ["ensemble.fit_weights=[]", f"ensemble.weights={weights}"])
     run_testing(run, given, ("val",))
     for one, two in zip(after, detections(run, "ensemble"), strict=True):
@@ -255,6 +257,18 @@ def test_weights_are_learned_on_held_out_regions_and_used(
     run.weights_path.unlink()
     with pytest.raises(DataError, match=r"must hold learned weights of its models, got none at .*ensemble.json"):
         load_detector(run.path)
+
+
+def test_a_member_of_an_earlier_training_is_not_averaged_with_a_later_one(
+    finished: RunFolder, tiny_config_path: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    run_training(run, load_config(Config, tiny_config_path, [*HEADS, "finetune.steps=2"]))
+    with pytest.raises(ConfigError, match=r"finetune.steps must be .*, 3, got 2 \(.*members/1/.*\); train_det"):
+        run_testing(run, run.read_config(Config, ["ensemble.members=2"]), ("val",))
+    run_training(run, finished.read_config(Config, []))
+    assert run.statement_path.read_bytes() == finished.statement_path.read_bytes()
 
 
 def test_weights_are_those_of_the_likelier_model() -> None:

@@ -17,8 +17,12 @@ from detector.data.classes import ClassList, read_classes
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError, DataError
 from detector.inference.models import ModelFiles
+from detector.jobs import train_detector
+from detector.jobs.load_detector import load_detector
+from detector.jobs.model_card import model_card
 from detector.jobs.outcome import Outcome, outcome_text
 from detector.jobs.test_detector import run_testing
+from detector.jobs.tested_runs import open_runs
 from detector.jobs.train_detector import run_training
 from detector.networks.heads import load_boxes
 from detector.networks.weight_files.weights import load_model
@@ -84,6 +88,37 @@ def test_every_step_is_in_the_metrics_once(finished_run: Finished) -> None:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["2", "4", "6"]
     assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+@pytest.mark.parametrize("reached", ["label", "run_test"])
+def test_a_model_is_used_by_the_settings_of_the_last_training_alone(
+    finished_run: Finished, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: str
+) -> None:
+    run = RunFolder(Path(shutil.copytree(finished_run[0].path, tmp_path / "run")))
+    before = run.statement_path.read_bytes()
+    other = tiny_config.model_copy(update={"finetune": tiny_config.finetune.model_copy(update={"steps": 2})})
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_detector, reached, interrupted)
+        run_training(run, other)
+    if reached == "label":
+        with pytest.raises(
+            ConfigError, match=r"finetune.steps must be what the network was trained with, 6, got 2"
+        ):
+            load_detector(run.path)
+    else:
+        load_detector(run.path)
+        assert "This run was not evaluated." in model_card(run, other)
+        with pytest.raises(DataError, match="detections must be those of the run's model, got those of another"):
+            open_runs([str(run.path)], (), ())
+    run_training(run, tiny_config)
+    load_detector(run.path)
+    assert run.statement_path.read_bytes() == before
+    assert "| **reported** |" in model_card(run, tiny_config)
+    open_runs([str(run.path)], (), ())
 
 
 def test_finished_stages_are_skipped_and_give_the_same_report(finished_run: Finished, tiny_config: Config) -> None:

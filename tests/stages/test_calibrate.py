@@ -13,7 +13,7 @@ from detector.config import Config
 from detector.data.classes import read_classes
 from detector.errors import ConfigError
 from detector.jobs.test_detector import run_testing
-from detector.jobs.trained_models import calibrate_models
+from detector.jobs.ways_to_score import calibrate_models
 from detector.networks.backbones import backbone_facts
 from detector.networks.quantized import ranges_path
 from detector.networks.weight_files.weights import load_model
