@@ -13,7 +13,7 @@ from detector.runs.folder import RunFolder
 
 # sections that training alone reads, but for the switches of what is used of it
 TRAINED = ("network", "pretrain", "finetune", "svm", "boxes")
-SWITCHES = ("finetune.steps", "svm.enabled", "boxes.enabled")
+SWITCHES = ("svm.enabled", "boxes.enabled")
 
 
 def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:

@@ -128,7 +128,7 @@ def test_objects_are_several(loaded: ObjectDetector, objects: Any) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("network.variant=vgg16", "network.variant must be what the detector was trained with, tiny, got vgg16 ("),
+        ("network.variant=vgg16", "network.variant must be what the network was trained with, tiny, got vgg16 ("),
         ("network.weights=bvlc", "network.weights must be what the detector was trained with, None, got bvlc ("),
         ("svm.c=0.5", "svm.c must be what the detector was trained with, 0.001, got 0.5 ("),
         ("data.classes=[cow]", "data.classes must be those of the detector, cat, dog, got cow ("),
@@ -143,7 +143,7 @@ def test_settings_on_which_a_trained_detector_cannot_act_are_refused(
 
 
 def test_what_is_as_it_was_trained_may_be_said_again(run: RunFolder) -> None:
-    words = ["network.variant=tiny", "data.classes=[cat, dog]", "finetune.steps=7", "data.root=elsewhere"]
+    words = ["network.variant=tiny", "data.classes=[cat, dog]", "data.root=elsewhere"]
     assert load_detector(run.path, *words).classes == ("cat", "dog")
     assert load_detector(run.path, "data.classes=elsewhere.csv").classes == ("cat", "dog")
 
