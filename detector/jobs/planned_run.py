@@ -20,7 +20,18 @@ from detector.data.readers import format_of
 from detector.errors import DataError, UserError
 from detector.files import read_json, write_text
 from detector.jobs.own_data import lists_of_a_plan, own_data
-from detector.jobs.plan import COMMON, LEVELS, SAFETY, SCRATCH_LEVELS, Level, Plan, merged, plan_text, suited
+from detector.jobs.plan import (
+    COMMON,
+    LEVELS,
+    SAFETY,
+    SCRATCH_LEVELS,
+    Level,
+    Plan,
+    for_crowds,
+    merged,
+    plan_text,
+    suited,
+)
 from detector.jobs.plan_choice import Chooser
 from detector.jobs.plan_rates import measure_images, numbers_of
 from detector.jobs.wish import Tree, Wish
@@ -114,15 +125,17 @@ def _choose(wish: Wish, base: Tree, group: Group, started: float) -> Plan:
     seconds = 60 * SAFETY * (wish.minutes or DEFAULT_MINUTES)
     with TemporaryDirectory(prefix="plan-") as scratch:
         sample = measure_images(config, training, group, Path(scratch))
+        numbers = numbers_of(training.dataset, testing.dataset)
         chooser = Chooser(
             lambda level, steps: wish.settings(_planned(base, level, steps)),
-            numbers_of(training.dataset, testing.dataset),
+            numbers,
             sample,
             group,
             lambda: seconds - (time.monotonic() - started),
         )
         levels = LEVELS if config.network.weights else SCRATCH_LEVELS
-        return chooser.choose([suited(level, config.network.variant) for level in levels], wish.minutes)
+        able = [for_crowds(suited(level, config.network.variant), numbers) for level in levels]
+        return chooser.choose(able, wish.minutes)
 
 
 def _planned(base: Tree, level: Level, steps: int) -> Tree:

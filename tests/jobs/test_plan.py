@@ -19,6 +19,7 @@ from detector.jobs.plan import (
     Numbers,
     expected,
     fitted_steps,
+    for_crowds,
     least_steps,
     merged,
     suited,
@@ -66,6 +67,16 @@ def test_no_more_stages_are_frozen_than_a_network_has() -> None:
     for level in LEVELS:
         assert suited(level, "paper").name == level.name
         assert build(suited(level, "paper"), 30).region == build(level, 30).region
+
+
+def test_images_of_many_objects_get_as_many_more_regions_where_these_are_limited() -> None:
+    few, many = replace(NUMBERS, train=100, objects=400), replace(NUMBERS, train=100, objects=1430)
+    assert [for_crowds(level, few) for level in LEVELS] == list(LEVELS)
+    crowded = [for_crowds(level, many) for level in LEVELS]
+    assert crowded[:2] == list(LEVELS[:2])
+    assert [level.settings["proposals"]["max_boxes"] for level in crowded[2:]] == [1070, 540, 290]
+    assert crowded[3].name == "maps shared at 300 pixels, 540 regions an image"
+    assert [build(level, 30).region for level in crowded] == [build(level, 30).region for level in LEVELS]
 
 
 def test_images_that_cannot_be_kept_are_read_again_and_svms_look_at_their_own() -> None:
