@@ -18,17 +18,15 @@ from detector.jobs.train_model import Labelled, label, pretrained, train_model, 
 from detector.jobs.train_rest import learn_context, train_cascade, weigh_models
 from detector.jobs.trained_models import further_models, image_network, model_files
 from detector.jobs.training_data import Splits, check_settings, open_splits
-from detector.networks.device import choose_device
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job
-from detector.runs.processes import Group, alone
+from detector.runs.processes import Group, alone_on
 from detector.runs.statement import begin_statement, state_files
 
 
 def run_training(run: RunFolder, config: Config, group: Group | None = None) -> Outcome:
     """Train a detector on the training split and test it on the test split; the report goes to `report/`."""
-    group = group or alone(choose_device(config.engine.device))
-    return train_detector(Job(run, config, group))
+    return train_detector(Job(run, config, group or alone_on(config.engine.device)))
 
 
 def train_detector(job: Job[Config]) -> Outcome:
