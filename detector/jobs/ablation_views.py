@@ -1,6 +1,7 @@
 """What an ablation is made of: the views of all models on the tested and on the held-out images."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from detector.config import Config
 from detector.inference.models import ModelFiles
@@ -12,6 +13,8 @@ from detector.runs.split import Split
 from detector.stages.context_examples import learned_features
 from detector.stages.image_features import check_image_network, image_weights, keep_image_network
 from detector.stages.views import StoredViews, run_views
+
+IMAGE_NETWORK = "ablation_image_network.safetensors"
 
 
 def open_context(config: Config) -> tuple[Split, Split] | None:
@@ -37,15 +40,26 @@ def rescored_views(
 ) -> Rescored:
     """What learns rescorings of averages of views on the run's held-out data."""
     context, device = job.config.context, str(job.group.device)
-    keep_image_network(image_weights(context, job.config.network), job.run.image_network_path, job.group)
+    network = _image_network(job)
     views = score_views(job, held_out, models)
-    trained_on = seen_images(job, training, proposals_of(job, training)) if "classes" in context.image else None
+    by_classes = "classes" in context.image
+    trained_on = seen_images(job, training, proposals_of(job, training), network) if by_classes else None
     task = context_task(job.config)
     return Rescored(
         task,
         learned_features(task, trained_on, device),
         views,
-        seen_images(job, held_out, views.proposals),
-        seen_images(job, tested.split, tested.proposals).seen,
+        seen_images(job, held_out, views.proposals, network),
+        seen_images(job, tested.split, tested.proposals, network).seen,
         device,
     )
+
+
+def _image_network(job: Job[Config]) -> Path:
+    """The file of the network that sees whole images, beside the run's own, which may be another."""
+    weights = image_weights(job.config.context, job.config.network)
+    if weights is None:
+        return job.run.model_path
+    kept = job.run.path / IMAGE_NETWORK
+    keep_image_network(weights, kept, job.group)
+    return kept

@@ -2,7 +2,14 @@
 
 from detector.config import Config
 from detector.jobs.train_model import Labelled
-from detector.jobs.trained_models import context_task, regions_of, scored_by_all, seen_images, trained_models
+from detector.jobs.trained_models import (
+    context_task,
+    image_network,
+    regions_of,
+    scored_by_all,
+    seen_images,
+    trained_models,
+)
 from detector.runs.job import Job
 from detector.runs.pretrained import weights_file
 from detector.runs.split import Split
@@ -42,8 +49,10 @@ def learn_context(job: Job[Config], trained: TrainingRegions, split: Split) -> N
     config, run = job.config, job.run
     keep_image_network(image_weights(config.context, config.network), run.image_network_path, job.group)
     regions = regions_of(job, split)
-    held_out = seen_images(job, split, regions)
-    training = seen_images(job, trained.split, trained.proposals) if "classes" in config.context.image else None
+    network = image_network(run, config)
+    held_out = seen_images(job, split, regions, network)
+    by_classes = "classes" in config.context.image
+    training = seen_images(job, trained.split, trained.proposals, network) if by_classes else None
     task = context_task(config)
     scores = SplitScores(split, regions, scored_by_all(job))
     rows = run_context_rows(job.stage("context_rows", split.name), task, scores, config.engine)

@@ -117,10 +117,9 @@ def regions_of(job: Job[Config], split: Split) -> Store:
     return run_cut(job.stage("filter", split.name), split, proposals, cascade, config.cascade, config.engine)
 
 
-def seen_images(job: Job[Config], split: Split, regions: Store) -> SeenImages:
-    """What the network that sees whole images makes of those of a split."""
-    stage = job.stage("seen", split.name)
-    seen = run_image_features(stage, split, regions, image_network(job.run, job.config), job.config.engine)
+def seen_images(job: Job[Config], split: Split, regions: Store, network: Path) -> SeenImages:
+    """What the network in a file, which sees whole images, makes of those of a split."""
+    seen = run_image_features(job.stage("seen", split.name), split, regions, network, job.config.engine)
     return SeenImages(split.dataset, seen)
 
 

@@ -2,7 +2,13 @@
 
 from detector.config import CONTEXT, ENSEMBLE, Config
 from detector.inference.backends import choose_backend
-from detector.jobs.trained_models import scored_by_all, seen_images, trained_context, trained_models
+from detector.jobs.trained_models import (
+    image_network,
+    scored_by_all,
+    seen_images,
+    trained_context,
+    trained_models,
+)
 from detector.runs.job import Job
 from detector.runs.split import Split, open_split
 from detector.runs.store import Store
@@ -68,7 +74,7 @@ def _rescored(
 ) -> dict[str, ScoreSource]:
     """The last of the sources, called `name`, and its rescoring: both are reported."""
     config, context = job.config, trained_context(job.run, job.config)
-    seen = seen_images(job, testing, regions).seen
+    seen = seen_images(job, testing, regions, image_network(job.run, job.config)).seen
     if isinstance(source, NetworkScores):
         source = store_scores(job.stage("scores", testing.name), testing, regions, source, config.engine)
     return {name: source, CONTEXT: RescoredScores(source, context, seen, config.context.after_nms)}

@@ -200,6 +200,14 @@ def test_an_ablation_tells_what_context_would_be_worth_to_a_run_without_it(
     assert [(row.name, row.mean_ap) for row in found.rows] == [(row.name, row.mean_ap) for row in wanted.rows]
 
 
+def test_an_ablation_with_another_network_for_whole_images_leaves_the_model_as_it_was(finished: RunFolder) -> None:
+    before = {path: path.read_bytes() for path in sorted(finished.model_path.parent.iterdir())}
+    config = finished.read_config(Config, [f"context.weights={finished.model_path}"])
+    run_ablation(finished, config, ("val",), alone(), timed_regions=10)
+    assert {path: path.read_bytes() for path in sorted(finished.model_path.parent.iterdir())} == before
+    assert load_detector(finished.path).classes
+
+
 def test_an_ablation_learns_no_context_from_what_the_models_know(finished: RunFolder) -> None:
     config = finished.read_config(Config, ["context.splits=[train]"])
     with pytest.raises(DataError, match=r"context.splits must hold no image that is trained on, got 12 of them"):
