@@ -100,8 +100,9 @@ class VocFiles:
         self.xml = FileIndex([layout.annotations], XML_SUFFIXES)
         self._layout = layout
         images, annotations = layout.whole
-        all_images = FileIndex([images], IMAGE_SUFFIXES).paths()
-        self._pairs = Pairs(root, all_images, FileIndex([annotations], XML_SUFFIXES).paths())
+        pictures = self.pictures if images == layout.images else FileIndex([images], IMAGE_SUFFIXES)
+        xml = self.xml if annotations == layout.annotations else FileIndex([annotations], XML_SUFFIXES)
+        self._pairs = Pairs(root, pictures.paths(), xml.paths())
 
     def of_annotation(self, image_id: str) -> Partners:
         """The annotation called so below its folder, and its image."""
