@@ -33,16 +33,12 @@ def area_under_envelope(recall: Float64, precision: Float64) -> float:
     return float(np.sum(steps * heights))
 
 
-def eleven_point_average(recall: Float64, precision: Float64) -> float:
-    """Average precision of VOC 2007: the mean of the best precision at recall 0, 0.1, ..., 1 or more.
-
-    0 without a counted detection, where the devkit gives NaN if there are ignored ones.
-    """
-    return mean_height(recall, precision, ELEVEN_RECALLS)
-
-
 def average_precision(recall: Float64, precision: Float64, recalls: Float64) -> float:
-    """The mean over the recalls `recalls`, or where there are none the area under the envelope."""
+    """The mean of the best precision at each of `recalls` or more; without `recalls`, the area under the envelope.
+
+    With `ELEVEN_RECALLS` it is that of VOC 2007, but 0 without a counted detection, where the devkit gives NaN if
+    there are ignored ones.
+    """
     return mean_height(recall, precision, recalls) if len(recalls) else area_under_envelope(recall, precision)
 
 

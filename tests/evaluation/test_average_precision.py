@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from detector.evaluation.average_precision import (
+    ELEVEN_RECALLS,
     area_under_envelope,
-    eleven_point_average,
+    average_precision,
     envelope,
     precision_recall,
 )
@@ -44,7 +45,7 @@ def test_envelope_is_the_best_precision_from_here_on_and_passes_over_nan() -> No
 def test_average_precision_by_hand(text: str, objects: int, area: float, eleven: float) -> None:
     curve = precision_recall(outcomes(text), objects)
     assert area_under_envelope(*curve) == pytest.approx(area, abs=1e-12)
-    assert eleven_point_average(*curve) == pytest.approx(eleven, abs=1e-12)
+    assert average_precision(*curve, ELEVEN_RECALLS) == pytest.approx(eleven, abs=1e-12)
 
 
 def test_area_without_objects_is_nan_with_detections_and_zero_without() -> None:

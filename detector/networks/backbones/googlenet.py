@@ -37,7 +37,6 @@ from detector.text import shown
 
 FIRST_BIAS = 0.2  # of a convolution without batch norm
 FEATURES = 1024  # channels of inception 5b
-STRIDE = 32  # pixels of the input for one cell of the last feature map
 
 
 @dataclass(frozen=True)
