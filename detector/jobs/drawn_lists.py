@@ -17,7 +17,7 @@ from detector.data.holdout import draw_test
 from detector.data.images import read_headers, unreadable_images
 from detector.errors import DataError
 from detector.files import write_text
-from detector.jobs.stated_splits import StatedSplits, names_of, settings_of
+from detector.jobs.stated_splits import StatedSplits, data_settings, names_of
 from detector.jobs.wish import Tree
 from detector.records import Array, Bool, Int64
 
@@ -91,7 +91,7 @@ def _counts(splits: Sequence[RawSplit]) -> Int64:
 
 def _readable(stated: StatedSplits, images: DrawnFrom) -> tuple[DrawnFrom, list[str]]:
     """The images that can be read where the others are to be skipped, and a line about these."""
-    settings = settings_of(stated.tree)
+    settings = data_settings(stated.tree)
     if settings.bad_images == "stop":
         return images, []
     errors = unreadable_images(images.paths, settings.exif)

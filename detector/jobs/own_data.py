@@ -15,7 +15,7 @@ from detector.data.readers import format_of, open_classes
 from detector.errors import DataError
 from detector.files import read_text, write_text
 from detector.jobs.drawn_lists import TEST_LIST, TRAIN_LIST, draw_lists
-from detector.jobs.stated_splits import StatedSplits, names_of, settings_of
+from detector.jobs.stated_splits import StatedSplits, data_settings, names_of
 from detector.jobs.unused_data import unused_lines
 from detector.jobs.wish import Tree
 
@@ -114,7 +114,7 @@ def _turned(tree: Tree, stated: StatedSplits, lines: list[str]) -> Tree:
     """The setting that orientation tags are applied, where the sizes that annotations state say so."""
     if "exif" in tree:
         return {}
-    settings = settings_of(tree)
+    settings = data_settings(tree)
     splits = stated.read(list(dict.fromkeys((*settings.train, *settings.test))))
     shown, stored = sizes_tell(splits, [known_headers(raw.paths.tolist()) for raw in splits])
     if shown and stored:
@@ -134,7 +134,7 @@ def _all_classes(tree: Tree, lines: list[str]) -> Tree:
     """The setting of the classes where some are in the test split alone: nothing can be learned of them."""
     if "classes" in tree:
         return {}
-    settings = settings_of(tree)
+    settings = data_settings(tree)
     known = open_classes(settings)
     tested = [format_of(settings).read(settings, split, known) for split in settings.test]
     extra = sorted(

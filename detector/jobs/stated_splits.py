@@ -20,7 +20,7 @@ class StatedSplits:
 
     def read(self, splits: object) -> list[RawSplit]:
         """One split or several; DataError where one cannot be found."""
-        names = settings_of({**self.tree, "train": splits, "test": splits}).train
+        names = data_settings({**self.tree, "train": splits, "test": splits}).train
         return [self._read(name) for name in names]
 
     def read_if_there(self, name: str) -> list[RawSplit]:
@@ -32,13 +32,13 @@ class StatedSplits:
 
     def _read(self, name: str) -> RawSplit:
         if name not in self._known:
-            settings = settings_of({**self.tree, "train": name, "test": name})
+            settings = data_settings({**self.tree, "train": name, "test": name})
             self._known[name] = format_of(settings).read(settings, name, stated_classes(settings))
         return self._known[name]
 
 
-def settings_of(tree: Mapping[str, Any]) -> DataSettings:
-    """The settings in `tree`."""
+def data_settings(tree: Mapping[str, Any]) -> DataSettings:
+    """The section `data` that `tree` holds, checked; ConfigError where it is wrong."""
     return parse_config(DataSettings, tree, COMMAND)
 
 

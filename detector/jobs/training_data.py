@@ -21,7 +21,7 @@ from detector.networks.backbones.base import check_frozen
 from detector.runs.board import check_tensorboard
 from detector.runs.job import Job
 from detector.runs.split import Split, open_split
-from detector.stages.cascade_network import check_cascade
+from detector.stages.cascade_network import check_cascade_network
 from detector.stages.image_features import check_image_network
 from detector.stages.region_trainer import make_finetuner
 from detector.stages.start_network import NetworkTask
@@ -63,7 +63,7 @@ def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
         check_frozen(facts, getattr(config, key).frozen_stages, f"{key}.frozen_stages")
     check_tensorboard(config.log)
     check_image_network(config.context, config.network)
-    check_cascade(config.cascade, config.network.variant)
+    check_cascade_network(config.cascade, config.network.variant)
     make_finetuner(config.finetune, task, training.classes.names, config.joint_boxes, job.group, config.seed)
     check_weights(config.ensemble, config.ensemble.members + len(further_models(config.ensemble)))
     if job.group.is_first:

@@ -23,7 +23,7 @@ def check_shares(key: str, number: int, group: Group) -> None:
         raise ConfigError(f"{key} must be a multiple of the {group.world} processes, got {number}")
 
 
-def run_training(
+def run_trainer(
     result: Result,
     trainer: Trainer[Net, Batch],
     batches: Callable[[Trainer[Net, Batch]], Iterable[Batch]],

@@ -12,7 +12,7 @@ from detector.stages.drawn_rows import CellsLook
 CELLS = 3  # along a side of a region on the shared map, without surroundings
 
 
-def check_cascade(settings: CascadeSettings, variant: Variant) -> None:
+def check_cascade_network(settings: CascadeSettings, variant: Variant) -> None:
     """Raise DataError for weights of the cascade's own that cannot be read, ConfigError for too small crops.
 
     Without weights of its own the network is of `variant`.

@@ -62,7 +62,7 @@ def run_detect(
         return lambda positions: ordered_map(entry, scores(positions), workers)
 
     def facts(store: Store) -> dict[str, Any]:
-        table = read_table(store, settings.max_per_class)
+        table = read_detections(store, settings.max_per_class)
         write_submission(result.folder / SUBMISSION, table, dataset.indices)
         write_coco_results(result.folder / RESULTS, table, dataset)
         regions = int(proposals.offsets[-1])
@@ -70,13 +70,13 @@ def run_detect(
         return {**counts, IMAGE_IDS: ids_key(dataset)}
 
     store = run_stored(result, FIELDS, len(dataset), prepare, facts, (SUBMISSION, RESULTS))
-    return read_table(store, settings.max_per_class)
+    return read_detections(store, settings.max_per_class)
 
 
 def open_detections(folder: Path, dataset: Dataset, max_per_class: int) -> DetectionTable:
     """The detections of a finished result; DataError where it holds none, or those of other images or classes."""
     check_images(folder, dataset)
-    table = read_table(Store.open(folder / "store", fields=FIELDS, count=len(dataset)), max_per_class)
+    table = read_detections(Store.open(folder / "store", fields=FIELDS, count=len(dataset)), max_per_class)
     if len(table.labels) and table.labels.max() > len(dataset.classes):
         raise DataError(
             f"labels of detections must be in 1..{len(dataset.classes)}, got {table.labels.max()} ({folder})"
@@ -84,7 +84,7 @@ def open_detections(folder: Path, dataset: Dataset, max_per_class: int) -> Detec
     return table
 
 
-def read_table(store: Store, max_per_class: int) -> DetectionTable:
+def read_detections(store: Store, max_per_class: int) -> DetectionTable:
     """The detections in the stage's store, the best `max_per_class` of each class."""
     per_image = (store.read(position) for position in range(len(store)))
     records = [Detections(found["boxes"], found["labels"], found["scores"]) for found in per_image]

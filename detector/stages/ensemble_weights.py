@@ -91,10 +91,10 @@ def fitted_ensemble(path: Path, settings: EnsembleSettings) -> EnsembleSettings:
     """The settings with the weights that were learned, where they ask for it; DataError where `path` has none."""
     if not settings.fit_weights:
         return settings
-    return settings.model_copy(update={"weights": read_weights(path), "fit_weights": ()})
+    return settings.model_copy(update={"weights": read_model_weights(path), "fit_weights": ()})
 
 
-def read_weights(path: Path) -> tuple[float, ...]:
+def read_model_weights(path: Path) -> tuple[float, ...]:
     """The weights of the models in a file that `run_weights` wrote; DataError for any other."""
     if not path.exists():
         raise DataError(f"run must hold learned weights of its models, got none at {path}")
@@ -108,7 +108,7 @@ def read_weights(path: Path) -> tuple[float, ...]:
 def _has_weights(path: Path, models: int) -> bool:
     """Whether the file holds weights of so many models."""
     try:
-        return len(read_weights(path)) == models
+        return len(read_model_weights(path)) == models
     except DataError:
         return False
 

@@ -12,7 +12,7 @@ from detector.runs.pretrained import weights_file
 from detector.runs.split import labelled_key
 from detector.runs.stage import Stage
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_result import UNTRAINED, run_training
+from detector.runs.training_result import UNTRAINED, run_trainer
 from detector.stages.classifier_trainer import ClassifierNetwork, ClassifierTrainer
 from detector.stages.crop_batches import crop_batches
 from detector.stages.training_reads import training_reads
@@ -40,7 +40,7 @@ def train_images(
             config.network, weights_file(config.network.weights), config.engine, stage.group, config.seed
         ),
     )
-    return run_training(
+    return run_trainer(
         result,
         trainer,
         partial(crop_batches, config, training, preprocessing, stage.group),

@@ -20,7 +20,7 @@ from detector.runs.board import make_board
 from detector.runs.folder import RunFolder
 from detector.runs.stage import Result, Stage
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_result import UNTRAINED, run_training
+from detector.runs.training_result import UNTRAINED, run_trainer
 from detector.stages.label import LabelledRegions
 from detector.stages.region_batches import BatchMaker, LabelledBatch, batch_maker
 from detector.stages.region_sets import ObjectRegions, TrainingRegions
@@ -46,7 +46,7 @@ def run_pretrain(
         VERSION, labels=labelled.labels, settings=settings.model_dump(exclude=UNTRAINED), **task.reads(stage.group)
     )
     makes = batch_maker(settings, task, settings.batch_size, preprocessing, stage.group, task.seed)
-    return run_training(
+    return run_trainer(
         result,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, stage.group.rank, stage.group.world),
@@ -103,7 +103,7 @@ def run_finetune(
         "region": task.region.model_dump(),
         "config": config,
     }
-    return run_training(
+    return run_trainer(
         result,
         trainer,
         lambda at: makes.batches(labelled, at.step, settings.steps, group.rank, group.world) if labelled else (),

@@ -10,7 +10,7 @@ from detector.runs.pretrained import weights_file
 from detector.runs.split import Split
 from detector.runs.stage import Stage
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_result import UNTRAINED, run_training
+from detector.runs.training_result import UNTRAINED, run_trainer
 from detector.stages.multibox_trainer import MultiBoxTrainer
 from detector.stages.training_reads import training_reads
 from detector.stages.window_batches import window_batches
@@ -38,7 +38,7 @@ def train_windows(
             config.network, weights_file(config.network.weights), config.engine, stage.group, config.seed
         ),
     )
-    return run_training(
+    return run_trainer(
         result,
         trainer,
         partial(window_batches, config, training, preprocessing, stage.group),

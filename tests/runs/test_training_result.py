@@ -17,7 +17,7 @@ from detector.errors import DataError
 from detector.runs.best import Best
 from detector.runs.folder import RunFolder
 from detector.runs.train_loop import MetricsLog
-from detector.runs.training_result import run_training
+from detector.runs.training_result import run_trainer
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
 from detector.training.loop import Trainer, parameter_groups
 from detector.training.schedule import Schedule
@@ -87,7 +87,7 @@ def train(
     def save(path: Path, saved: nn.Module) -> None:
         save_file(saved.state_dict(), path)
 
-    run_training(
+    run_trainer(
         result,
         trainer,
         lambda at: batches(at.step, kill_before),
