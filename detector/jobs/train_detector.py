@@ -26,19 +26,15 @@ from detector.runs.statement import begin_statement, state_files
 
 def run_training(run: RunFolder, config: Config, group: Group | None = None) -> Outcome:
     """Train a detector on the training split and test it on the test split; the report goes to `report/`."""
-    return train_detector(Job(run, config, group or alone_on(config.engine.device)))
-
-
-def train_detector(job: Job[Config]) -> Outcome:
-    """Run the stages of a training, then those of its test."""
-    config, splits = job.config, open_splits(job.config)
+    job = Job(run, config, group or alone_on(config.engine.device))
+    splits = open_splits(config)
     task = network_task(config, splits.training.dataset.classes)
     check_settings(job, splits, task)
     if job.group.is_first:
-        begin_statement(job.run, config, paths_of(further_models(config.ensemble)))
-        job.run.begin(config)
-        write_classes(job.run.path / "classes.csv", splits.training.dataset.classes)
-        job.run.log_notes(dict.fromkeys(splits.training.dataset.notes + splits.testing.dataset.notes))
+        begin_statement(run, config, paths_of(further_models(config.ensemble)))
+        run.begin(config)
+        write_classes(run.path / "classes.csv", splits.training.dataset.classes)
+        run.log_notes(dict.fromkeys(splits.training.dataset.notes + splits.testing.dataset.notes))
     labelled = label(job, splits.training) if config.learns else None
     validation = label(job, splits.validation) if labelled and splits.validation else None
     if labelled:
@@ -48,8 +44,8 @@ def train_detector(job: Job[Config]) -> Outcome:
         train_model(member, task, splits.training, labelled, validation, number)
         _state(job, paths_of([model_files(member.run, config)]))
     _learn_rest(job, labelled, splits)
-    outcome = run_test(job, splits.testing, job.run.path / "report")
-    _state(job, [job.run.methods_path] if outcome.reports else [])
+    outcome = run_test(job, splits.testing, run.path / "report")
+    _state(job, [run.methods_path] if outcome.reports else [])
     return outcome
 
 
