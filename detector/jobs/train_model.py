@@ -41,26 +41,30 @@ def train_model(
         job.stage("finetune"), job.run, config.finetune, task, classes, labelled, validation, joint, number, text
     )
     calibrate(job.stage("finetune"), model, lambda: training, config.region, config.engine, config.seed)
-    if labelled:
-        _train_heads(job, labelled, model)
+    if labelled and config.svm.enabled:
+        _train_svms(job, labelled.regions, model)
+    if labelled and config.boxes.enabled and not config.joint_boxes:
+        _train_boxes(job, labelled, model)
 
 
-def _train_heads(job: Job[Config], labelled: Labelled, model: Path) -> None:
-    """Train the SVMs and box regressors on the features of a model."""
-    config, regions = job.config, labelled.regions
-    complete, exhaustive = regions.split.dataset.complete, regions.split.dataset.exhaustive
-    if config.svm.enabled:
-        mined = choose_images(np.any(complete, axis=1), config.svm.images, config.seed, first=exhaustive)
-        chosen = MinedRegions(regions, mined)
-        stage = job.stage("features", regions.split.name)
-        features = run_training_features(stage, chosen, model, config.region, config.engine)
-        run_svm(job.stage("svm"), config.svm, chosen, features, model, job.run.svm_path)
-    if config.boxes.enabled and not config.joint_boxes:
-        with_proposals = np.diff(labelled.labels.offsets) > 0
-        used = choose_images(with_proposals, config.boxes.images, config.seed, first=exhaustive)
-        paired = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
-        names = regions.split.dataset.classes.names
-        run_boxes(job.stage("boxes"), config.boxes, paired, names, model, job.run.boxes_path)
+def _train_svms(job: Job[Config], regions: TrainingRegions, model: Path) -> None:
+    """Train the SVMs on the features of a model."""
+    config, dataset = job.config, regions.split.dataset
+    candidates = np.any(dataset.complete, axis=1)
+    mined = choose_images(candidates, config.svm.images, config.seed, first=dataset.exhaustive)
+    chosen = MinedRegions(regions, mined)
+    stage = job.stage("features", regions.split.name)
+    features = run_training_features(stage, chosen, model, config.region, config.engine)
+    run_svm(job.stage("svm"), config.svm, chosen, features, model, job.run.svm_path)
+
+
+def _train_boxes(job: Job[Config], labelled: Labelled, model: Path) -> None:
+    """Train the box regressors on the features of a model."""
+    config, regions, dataset = job.config, labelled.regions, labelled.regions.split.dataset
+    with_proposals = np.diff(labelled.labels.offsets) > 0
+    used = choose_images(with_proposals, config.boxes.images, config.seed, first=dataset.exhaustive)
+    paired = run_pairs(job.stage("pairs"), config.boxes, regions, used, model, config.region, config.engine)
+    run_boxes(job.stage("boxes"), config.boxes, paired, dataset.classes.names, model, job.run.boxes_path)
 
 
 def label(job: Job[Config], split: Split) -> Labelled:
