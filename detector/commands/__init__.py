@@ -58,25 +58,7 @@ COMMANDS = {
     "bench": "measure this machine: stages, engines, and what others run",
     "make_synthetic": "make a synthetic set, for detection or classification",
 }
-NEED_TORCH = (
-    "demo",
-    "train_det",
-    "test_det",
-    "ablate",
-    "train_cls",
-    "eval_cls",
-    "train_multibox",
-    "propose",
-    "eval_proposals",
-    "fuse",
-    "compare",
-    "clean",
-    "detect",
-    "explain",
-    "export",
-    "describe",
-    "bench",
-)
+WITHOUT_TORCH = ("eval_det", "split_val", "check_data", "make_synthetic")
 RESUMED = ("demo", "train_det", "test_det", "ablate", "train_cls", "eval_cls", "train_multibox", "propose")
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -100,7 +82,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: Sequence[str] | None) -> int:
-    if name in NEED_TORCH:
+    if name not in WITHOUT_TORCH:
         keep_freed_memory()
     try:
         return importlib.import_module(f"detector.commands.{name}").main(arguments)
