@@ -8,9 +8,7 @@ from detector.config import Config
 from detector.errors import DataError
 from detector.jobs.ablation_judge import row_voting_iou
 from detector.jobs.ablation_table import join_tables
-from detector.jobs.trained_models import (
-    trained_models,
-)
+from detector.jobs.trained_models import trained_models
 from detector.reports.ablation_report import AblationReport
 from detector.runs.folder import RunFolder
 from detector.runs.job import Job

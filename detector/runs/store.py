@@ -166,10 +166,8 @@ class StoreWriter:
         """Make ready for parts; what another key or layout left behind goes."""
         plan = {"key": self.key, "count": self.count, "shard": self.shard, "fields": self._layout}
         if not holds_json(self.folder / PLAN, plan):
-            for old in (
-                self.folder / MANIFEST,
-                *self.folder.glob("*"),
-            ):  # a kill must not leave what looks finished
+            _remove(self.folder / MANIFEST)  # first: a kill must not leave what looks finished
+            for old in list(self.folder.glob("*")):
                 _remove(old)
             write_text(self.folder / PLAN, json.dumps(plan) + "\n")
 

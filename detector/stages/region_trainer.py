@@ -4,12 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from detector.config import (
-    BoxSettings,
-    FinetuneSettings,
-    PretrainSettings,
-    RegionTraining,
-)
+from detector.config import BoxSettings, FinetuneSettings, PretrainSettings, RegionTraining
 from detector.networks.device import choose_precision
 from detector.networks.multi_task import MultiTaskClassifier
 from detector.networks.region_classifier import RegionClassifier

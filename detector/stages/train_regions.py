@@ -9,11 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detector.config import (
-    BoxSettings,
-    FinetuneSettings,
-    PretrainSettings,
-)
+from detector.config import BoxSettings, FinetuneSettings, PretrainSettings
 from detector.data.classes import ClassList
 from detector.runs.best import Best
 from detector.runs.board import make_board
