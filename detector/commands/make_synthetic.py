@@ -1,4 +1,4 @@
-"""`make_synthetic OUT`: write a synthetic set, of scenes for a detector or of crops for a classifier."""
+"""Write a synthetic set: scenes for a detector, or crops of single objects for a classifier."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ DETECTION_ONLY = ("exhaustive", "mean_width", "context", "gentle")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and write the set; 0 when the whole set stands under OUT."""
-    options = _parser().parse_args(arguments)
+    """Write the set; 0 when all of it stands under OUT."""
+    options = _parse(arguments)
     given = {name: getattr(options, name) for name in DETECTION_ONLY if hasattr(options, name)}
     numbers = (options.images, options.classes, options.seed)
     if options.task == "det":
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="make_synthetic",
         description="Write a synthetic set. det: scenes in the 2015 layout of ILSVRC-DET: Data, Annotations, "
@@ -81,4 +81,4 @@ def _parser() -> argparse.ArgumentParser:
         help="det: few things in an image, none of them small, and each class in its own colour",
     )
     parser.add_argument("--workers", type=whole_number(-1, WORKERS), default=1, help="processes; -1: one a core")
-    return parser
+    return parser.parse_args(arguments)

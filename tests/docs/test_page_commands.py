@@ -57,9 +57,8 @@ SHOWN = [shown for page in PAGES for shown in shown_on(page)]
 def parsed(tool: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     """What the tool makes of the words, before it does anything."""
     module = importlib.import_module(f"detector.commands.{tool}")
-    for name in ("_parse", "_parser"):
-        if parse := getattr(module, name, None):
-            return parse(words) if name == "_parse" else parse().parse_args(words)
+    if parse := getattr(module, "_parse", None):
+        return parse(words)
     found: list[argparse.Namespace] = []
 
     class Stop(Exception):
