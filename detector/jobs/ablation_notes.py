@@ -3,6 +3,7 @@
 from detector.config import Config, DetectSettings
 from detector.jobs.ablation_judge import row_voting_iou
 from detector.runs.environment import environment_notes
+from detector.runs.split import data_notes
 from detector.stages.views import StoredViews
 
 
@@ -10,8 +11,7 @@ def origin_of(config: Config, views: StoredViews) -> dict[str, str]:
     """Where the numbers of the table come from."""
     dataset = views.split.dataset
     return {
-        "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-        "Notes on the data": "; ".join(dataset.notes) or "none",
+        **data_notes(dataset),
         "Regions": f"{int(views.proposals.offsets[-1]):,}, scored by {config.method.name}",
         "After the scores": "; ".join([after_scores_text(config.detect), *left_out(config.detect)]),
         **environment_notes(),

@@ -20,7 +20,7 @@ from detector.reports.detection.drawn_images import draw_pictures
 from detector.reports.detection.report import DetectionReport, Reports
 from detector.reports.detection.write import write_report
 from detector.runs.environment import environment_notes
-from detector.runs.split import Split
+from detector.runs.split import Split, data_notes
 
 FUSED = "fused"
 
@@ -98,8 +98,7 @@ def _detections_by_image(table: DetectionTable, images: int) -> Iterator[Detecti
 def _origin(dataset: Dataset, systems: Mapping[str, System]) -> dict[str, str]:
     """Where the report's numbers come from."""
     return {
-        "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-        "Notes on the data": "; ".join(dataset.notes) or "none",
+        **data_notes(dataset),
         **{
             f"Detections of {name}": f"{len(system.table.scores)}, weight {system.weight:g}"
             for name, system in systems.items()

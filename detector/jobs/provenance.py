@@ -7,6 +7,7 @@ from detector.networks.backbones import backbone_facts
 from detector.runs.environment import environment_notes
 from detector.runs.history import stage_seconds, training_logs
 from detector.runs.job import Job
+from detector.runs.split import data_notes
 from detector.stages.evaluate import RunFacts
 
 
@@ -26,8 +27,7 @@ def _provenance(job: Job[Config], dataset: Dataset) -> dict[str, str]:
     config, trained = job.config, settings_of_model(job.run.model_path) or job.config
     network = backbone_facts(config.network.variant)
     return {
-        "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-        "Notes on the data": "; ".join(dataset.notes) or "none",
+        **data_notes(dataset),
         "Network": f"{network.title}, {trained.finetune.steps} steps of fine-tuning",
         "Regions": f"{_regions_text(config)}, crops of {config.region.crop_size} pixels",
         **environment_notes(),

@@ -101,6 +101,14 @@ def truth_key(dataset: Dataset) -> str:
     return array_hash(*arrays, dataset.complete, dataset.indices, dataset.blacklist, names)
 
 
+def data_notes(dataset: Dataset) -> dict[str, str]:
+    """What a report tells of its data set."""
+    return {
+        "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
+        "Notes on the data": "; ".join(dataset.notes) or "none",
+    }
+
+
 def split_slug(splits: Sequence[str]) -> str:
     """A folder name for the data set joined from `splits`.
 
