@@ -1,4 +1,4 @@
-"""Ablations of several runs: where they are, whether they are alike, and one report of all."""
+"""Ablations of several runs: their folders, whether they can be joined, and one report of all."""
 
 from collections.abc import Sequence
 from dataclasses import replace

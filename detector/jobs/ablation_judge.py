@@ -1,4 +1,4 @@
-"""What averages of views reach, with context and box voting and without, and what they cost."""
+"""Mean AP and cost of averages over views, with and without context and box voting."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What an ablation tells beside its table: where its numbers come from, and which settings they leave out."""
+"""Notes of an ablation's report: where its numbers come from, and which settings its rows leave out."""
 
 from detector.config import Config, DetectSettings
 from detector.jobs.ablation_judge import row_voting_iou
@@ -19,7 +19,7 @@ def origin_of(config: Config, views: StoredViews) -> dict[str, str]:
 
 
 def after_scores_text(settings: DetectSettings) -> str:
-    """What all rows make of scores, and what those with box voting do beside."""
+    """How all rows turn scores into detections, and what the rows with box voting add."""
     return f"NMS {settings.nms}; box voting, at IoU {row_voting_iou(settings):g}, in the rows that name it alone"
 
 

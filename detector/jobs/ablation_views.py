@@ -1,4 +1,4 @@
-"""What an ablation is made of: the views of all models on the tested and on the held-out images."""
+"""The stored scores that an ablation averages: all views of all models, on tested and on held-out images."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The lists of a split that is drawn: each line means one file, however many are called alike.
+"""The image lists of a drawn split; each line means exactly one file, even where several have the same name.
 
-A line is the path of an image below the folder that lists are read from, with its suffix; where a format knows
-images by other names, such as COCO's file_name, it is that. What is written is read back before it is used.
+A line is the path of an image, with its suffix, below the folder that lists are read from; where a format has
+names of its own for images, such as COCO's file_name, it is that name. A list is read back before it is used.
 """
 
 import os

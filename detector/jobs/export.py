@@ -1,4 +1,4 @@
-"""A run's model as a folder for others, which is a run folder itself as far as detection goes."""
+"""A run's model as a folder to pass on; detection reads it as it reads a run folder."""
 
 from pathlib import Path
 

@@ -1,8 +1,9 @@
-"""Which splits of a run must hold other images than which: one table of what each is for, looked at in one place.
+"""Keeping the splits of a run apart: what each is used for, and which of them may share no images.
 
-What is learned last needs images that no model is trained on, or it learns how well they are known by heart:
-`check_apart_from_training` refuses others. A test goes on where anything was learned from its images, but never
-without a word: the lines of `shared_lines` are shown at the start, and stand in the report.
+Whatever is learned after the models (the choice of the best weights, the models' weights, context) needs images
+that no model was trained on, or it learns from scores that are too good: `check_apart_from_training` refuses
+images that are. A test on images that something was learned from goes on, but the lines of `shared_lines` say so
+at its start and in the report.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +20,10 @@ from detector.stages.context import check_apart
 
 @dataclass(frozen=True)
 class Role:
-    """What the splits of a setting are for; `names` are those that count, () where nothing asks for them."""
+    """What the splits of a setting are used for; `names` gives the splits, () where the settings use none."""
 
     key: str
-    use: str  # of the images
+    use: str  # ends the clause "images that ..."
     names: Callable[[Config], Sequence[str]]
     trains: bool = False
 
@@ -43,13 +44,13 @@ Pairs = Iterator[tuple[Role, Role]]  # the first is learned from, the second mus
 
 
 def refused_pairs(opened: Opened) -> Pairs:
-    """What is held out for something, beside what models are trained on."""
+    """The pairs that must share no image: training data, and data held out."""
     trained = [role for role in opened if role.trains]
     yield from ((first, second) for second in HELD_OUT if second in opened for first in trained)
 
 
 def told_pairs(opened: Opened) -> Pairs:
-    """What is tested on beside all that is learned from; what is learned last beside what chose weights."""
+    """The pairs that should share no image: learned from and tested; validation and what is learned after it."""
     if TESTED in opened:
         yield from ((role, TESTED) for role in opened if role != TESTED)
     if VALIDATION in opened:
@@ -62,7 +63,7 @@ def open_roles(config: Config, roles: Sequence[Role]) -> dict[Role, Split]:
 
 
 def open_further(config: Config) -> tuple[dict[Role, Split], list[str]]:
-    """The training splits of the ensemble's further runs beside this run's; lines for those that are gone."""
+    """The training splits of the ensemble's further runs, without this run's; a line for each that is gone."""
     return _open_there(_further_roles(config))
 
 
@@ -77,7 +78,7 @@ def _further_roles(config: Config) -> Iterator[tuple[Role, DataSettings, Sequenc
 
 
 def _training_data(config: Config) -> DataSettings | None:
-    """The settings of the data that a run is trained on, those of its test aside; None where it is on none."""
+    """The data settings of a run without its test split; None where nothing is learned from training data."""
     return config.data.model_copy(update={"test": ()}) if TRAINING.names(config) else None
 
 

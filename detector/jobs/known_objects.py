@@ -1,4 +1,4 @@
-"""Which objects an image is known to hold: by a COCO JSON, or by the data that a run was tested on."""
+"""The true objects of an image, from a COCO JSON or from the data that a run was tested on."""
 
 import os
 import sys

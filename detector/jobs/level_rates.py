@@ -1,4 +1,4 @@
-"""How long a step of training and a region of a test take on this machine, by the settings of a level."""
+"""Measuring how long a step of training and a scored region take on this machine, by the settings of a level."""
 
 import time
 from collections.abc import Generator
@@ -20,7 +20,7 @@ from detector.stages.region_trainer import RegionTrainer, make_finetuner
 from detector.stages.start_network import NetworkTask, start_network
 
 SCORED = 2  # images, for the rate of an engine
-CROPS = 16  # of a step that is measured; of a run's it has more
+CROPS = 16  # in a measured step of training by crops on a CPU; a run's has more, and takes in proportion longer
 SECONDS, STEPS = 3.0, 4  # of training, whatever comes first; the first step is not timed
 
 
@@ -34,7 +34,7 @@ def measure_level(config: Config, sample: Sample, group: Group) -> LevelRates:
 
 
 def _training(config: Config, task: NetworkTask, sample: Sample, group: Group) -> float:
-    """Seconds a step: of crops one of fewer is measured, as they go through the network one by one."""
+    """Seconds a step. Of crops on a CPU a smaller batch is measured and scaled, as each crop costs the same."""
     settings, factor = config.finetune, 1.0
     if config.region.mode == "warp" and settings.batch_size > CROPS and group.device.type == "cpu":
         factor = settings.batch_size / CROPS

@@ -1,4 +1,4 @@
-"""A detector put together from what its settings ask for and what scores its regions."""
+"""Putting a detector together from its settings and the scorer of its regions."""
 
 from collections.abc import Sequence
 from functools import cache, partial

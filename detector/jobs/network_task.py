@@ -1,4 +1,4 @@
-"""What the settings say of the network that is trained, and what its classifier begins as."""
+"""The network that a detector's settings ask for, and the classifier that its training starts from."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ def network_task(config: Config, classes: ClassList) -> NetworkTask:
 
 
 def _groups(config: Config, start: Path, classes: ClassList) -> tuple[int, ...]:
-    """How the classes of the weights `start` are summed, () where the classifier begins as another.
+    """For each class of the weights `start` the class it is summed into; () where the classifier is no sum.
 
-    Weights that are a detector's of the same classes need no sums.
+    Weights of a detector of the same classes need no sums.
     """
     head = config.network.head
     sums = head == "synsets" or (head == "auto" and not config.pretrain.steps and not config.region.wide_padding)

@@ -23,8 +23,8 @@ from detector.jobs.wish import Tree
 def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> tuple[Tree, list[str]]:
     """The settings of section `data` for what lies in `folder`, and lines that say what was found.
 
-    What is `given` of the section counts. Where the folder has no split, the lists of one are written to the
-    folder `lists`. DataError where no data are found, or two kinds that are equally plausible.
+    Settings of the section that are `given` are kept. Where the folder has no split, one is drawn, and its lists
+    are written to the folder `lists`. DataError where no data are found, or two formats are equally plausible.
     """
     if {"format", "train", "test"} <= given.keys():
         named, told = {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
@@ -54,7 +54,7 @@ def _roles(found: FoundData, given: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def lists_of_a_plan(folder: Path) -> Iterator[None]:
-    """On an error the lists in `folder` are what they were: none, or those of the plan before."""
+    """Within, lists may be written to `folder`; an error restores those of the plan before, or removes them."""
     paths = [folder / name for name in (TRAIN_LIST, TEST_LIST)]
     before = [read_text(path, "list") if path.is_file() else None for path in paths]
     try:

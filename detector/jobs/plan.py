@@ -1,10 +1,11 @@
 """The plan of a training on one's own data: what is trained and how, for so many minutes at a measured speed.
 
-`LEVELS` are ways to go about it, the best first. Of each the stages are foretold from what the machine was
-measured to do, and the first that leaves its training enough steps is taken. benchmarks/short_trainings.md says
-what steps and pixels are worth, and what crops of 224 pixels are beside shared maps; with smaller images and fewer
-regions objects are missed, for which docs/own_data.md has some figures. Where images hold many objects a limit of
-regions is raised: the first 150 of blood cells' cover 0.59 of 14 an image, of fruit's 0.93 of two.
+`LEVELS` are sets of settings, the most accurate first. The time of each one's stages is predicted from what was
+measured on the machine, and the first level that leaves time for enough steps of training is taken.
+benchmarks/short_trainings.md measures what steps and pixels are worth, and compares crops of 224 pixels with
+shared maps. Smaller images and fewer regions miss objects: docs/own_data.md has figures. Where images hold many
+objects, a level's limit of regions is raised: the first 150 regions of an image cover 0.59 of the objects among
+blood cells (14 an image), and 0.93 among fruit (2 an image).
 """
 
 import math
@@ -35,7 +36,7 @@ CHOOSING = 15.0  # multiply-adds a cubed row of choosing a ridge: the eigenvecto
 
 @dataclass(frozen=True)
 class Level:
-    """A way to go about it, settings over the published ones; with fewer than `enough` objects drawn the next."""
+    """Settings over the published ones; without time to draw `enough` objects, the next level is tried."""
 
     name: str
     settings: Mapping[str, Any]
@@ -44,9 +45,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What the plan is for: images trained and tested on, objects and classes trained on.
+    """The size of the job: images trained and tested on, objects and classes trained on.
 
-    `unkept` is the share of the training images for which there is no room decoded, so that they are read again.
+    `unkept` is the share of the training images that the cache of decoded ones cannot hold: they are read again.
     """
 
     train: int
@@ -58,7 +59,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class ImageRates:
-    """Seconds an image of decoding and of proposing; of an image the regions, and those of them near an object."""
+    """Of an image: seconds to decode and to propose, its regions, and those of them paired with an object."""
 
     decode: float
     search: float
@@ -69,7 +70,7 @@ class ImageRates:
 
 @dataclass(frozen=True)
 class LevelRates:
-    """Seconds of a step of training; of scoring an image, and each region of it; of opening an engine."""
+    """Seconds of a step of training, of scoring an image and each region of it, and of opening an engine."""
 
     step: float
     image: float
@@ -79,7 +80,7 @@ class LevelRates:
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings and the seconds that each stage is expected to take."""
+    """The chosen level and steps, and the seconds that each stage is expected to take."""
 
     level: Level
     steps: int
@@ -175,13 +176,13 @@ COMMON: Mapping[str, Any] = {
 
 
 def suited(level: Level, variant: Variant) -> Level:
-    """The same for a network, of which perhaps fewer first stages can be frozen."""
+    """`level` for a network that may have fewer stages to freeze."""
     frozen = min(level.settings["finetune"].get("frozen_stages", 0), backbone_facts(variant).stages)
     return replace(level, settings=merged(level.settings, {"finetune": {"frozen_stages": frozen}}))
 
 
 def for_crowds(level: Level, numbers: Numbers) -> Level:
-    """The same for images of more objects than is usual, of which a limit leaves as many regions to each."""
+    """`level` for images with more than the usual objects: its limit of regions grows with their number."""
     limit = level.settings.get("proposals", {}).get("max_boxes", 0)
     more = _rounded(limit * numbers.objects / max(numbers.train, 1) / USUAL)
     if not limit or more <= limit:
@@ -227,14 +228,14 @@ def _ridge(rows: float) -> float:
 
 
 def fitted_steps(plan: Callable[[int], float], positives: int, objects: int, seconds: float) -> int:
-    """The most steps for which `plan` says no more than `seconds`, at most a whole training's; under 0: none."""
+    """The most steps for which `plan` gives at most `seconds`, up to a whole training; below 1 where none fit."""
     first, one = plan(1), plan(2) - plan(1)
     fitting = 1 + int((seconds - first) // max(one, 1e-9))
     return min(whole_steps(objects, positives), fitting if fitting < ROUND else _floor(fitting))
 
 
 def enough_steps(objects: int, positives: int, enough: int) -> int:
-    """The steps that make a level worth its price, by the objects drawn in them."""
+    """The steps below which a cheaper level is better; `enough` counts the objects drawn in them."""
     return min(whole_steps(objects, positives), _rounded(enough / positives))
 
 

@@ -1,4 +1,4 @@
-"""Choosing the plan: the best level that leaves its training enough steps, measured where it may be the one."""
+"""Choosing the plan: the best level that leaves time for enough steps; only likely levels are measured."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from detector.networks.backbones import backbone_facts
 from detector.networks.layer_table import describe, total
 from detector.runs.processes import Group
 
-DOUBTFUL = 1.3  # times the seconds there are: what is foretold to take more is not measured
+DOUBTFUL = 1.3  # times the seconds left: a level that is predicted to take more is not measured
 BACKWARD = 3  # a step of training beside a forward pass
 
 Build = Callable[[Level, int], Config]  # the settings of a level with so many steps of training
@@ -33,7 +33,7 @@ Build = Callable[[Level, int], Config]  # the settings of a level with so many s
 
 @dataclass(frozen=True)
 class Tried:
-    """A level with its rates and the steps for which there is time."""
+    """A level, its measured rates, and the steps for which there is time."""
 
     level: Level
     rates: LevelRates
@@ -42,7 +42,7 @@ class Tried:
 
 @dataclass
 class Chooser:
-    """Levels tried at what they are measured, or foretold, to cost; `left` says how many seconds there are now."""
+    """Tries levels by what they cost, measured or predicted; `left` gives the seconds that remain."""
 
     build: Build
     numbers: Numbers
@@ -52,7 +52,7 @@ class Chooser:
     measured: dict[str, LevelRates] = field(default_factory=dict)
 
     def choose(self, levels: Sequence[Level], minutes: float | None) -> Plan:
-        """The plan; DataError says the least minutes where those that are asked for do not suffice for any."""
+        """The plan; DataError with the least minutes that would do, where no level fits into those asked for."""
         tried: list[Tried] = []
         for level in levels:
             if not self._is_hopeless(level, levels[-1]):
@@ -78,7 +78,7 @@ class Chooser:
         return Plan(tried.level, config.finetune.steps, seconds)
 
     def _try(self, level: Level) -> Tried:
-        """Measure the level, whose steps may be the user's."""
+        """Measure the level, once for the same regions and training, and fit its steps into the time."""
         config = self.build(level, 1)
         key = f"{config.region!r} {config.finetune!r}"
         if key not in self.measured:

@@ -1,7 +1,7 @@
-"""The settings of a training on one's own data: those of the data, and those planned for this machine.
+"""The settings of a training on one's own data: those found for the data, and those planned for this machine.
 
-What was planned is kept in the run folder: a repeated command goes on by RUN/plan.json, and nothing is measured
-anew. For other data, another network or other minutes another plan is made.
+The plan is kept in RUN/plan.json: a repeated command goes on by it, and nothing is measured again. Other data,
+another network or another number of minutes make another plan.
 """
 
 import json
@@ -47,9 +47,9 @@ DEFAULT_MINUTES = 60.0  # where nobody says how many there are
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """Settings for a wish's words to go over, and the seconds expected: None where the plan was there already.
+    """The planned settings, before the words of the command line, and the seconds that the run should take.
 
-    `error` is what keeps a plan from being made.
+    `seconds` is None where the plan was there already; `error` says why no plan could be made.
     """
 
     settings: Tree = field(default_factory=dict)
@@ -64,9 +64,9 @@ class PlannedRun:
 
 
 def plan_run(run: RunFolder, wish: Wish, coming: Group) -> PlannedRun:
-    """The plan of `wish`, or that of an earlier command in the folder.
+    """The plan for `wish`: that of an earlier command in the folder, or a new one.
 
-    It is made and said by one process, before it joins the `coming` group: what it measures it does alone.
+    One process makes and prints it before it joins the `coming` group, since it measures the machine alone.
     """
     try:
         with run.lock() as lock:
@@ -107,7 +107,7 @@ def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
 
 
 def _checked_base(run: RunFolder, wish: Wish) -> Tree:
-    """The settings of the data and the network; what was found is said."""
+    """The settings of the data and the network; prints what was found."""
     given, seed = wish.given(), wish.settings({"name": wish.name}).seed
     data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
     network = start_of(given.get("network") or {}, wish.download)

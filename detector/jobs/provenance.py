@@ -1,4 +1,4 @@
-"""What the report of a run tells of how it came to be."""
+"""What a run's report tells of its training: settings, times, data, network and environment."""
 
 from detector.config import Config, dump_config
 from detector.data.dataset import Dataset

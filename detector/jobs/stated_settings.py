@@ -1,4 +1,4 @@
-"""The settings that a file states it was made by, as far as this version knows them."""
+"""The settings that a file states it was made with, as far as this version knows them."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Reading splits by settings that are still being found."""
+"""Reading splits of a folder while the settings of section `data` are still being worked out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,8 +1,12 @@
-"""Training a detector: every stage that the settings ask for, each skipped where its result is there.
+"""Training a detector: every stage that the settings ask for; one whose result is there is skipped.
 
-propose, labels -> pretrain -> first_rows, first_classifier -> finetune -> features, svm -> pairs, boxes
--> cascade_rows, cascade -> on held-out data propose, labels, weight_rows, weights, filter, seen, context_rows,
-context -> the test (`test_detector`). Where nothing is learned from regions, the training split has none proposed.
+The stages in order, then the test of `test_detector`:
+
+    on the training split   propose, labels, pretrain, first_rows, first_classifier, finetune,
+                            features, svm, pairs, boxes, cascade_rows, cascade
+    on held-out splits      propose, labels, weight_rows, weights; propose, filter, seen, context_rows, context
+
+Where nothing is learned from regions, none are proposed for the training split.
 """
 
 from collections.abc import Sequence
@@ -50,7 +54,7 @@ def run_training(run: RunFolder, config: Config, group: Group | None = None) -> 
 
 
 def _learn_rest(job: Job[Config], labelled: Labelled | None, splits: Splits) -> None:
-    """What is learned with the trained models, and what `model/` states of it."""
+    """Train the cascade, the models' weights and the rescoring by context, where they are asked for."""
     run, config = job.run, job.config
     if labelled and config.cascade.is_used:
         train_cascade(job, labelled)

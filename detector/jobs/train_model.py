@@ -31,9 +31,9 @@ def train_model(
     validation: Labelled | None,
     number: int,
 ) -> None:
-    """Fine-tune one model of the ensemble, and train the SVMs and box regressors that are asked for.
+    """Fine-tune model `number` of the ensemble, and train the SVMs and box regressors that are asked for.
 
-    Without labelled regions of the split `training` it stays as fine-tuning would begin.
+    `labelled` are the regions of the split `training`; where it is None the network is saved untrained.
     """
     config, text = job.config, dump_config(job.config)
     classes, joint = training.dataset.classes, config.joint_boxes
@@ -75,7 +75,7 @@ def label(job: Job[Config], split: Split) -> Labelled:
 
 
 def pretrained(job: Job[Config], task: NetworkTask, training: Split) -> NetworkTask:
-    """`task` with what fine-tuning starts from: the weights of the settings, or those that are pretrained now."""
+    """`task` with the weights that fine-tuning starts from: those of the settings, or of stage `pretrain`."""
     if not job.config.pretrain.steps:
         return task
     labelled = run_labels(job.stage("labels", "objects"), ObjectRegions(training))
@@ -84,7 +84,7 @@ def pretrained(job: Job[Config], task: NetworkTask, training: Split) -> NetworkT
 
 
 def with_classifier(job: Job[Config], task: NetworkTask, labelled: Labelled) -> NetworkTask:
-    """`task` with the classifier that fine-tuning begins with, where one is to be fitted."""
+    """`task` with the classifier that fine-tuning starts from, where `network.head` asks for a fitted one."""
     config = job.config
     if config.network.head != "fitted" or task.start is None:
         return task

@@ -1,4 +1,4 @@
-"""What a run learns once its models are trained: a cascade, the models' weights, and rescoring by context."""
+"""What a run learns after its models: a cascade, the models' weights in their average, rescoring by context."""
 
 from detector.config import Config
 from detector.jobs.train_model import Labelled
@@ -23,7 +23,7 @@ from detector.stages.region_sets import TrainingRegions
 
 
 def train_cascade(job: Job[Config], labelled: Labelled) -> None:
-    """Learn the cheap classifier that drops regions of other splits, on some of the training regions."""
+    """Learn the cheap classifier that drops regions before the detector scores them, on some training regions."""
     config, run = job.config, job.run
     if config.cascade.sees_map(config.region):
         look: Look = map_look(run.model_path, config.region)

@@ -1,4 +1,4 @@
-"""What a run has trained, and how jobs use it: its models, its regions, its scores."""
+"""What a run has trained, checked and opened for the jobs that use it: models, regions, scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +84,7 @@ def trained_context(run: RunFolder, config: Config) -> Path:
 
 
 def context_task(config: Config) -> ContextTask:
-    """What is rescored by context, and how that is learned."""
+    """Which scores context rescores, and how the rescoring is learned."""
     averaged = ", averaged" if config.ensemble.is_used else ""
     return ContextTask(
         config.context,
@@ -118,7 +118,7 @@ def regions_of(job: Job[Config], split: Split) -> Store:
 
 
 def seen_images(job: Job[Config], split: Split, regions: Store, network: Path) -> SeenImages:
-    """What the network in a file, which sees whole images, makes of those of a split."""
+    """The features that the network in a file has of the whole images of a split."""
     seen = run_image_features(job.stage("seen", split.name), split, regions, network, job.config.engine)
     return SeenImages(split.dataset, seen)
 

@@ -39,10 +39,10 @@ class Splits:
 
 
 def open_splits(config: Config) -> Splits:
-    """All data that the settings name; DataError where splits share images that must be apart.
+    """All data that the settings name; ConfigError for settings that would have no effect.
 
-    ConfigError for settings that ask for what would not be done. What else is known of images that two splits
-    share is told by the notes of the tested data.
+    DataError where splits share images that must be apart; other shared images are told by the notes of the
+    tested data.
     """
     check_partners(config)
     training = open_split(config.data, config.data.train)
@@ -55,7 +55,7 @@ def open_splits(config: Config) -> Splits:
 
 
 def check_settings(job: Job[Config], splits: Splits, task: NetworkTask) -> None:
-    """Tell what is wrong now, not after hours of proposals."""
+    """Raise the errors of the settings now, not after hours of proposals."""
     config, training = job.config, splits.training.dataset
     choose_backend(config.engine)
     facts = backbone_facts(config.network.variant)

@@ -1,4 +1,4 @@
-"""Annotations of a folder that neither the training nor the test takes, and what would take them."""
+"""Annotations of a folder that neither training nor test uses, and the settings that would use them."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

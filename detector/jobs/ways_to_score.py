@@ -1,4 +1,4 @@
-"""The ways to score a split that a run has trained."""
+"""The ways that a run can score the regions of a split: softmax, SVMs, moved boxes, ensemble, context."""
 
 from detector.config import CONTEXT, ENSEMBLE, Config
 from detector.inference.backends import choose_backend
@@ -25,7 +25,7 @@ from detector.stages.score_sources import (
 
 
 def check_tested(job: Job[Config], testing: Split) -> None:
-    """Tell now what keeps the run's models from being tested on a split."""
+    """Raise DataError or ConfigError now for whatever keeps the run's models from being tested on a split."""
     model = trained_models(job)[0]
     check_classes(testing.dataset, model.network)
     choose_backend(job.config.engine)

@@ -1,4 +1,4 @@
-"""What the command line asks of a training on one's own data."""
+"""What the command line asks for in a training on one's own data: `train_det --data`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ UNNAMED = "own_data"  # the run of a folder without a name, such as /
 Tree = dict[str, Any]
 Setting = tuple[str, str, Any]  # section, key and value
 
-# what a setting cannot be without, which plans may have otherwise
+# a setting, and the one that it needs where a plan would choose another
 NEEDS: Sequence[tuple[Setting, Setting]] = (
     (("svm", "enabled", True), ("detect", "nms", "greedy")),
     (("region", "mode", "warp"), ("finetune", "zoom", 0.0)),
@@ -52,12 +52,10 @@ class Wish:
         return json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}, default=str)
 
     def settings(self, tree: Mapping[str, Any]) -> Config:
-        """The settings in `tree` with the words over them, and what these need where the tree has else.
+        """The settings in `tree` with the words over them, and with what the words need (`NEEDS`).
 
-        ConfigError for settings that are wrong, or ask for something without its partner.
-
-        Where `tree` has data these stay as they are: they were found by the words, which name what a split was
-        drawn from, and not the split.
+        Section `data` of `tree` stays as it is: the words were used to find it, and name the images that a split
+        was drawn from, not the split. ConfigError for settings that are wrong or lack their partner.
         """
         whole = deepcopy(dict(tree))
         for asked, needed in NEEDS:
