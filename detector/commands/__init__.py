@@ -101,7 +101,7 @@ def _without_command(words: Sequence[str]) -> int:
 
 
 def _guarded(name: str, work: Callable[[], int]) -> int:
-    """The exit status of `work`; whatever ends it but a fault of ours is told in one line."""
+    """The exit status of `work`; a mistake of the user's or an interrupt is told in one line, a bug raises."""
     prepare_streams()
     status: int | None
     with interruptible() as came:
@@ -133,7 +133,7 @@ def _end(name: str, error: BaseException, came: bool) -> int | None:
 
 
 def _flush() -> None:
-    """Write out what was said before an error; where that cannot be, nothing more is said of it at the end."""
+    """Flush stdout after an error; where that fails, drop the rest, so that Python's exit does not complain."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -175,9 +175,9 @@ def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def check_torchvision(error: Exception) -> None:
-    """Raise ConfigError with the repair where an error is that torch and torchvision do not fit each other.
+    """Raise ConfigError with the repair where `error` shows that torch and torchvision do not match.
 
-    torchvision is loaded where it is used alone, as that takes longer than all else that most commands load.
+    torchvision is imported only where it is used, since its import takes longer than all others of most commands.
     """
     reason = (str(error).splitlines() or [""])[0]
     if "torchvision" in reason and not isinstance(error, ModuleNotFoundError):

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def choose(
     found: Sequence[FoundResult], unused: bool, older: float | None, keys: Sequence[str]
 ) -> list[FoundResult]:
-    """The results with one of the `keys`, or that the present settings do not use; if asked those `older` (days).
+    """The results with one of the `keys`, or else the unused ones; of these those `older` than so many days.
 
     DataError for a key that none has.
     """

@@ -30,7 +30,7 @@ BEYOND = 1.0  # pixels beyond its image where a box is taken for another image's
 
 @dataclass(frozen=True)
 class ProposalSource:
-    """The proposals of every image of a data set, by position, and what is to be said about them."""
+    """The proposals of every image of a data set, by position, and notes for the report."""
 
     path: Path
     read: Callable[[int], Proposals]

@@ -1,4 +1,4 @@
-"""Options of commands: read by the same rules as settings, and wrong ones told in one line."""
+"""Options of commands, read by the same rules as settings; an error is one line."""
 
 import argparse
 import math

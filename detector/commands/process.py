@@ -1,4 +1,4 @@
-"""What a command does to its process: where it writes, how signals end it, and what its end is called."""
+"""The process of a command: its streams, its signals, and the line that tells its end."""
 
 import ctypes
 import os
@@ -96,7 +96,7 @@ def is_interrupt(error: BaseException, came: bool) -> bool:
 
 
 def line_of(error: BaseException) -> str | None:
-    """What is to be told of an error that is the user's or the machine's; None of a fault in the program."""
+    """The line that tells an error of the user or the machine; None for a bug in the program."""
     if isinstance(error, (ConfigError, DataError)):
         return str(error)
     if _is_memory(error):
@@ -116,7 +116,7 @@ def say(line: str) -> None:
 
 
 def say_left(names: Sequence[str], what: str, folder: Path) -> None:
-    """Tell, if there are any, which files of earlier results, or of others, were left beside the new ones."""
+    """Tell which files of earlier results, or of others, were left beside the new ones, if there are any."""
     if names:
         few = ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
         say(one_line(f"left as they are: {len(names)} other {what} in {folder}: {few}"))
@@ -133,7 +133,7 @@ def reader_has_gone() -> bool:
 
 
 def silence(stream: TextIO) -> None:
-    """Send what is still to be written to `stream` nowhere: its reader has gone, or its disk is full."""
+    """Discard what is still to be written to `stream`: its reader has gone, or its disk is full."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -29,7 +29,7 @@ class Best:
     measure: Callable[[nn.Module], dict[str, float]]
 
     def consider(self, trainer: Trainer[Net, Batch]) -> dict[str, float]:
-        """Judge the trainer's weights if their turn has come, and keep the best; the numbers, if it has come."""
+        """Every `every` steps and at the last, measure the weights and keep the best; the numbers, else {}."""
         if trainer.step % self.every and trainer.step != trainer.schedule.steps:
             return {}
         trainer.check()

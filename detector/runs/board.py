@@ -1,4 +1,4 @@
-"""Scalars of a training for TensorBoard, for those who ask for them by `log.tensorboard`."""
+"""Scalars of a training for TensorBoard, where `log.tensorboard` asks for them."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ class Board:
         self._writer: Any = None
 
     def begin(self, step: int) -> None:
-        """Go on after `step`; what the folder tells of later steps, from a run that was killed, counts no more."""
+        """Go on after `step`; scalars of later steps, which a killed run left in the folder, are dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(self.folder), purge_step=step + 1)
@@ -45,5 +45,5 @@ def check_tensorboard(settings: LogSettings) -> None:
 
 
 def make_board(settings: LogSettings, run: Path, training: str) -> Board | None:
-    """The board of a run's training called so, `run`/tensorboard/`training`; None where none is asked for."""
+    """The board of a training, in the folder `run`/tensorboard/`training`; None where none is asked for."""
     return Board(run / "tensorboard" / training) if settings.tensorboard else None

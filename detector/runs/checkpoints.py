@@ -1,4 +1,4 @@
-"""The checkpoint of a training stage: the trainer, its log, and of which training they are."""
+"""The checkpoint of a training stage: the states of the trainer and its log, and the training's key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""With what a run was made: versions, commit and hardware."""
+"""The environment of a run: versions, commit and hardware."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""What a run folder tells of how it came to be: training curves and the times of the stages."""
+"""The history of a run, read from its folder: training curves and the times of the stages."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ TITLES = {"pretrain": "Pretraining on the objects' boxes", "finetune": "Fine-tun
 
 
 def training_logs(run: RunFolder, pretrained: bool) -> list[TrainingLog]:
-    """The trainings of `run`, in order; none whose table is missing or empty. Its log notes damaged rows.
+    """The trainings of `run`, in order, without those whose table is missing or empty. Damaged rows are logged.
 
-    Where the models are not `pretrained`, a table of that training is of earlier settings, and is left out.
+    A table of pretraining is left out unless the models are `pretrained`: it is of earlier settings.
     """
     logs = []
     for stage, file in TRAININGS.items():

@@ -16,8 +16,8 @@ def interrupts_noted() -> Iterator[Callable[[], bool]]:
     """Within, the first interrupt (Ctrl-C, SIGTERM) is only noted, a second one raises KeyboardInterrupt at once.
 
     Yields a function that says whether there was one. Outside the main thread interrupts stay as they are, as do
-    those that the process was started to ignore. What goes wrong after one is taken for its consequence, such as
-    worker processes that it has ended, unless it is told in a line of its own, such as a full disk.
+    those that the process was started to ignore. An error after an interrupt becomes a KeyboardInterrupt, as it
+    likely follows from it (worker processes end, too); only a UserError, such as a full disk, is raised as it is.
     """
     noted = False
 

@@ -1,4 +1,4 @@
-"""Keys: all that a result depends on, as one short hash. Contents count, paths do not."""
+"""Keys: one short hash of all that a result depends on. The contents of files count, their paths do not."""
 
 import hashlib
 import json

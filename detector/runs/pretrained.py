@@ -1,7 +1,7 @@
 """Pretrained weights of a config, by path or by name.
 
-A config keeps what its user wrote: a name stays one, and its file is looked up wherever it is read. So no file
-that is passed on holds a path of this machine that nobody typed.
+A config keeps what its user wrote: a name stays a name, and is looked up each time that the file is read. So a
+config that is passed on holds no path of this machine but those that its user typed.
 """
 
 from collections.abc import Mapping
@@ -36,10 +36,10 @@ def suited_weights(variant: str) -> str | None:
 
 
 def start_of(given: Mapping[str, Any], download: bool) -> dict[str, Any]:
-    """The settings of a network that is to start well: `given` ones of its section, and published weights of it.
+    """Settings of section `network` to add to the `given` ones, so that training starts from published weights.
 
-    DataError says how to get weights that are missing. With `weights` given as none it is a network that trains
-    from scratch.
+    DataError says how to get weights that are missing. Where `weights` is given as None, the variant is one that
+    trains from scratch.
     """
     if "weights" in given:
         return {"variant": FROM_SCRATCH} if given["weights"] is None else {}
@@ -54,11 +54,11 @@ def start_of(given: Mapping[str, Any], download: bool) -> dict[str, Any]:
 
 
 def weights_file(weights: Path | None) -> Path | None:
-    """The file of the weights of a setting, None where none are set; DataError for one that is not here."""
+    """The file of the weights of a setting, None where none are set; DataError where it is missing."""
     return None if weights is None else find_weights(weights)
 
 
 def weights_name(weights: Path) -> str:
-    """What the file of such weights is called."""
+    """The file name of the weights of a setting."""
     source = SOURCES.get(str(weights))
     return weights.name if source is None else source.file

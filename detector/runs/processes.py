@@ -20,12 +20,12 @@ from detector.parallel import worker_count
 
 Value = TypeVar("Value")
 
-PATIENCE = timedelta(days=7)  # for a process with more to do; one that dies takes the others along by torchrun
+PATIENCE = timedelta(days=7)  # to wait for a slower process; when one dies, torchrun ends the others
 
 
 @dataclass(frozen=True)
 class Group:
-    """This process's place among all, rank 0..world - 1, and its device. What one process calls, all must call."""
+    """This process's place among all, rank 0..world - 1, and its device. All processes must call a method."""
 
     rank: int
     world: int
@@ -73,9 +73,9 @@ class Group:
 
 
 class AnyProcess:
-    """Whether a flag is true in any process of a group, asked step after step.
+    """Whether a flag is true in any process of a group, asked at every step.
 
-    On GPUs, which are not to be waited for, an answer is that of some steps ago: the same in all processes.
+    On GPUs the answer is that of some steps ago, the same in all processes, so that no step waits for it.
     """
 
     def __init__(self, group: Group) -> None:
@@ -106,13 +106,13 @@ def alone_on(device_name: str) -> Group:
 
 
 def _stay_to_the_end() -> None:
-    """Let `torchrun` not terminate this process, which is about to end, because another one has ended."""
+    """Ignore SIGTERM, so that `torchrun` does not end this process before it ends by its own error."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def coming_group(device_name: str) -> Group:
-    """The group that `process_group` makes, before its processes are joined: for what each does by itself."""
+    """The group that `process_group` will make, before its processes are joined and can talk to each other."""
     device = choose_device(device_name)
     world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
     if world == 1:

@@ -1,4 +1,4 @@
-"""The images of a run's splits: how they are read, and what is known of them by keys."""
+"""The splits of a run: reading their images, and the keys of what they hold."""
 
 import os
 import re
@@ -30,7 +30,7 @@ IMAGE_IDS = "image_ids"  # what manifests of stages call the hash of the ids
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A data set as a run sees it: `name` is that of its folders; with `skips_bad` bad images are left out."""
+    """A data set as a run sees it: `name` names its folders there; with `skips_bad` bad images are left out."""
 
     dataset: Dataset
     name: str

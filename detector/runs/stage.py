@@ -1,10 +1,10 @@
-"""One kind of stage: a step of a run, each of whose results lies under the key of what it reads.
+"""Stages: the steps of a run. Each result lies in a folder named by the key of what the stage read.
 
     RUN/stages/NAME/KEY/       a result, with stage.json, which says what was read and whether it is whole
     RUN/stages/NAME/PART       a link to the result of the present settings; of a stage without parts "present"
 
 A key follows from the settings, the earlier results and the files that a stage reads, and from the version of its
-algorithm. Other settings have other keys: what was finished before stays, and is found again with its settings.
+algorithm. Other settings have another key: finished results stay, and are found again when their settings return.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""What `model/` states of its files: the settings that they are of, and which files these settings made.
+"""`model/statement.json`: the settings of the training that made the files of a model, and which files it made.
 
-A training begins with a statement of its settings and of no file, and names each file once it is there, the
-end of its report last. So an interrupted one leaves no file of other settings, or of another member, that
-could be taken for one of its own.
+A training begins by stating its settings and no files, and adds each file once it is written, the end of its
+report last. So files that an earlier training left, by other settings, cannot be taken for its own, even where it
+is interrupted.
 """
 
 import json
@@ -36,7 +36,7 @@ class Statement:
 
 
 def read_statement(run: RunFolder) -> Statement | None:
-    """What `model/` states, None where it states nothing, as of earlier versions; DataError for a damaged file."""
+    """The statement of a run, None where there is none, as in runs of earlier versions; DataError if damaged."""
     path = run.statement_path
     if not path.exists():
         return None
@@ -49,7 +49,7 @@ def read_statement(run: RunFolder) -> Statement | None:
 
 
 def begin_statement(run: RunFolder, config: Section, further: Sequence[Path]) -> None:
-    """State that a training by these settings began; of the same settings what is stated of files stays."""
+    """State that a training by these settings begins; files stated by the same settings stay stated."""
     begun = Statement(config.model_dump(mode="json"), [file_hash(path) for path in further])
     known = _known(run)
     if known is None or replace(known, files={}) != begun:
@@ -57,7 +57,7 @@ def begin_statement(run: RunFolder, config: Section, further: Sequence[Path]) ->
 
 
 def state_files(run: RunFolder, paths: Sequence[Path]) -> None:
-    """State that the training made these files. Where one is another than before, all that followed it go."""
+    """State that the training made these files; where one has changed, all stated after it are dropped."""
     known = _known(run)
     if known is None:
         return

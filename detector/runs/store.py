@@ -3,7 +3,7 @@
 A store is a folder with FIELD.npy, the rows of all images one after another; offsets.npy (n + 1,) i64, where
 each image's rows begin; and manifest.json, which is written last and so marks a finished store. Until then the
 folder holds parts, one a shard of images, each written whole or not at all; a restarted writer keeps them.
-Whatever is damaged is no finished store and no part: its writer makes it again, its readers name it.
+Damaged stores and parts do not count as finished: the writer makes them again, a reader raises an error.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What `engine.precision=int8` needs of a run: the ranges of its networks' maps, measured on training images."""
+"""Calibration for `engine.precision=int8`: the ranges of a network's maps, measured on training images."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Stages `cascade_rows` and `cascade`: a cheap classifier of regions, an object of any class or background.
 
-It is a logistic regression, learned on labelled regions of the training split: of the features that a network as
-it stands has of small crops, or of a few cells of the detector's own shared map. All other training sees all
-regions; stage `filter` drops those of other splits.
+It is a logistic regression, learned on labelled regions of the training split: on the features that a network,
+not trained further, has of small crops, or on a few cells of the detector's own shared map. All other training
+sees all regions; stage `filter` drops those of other splits.
 """
 
 from pathlib import Path

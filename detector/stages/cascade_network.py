@@ -1,4 +1,4 @@
-"""What a cascade looks at: small crops by a network as it stands, or the detector's own shared map."""
+"""The input of a cascade: small crops in a network as it is, or cells of the detector's own shared map."""
 
 from pathlib import Path
 

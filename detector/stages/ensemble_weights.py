@@ -1,6 +1,6 @@
 """Stages `weight_rows` and `weights`: how much each model of an ensemble counts, learned on held-out regions.
 
-The weights are those of the mixture of the models' probabilities that makes the regions' true classes likeliest.
+They maximise the likelihood of the regions' true classes under the weighted mean of the models' probabilities.
 """
 
 import json
@@ -36,7 +36,7 @@ def run_weight_rows(
     held_out: LabelledRegions[TrainingRegions],
     engine: EngineSettings,
 ) -> Store:
-    """What each model says, by all its views, of some regions of every image, and their labels."""
+    """Each model's scores, averaged over its views, of some regions of every image, and the regions' labels."""
     regions = held_out.regions
     classes = len(regions.split.dataset.classes)
     fields: Fields = {"scores": (FLOAT, (len(models), classes)), "labels": (LABEL, ())}
@@ -65,7 +65,7 @@ def run_weight_rows(
 
 
 def run_weights(stage: Stage, rows: Store, models: int, output: Path) -> Path:
-    """Learn the weights of the models from what they say of labelled regions; `output`, with them."""
+    """Learn the weights of the models from their scores of labelled regions; `output`, with them."""
     result = stage.result(VERSION, rows=rows)
     path = result.folder / output.name
     if not (result.is_done() and stage.group.from_first(stage.group.is_first and _has_weights(path, models))):

@@ -1,8 +1,8 @@
-"""Stage `first_classifier`: what the new classifier of the pretrained network begins as, fitted to its features.
+"""Stage `first_classifier`: a classifier fitted to the features of the pretrained network, to begin fine-tuning.
 
 Linear probing before fine-tuning (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
-Out-of-Distribution", arXiv 2202.10054): a classifier that begins at random moves the network until it has learned.
-benchmarks/short_trainings.md says what it was worth.
+Out-of-Distribution", arXiv 2202.10054): while a random classifier learns, its gradients distort the features.
+benchmarks/short_trainings.md has measurements.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage `seen`: what a network makes of every whole image, for rescoring by context."""
+"""Stage `seen`: a network's features and probabilities of every whole image, for rescoring by context."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage `labels`: which class each region of a data set is for training; computed once, then memory-mapped."""
+"""Stage `labels`: the class label of every region, for training; computed once, then memory-mapped."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar

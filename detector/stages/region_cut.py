@@ -1,4 +1,4 @@
-"""Stage `filter`: of the proposals of a split those that a cascade keeps, in a store of the same kind."""
+"""Stage `filter`: the proposals of a split that a cascade keeps, in a store of the same kind."""
 
 from dataclasses import asdict, dataclass
 

@@ -1,4 +1,4 @@
-"""Stage `features`: what the network makes of every region, once; SVMs and ways to detect read it."""
+"""Stage `features`: the network's features of every region, computed once for SVMs and all ways to score."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The one kind of stage that looks at images: chosen regions of each go through an engine, and rows are stored."""
+"""What all stages that look at images do: send regions of each through an engine, and store a row a region."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar

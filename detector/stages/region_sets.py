@@ -1,4 +1,4 @@
-"""Which regions of a split's images a stage looks at."""
+"""Sets of regions of a split's images: proposals, training regions, objects' boxes, mined regions."""
 
 from dataclasses import dataclass
 
@@ -81,7 +81,7 @@ class ObjectRegions:
 
 @dataclass(frozen=True, eq=False)
 class MinedRegions:
-    """Of the images to mine for negatives, in a mask (n,), all regions; of the others the objects' boxes."""
+    """All regions of the images in the mask `mined` (n,), for negatives; of the others the objects' boxes."""
 
     regions: TrainingRegions
     mined: Bool

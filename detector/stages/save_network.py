@@ -1,4 +1,4 @@
-"""Writing what a training of a detector's network has made."""
+"""Writing the trained network of a detector, and the box regressors trained with it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where the class scores of a split's regions come from: networks, stored features, a store, or a rescoring."""
+"""Sources of the class scores of a split's regions: networks, stored features, stored scores, a rescoring."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

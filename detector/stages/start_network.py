@@ -1,4 +1,4 @@
-"""What the trainings of a detector's network have in common, and the network that they begin with."""
+"""The network that a training of a detector starts from, and what pretraining and fine-tuning share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,10 @@ from detector.stages.training_reads import training_reads
 
 @dataclass(frozen=True)
 class NetworkTask:
-    """What both trainings have in common: the network, how it sees regions, and how it is run.
+    """What pretraining and fine-tuning share: the network, how it sees regions, and how it is run.
 
-    `start` are the weights that the training begins with, None for random ones, and `head` what fine-tuning's
-    classifier begins with, None for what `start` or chance makes of it. With `groups` it begins as the classifier
-    of `start`, its classes summed so.
+    `start` is the file of the weights to start from, None for random ones; `head` that of a fitted classifier.
+    `groups` says for each class of `start` the class that it is summed into; () without such sums.
     """
 
     network: NetworkSettings
@@ -49,10 +48,10 @@ class NetworkTask:
 def start_network(
     task: NetworkTask, classes: Sequence[str], outputs: int, seed: int
 ) -> tuple[RegionClassifier, Preprocessing]:
-    """The network with what the training begins with, and its input.
+    """The network that the training starts from, and its preprocessing.
 
-    The classifier begins with the weights to start from where they state that it is one of the same `classes`, and
-    as the sums of theirs where the task asks for it.
+    Its classifier is that of the weights to start from where these state the same `classes`, or sums of their
+    classes where the task has `groups`; else it is random, or the fitted one in `task.head`.
     """
     torch.manual_seed(task.seed)
     network = _make_network(task, outputs)

@@ -1,4 +1,4 @@
-"""What every training of a network depends on beside its data and its own settings."""
+"""What the key of every training of a network holds beside its data and its own settings."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Stage `views`: what every model of an ensemble says of every region in each of its views, for any average."""
+"""Stage `views`: the scores of every region by each view of each model, from which any average can be made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
