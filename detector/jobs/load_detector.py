@@ -1,4 +1,4 @@
-"""A detector from its run folder, from the file of its network alone, or from ImageNet's weights untrained."""
+"""Loading a detector: from its run folder, the file of its network, or weights of ImageNet's classes."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ WANTED = f"detector must be a run folder, a file of weights or one of {', '.join
 def load_detector(
     path: Path, overrides: Sequence[str] = (), classes: Sequence[str] | None = None, download: bool = False
 ) -> ObjectDetector:
-    """The detector of a run folder, as the run reports it, of a region_classifier.safetensors, or untrained.
+    """The detector of a run folder, as reported, of a region_classifier.safetensors, or without training.
 
-    `overrides` are `section.key=value` words over the settings it was trained with. A file of a trained network
-    knows the softmax of one model alone. Of weights of ImageNet's 1,000 classes, in a file or by a name that
-    `download` may fetch, the detector is the untrained one of `classes`: their names or WNIDs, by default
-    ILSVRC-DET's 200. DataError where `path` is neither, ConfigError for other regions than it was trained on.
+    `overrides` are `section.key=value` words over the settings of the training. The file of a trained network
+    scores by the softmax of one model. Weights of ImageNet's 1,000 classes, in a file or by a name that `download`
+    may fetch, make a detector without training, of `classes`: names or WNIDs, by default ILSVRC-DET's 200.
+    DataError where `path` is none of these, ConfigError for settings that training has fixed.
     """
     _check_names(classes)
     if path.is_dir():
