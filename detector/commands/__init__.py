@@ -1,13 +1,12 @@
 """The commands: `detector NAME ...`, or `python tools/NAME.py ...`."""
 
-import argparse
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from detector.caches import settle_caches
-from detector.commands.options import Parser, a_name, a_path, given, number_above, number_between, whole_number
+from detector.commands.options import given
 from detector.commands.process import (
     interruptible,
     is_interrupt,
@@ -19,21 +18,6 @@ from detector.commands.process import (
     silence,
 )
 from detector.errors import AlreadyTold, ConfigError
-
-__all__ = [
-    "COMMANDS",
-    "Parser",
-    "a_name",
-    "a_path",
-    "config_parser",
-    "main",
-    "number_above",
-    "number_between",
-    "run",
-    "run_parser",
-    "training_parser",
-    "whole_number",
-]
 
 COMMANDS = {
     "demo": "the whole job in minutes: a synthetic set, a detector trained on it, its report",
@@ -138,40 +122,6 @@ def _flush() -> None:
         sys.stdout.flush()
     except OSError:
         silence(sys.stdout)
-
-
-def config_parser(
-    name: str, description: str | None, example: str, is_needed: bool = True
-) -> argparse.ArgumentParser:
-    """The arguments that every command with a config file has; `example` is such a file."""
-    parser = Parser(prog=name, description=description)
-    parser.add_argument(
-        "config", type=a_path, nargs=None if is_needed else "?", help=f"YAML file, such as {example}"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
-    parser.add_argument("--run", type=a_path, help="run folder, in which a repeated command goes on (runs/NAME)")
-    return parser
-
-
-def training_parser(
-    name: str, description: str | None, example: str, is_needed: bool = True
-) -> argparse.ArgumentParser:
-    """The arguments of a command that trains, by a config file or, where none `is_needed`, by other options."""
-    parser = config_parser(name, description, example, is_needed)
-    parser.add_argument("--print-config", action="store_true", help="show the resolved settings and stop")
-    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
-    return parser
-
-
-def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """The arguments of a command that tests a trained run."""
-    parser = Parser(prog=name, description=description)
-    parser.add_argument("run", type=a_path, help="run folder of train_det")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the run's")
-    parser.add_argument(
-        "--split", action="append", type=a_name, help="split to test; several are joined (default: the run's)"
-    )
-    return parser
 
 
 def check_torchvision(error: Exception) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from detector.commands import a_path, run_parser, whole_number
+from detector.commands.options import a_path, run_parser, whole_number
 from detector.config import Config
 from detector.config.limits import REGIONS
 from detector.jobs.ablate import TIMED_REGIONS, run_ablation

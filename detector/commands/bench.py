@@ -12,7 +12,7 @@ from detector.bench.bench_text import bench_json, bench_text
 from detector.bench.machine import LoadWatch
 from detector.bench.result import PARTS, run_bench
 from detector.bench.workload import open_workload
-from detector.commands import Parser, a_path, number_above, whole_number
+from detector.commands.options import Parser, a_path, number_above, whole_number
 from detector.config.limits import REGIONS
 from detector.files import write_text
 

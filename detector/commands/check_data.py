@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import Parser, a_path, whole_number
+from detector.commands.options import Parser, a_path, whole_number
 from detector.config import Config, load_config
 from detector.data.check import check_data
 from detector.data.check_text import check_text

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from detector.commands import Parser, a_name, a_path, number_between
+from detector.commands.options import Parser, a_name, a_path, number_between
 from detector.errors import DataError
 from detector.runs.folder import RunFolder
 from detector.runs.results import FoundResult, find_results, remove_results

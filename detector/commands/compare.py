@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.choices import PROTOCOLS
-from detector.commands import Parser, a_name, a_path, whole_number
+from detector.commands.options import Parser, a_name, a_path, whole_number
 from detector.config.limits import REGIONS
 from detector.evaluation.bootstrap import RESAMPLES
 from detector.jobs.compare import compare_runs

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import Parser, a_path, train_det
+from detector.commands import train_det
+from detector.commands.options import Parser, a_path
 from detector.config import Config, load_config
 from detector.synthetic.detection_set import make_dataset
 

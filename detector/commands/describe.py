@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from detector.choices import BACKBONES
-from detector.commands import Parser, a_name, a_path, whole_number
+from detector.commands.options import Parser, a_name, a_path, whole_number
 from detector.config.limits import CLASSES, CROP
 from detector.files import write_text
 from detector.networks.backbones import backbone_facts

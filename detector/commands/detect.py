@@ -9,8 +9,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detector.commands import Parser, a_path, whole_number
-from detector.commands.options import a_score, add_untrained
+from detector.commands.options import Parser, a_path, a_score, add_untrained, whole_number
 from detector.commands.process import say, say_left
 from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detector.commands import Parser, a_name, a_path, whole_number
+from detector.commands.options import Parser, a_name, a_path, whole_number
 from detector.config import EngineSettings, ImageSettings, parse_config
 from detector.config.limits import BATCH, WORKERS
 from detector.inference.multi_crop import CROPS

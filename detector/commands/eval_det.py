@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from detector.choices import PROTOCOLS
-from detector.commands import Parser, a_path
+from detector.commands.options import Parser, a_path
 from detector.data.folders import is_file, require_folder
 from detector.data.images import read_image
 from detector.errors import DataError

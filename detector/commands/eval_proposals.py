@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from detector.commands import a_name, a_path, config_parser, whole_number
+from detector.commands.options import a_name, a_path, config_parser, whole_number
 from detector.config import Config, load_config
 from detector.config.limits import REGIONS
 from detector.data.dataset import Dataset

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from detector.commands import Parser, a_path
-from detector.commands.options import a_score, add_untrained
+from detector.commands.options import Parser, a_path, a_score, add_untrained
 from detector.commands.process import say_left
 from detector.data.frames import Stills, find_sources
 from detector.errors import DataError

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from detector.commands import Parser, a_path
+from detector.commands.options import Parser, a_path
 from detector.jobs.export import export_run
 from detector.runs.folder import RunFolder
 

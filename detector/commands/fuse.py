@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import Parser, a_name, a_path, number_above, number_between
+from detector.commands.options import Parser, a_name, a_path, number_above, number_between
 from detector.config import Config, load_config
 from detector.config.limits import SCALE
 from detector.data.dataset import Dataset

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from detector.commands import Parser, a_path, number_between, whole_number
+from detector.commands.options import Parser, a_path, number_between, whole_number
 from detector.config.limits import SEED, SIDE, WORKERS
 from detector.errors import ConfigError
 from detector.synthetic.classification_set import make_crops

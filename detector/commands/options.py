@@ -1,4 +1,4 @@
-"""Options of commands, read by the same rules as settings; an error is one line."""
+"""Parsers and options of commands, read by the same rules as settings; an error is one line."""
 
 import argparse
 import math
@@ -99,6 +99,40 @@ def a_name(word: str) -> str:
 def names(word: str) -> list[str]:
     """The `type` of an option that takes names between commas."""
     return [a_name(name.strip()) for name in word.split(",")]
+
+
+def config_parser(
+    name: str, description: str | None, example: str, is_needed: bool = True
+) -> argparse.ArgumentParser:
+    """The arguments that every command with a config file has; `example` is such a file."""
+    parser = Parser(prog=name, description=description)
+    parser.add_argument(
+        "config", type=a_path, nargs=None if is_needed else "?", help=f"YAML file, such as {example}"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the file's")
+    parser.add_argument("--run", type=a_path, help="run folder, in which a repeated command goes on (runs/NAME)")
+    return parser
+
+
+def training_parser(
+    name: str, description: str | None, example: str, is_needed: bool = True
+) -> argparse.ArgumentParser:
+    """The arguments of a command that trains, by a config file or, where none `is_needed`, by other options."""
+    parser = config_parser(name, description, example, is_needed)
+    parser.add_argument("--print-config", action="store_true", help="show the resolved settings and stop")
+    parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
+    return parser
+
+
+def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a command that tests a trained run."""
+    parser = Parser(prog=name, description=description)
+    parser.add_argument("run", type=a_path, help="run folder of train_det")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings over the run's")
+    parser.add_argument(
+        "--split", action="append", type=a_name, help="split to test; several are joined (default: the run's)"
+    )
+    return parser
 
 
 def add_untrained(parser: argparse.ArgumentParser) -> None:

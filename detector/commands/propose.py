@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from detector.commands import a_name, a_path, config_parser
+from detector.commands.options import a_name, a_path, config_parser
 from detector.config import Config, load_config
 from detector.config.loading import apply_override, parse_config
 from detector.data.exchange.proposal_files import check_proposal_files, write_proposals

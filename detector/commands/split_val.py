@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.commands import Parser, a_name, a_path, whole_number
+from detector.commands.options import Parser, a_name, a_path, whole_number
 from detector.config import Config, load_config
 from detector.config.limits import SEED
 from detector.data.classes import ClassList

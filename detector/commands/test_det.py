@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from detector.commands import run_parser
+from detector.commands.options import run_parser
 from detector.config import Config
 from detector.jobs.outcome import outcome_text
 from detector.jobs.test_detector import run_testing

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import training_parser
+from detector.commands.options import training_parser
 from detector.config import ClassificationConfig, dump_config, load_config
 from detector.jobs.train_classifier import run_classification
 from detector.runs.folder import RunFolder

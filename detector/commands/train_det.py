@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import a_path, number_above, training_parser
+from detector.commands.options import a_path, number_above, training_parser
 from detector.config import Config, check_partners, dump_config, load_config, parse_config
 from detector.errors import ConfigError
 from detector.jobs.outcome import outcome_text

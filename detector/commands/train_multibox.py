@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.commands import training_parser
+from detector.commands.options import training_parser
 from detector.config import MultiBoxConfig, dump_config, load_config
 from detector.jobs.train_multibox import run_multibox
 from detector.runs.folder import RunFolder

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from detector import commands
+from detector.commands.options import Parser
 from detector.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +111,7 @@ def test_every_option_is_read_by_the_rules_of_settings(name: str, monkeypatch: p
     with pytest.raises(ConfigError, match="stopped"):
         importlib.import_module(f"detector.commands.{name}").main([])
     (parser,) = parsers
-    assert isinstance(parser, commands.Parser)
+    assert isinstance(parser, Parser)
     for action in parser._actions:
         if isinstance(action.default, (int, float, Path)) and action.nargs != 0:
             assert action.type not in (None, int, float, Path), action
