@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
-from tqdm import tqdm
 
 from detector.choices import PROTOCOLS
 from detector.commands.options import Parser, a_path
@@ -16,8 +15,8 @@ from detector.errors import DataError
 from detector.evaluation.metrics import summary_text
 from detector.evaluation.outcomes import protocol_of
 from detector.jobs.detections_in_files import Files, read_coco_files, read_ilsvrc_files
-from detector.reports.detection.analysis import Analysis, analyse
-from detector.reports.detection.picture_choice import Picture, choose_images, count_images, draw_image
+from detector.reports.detection.analysis import analyse
+from detector.reports.detection.drawn_images import PictureSource, draw_chosen
 from detector.reports.detection.report import DetectionReport
 from detector.reports.detection.write import write_report
 from detector.runs.lock import owned
@@ -38,13 +37,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     files = _read(options)
     report = files.evaluate(options.protocol)
     found = _find_images(files, options.images) if options.images else {}
+    names, classes = files.image_names, files.case.classes.names
+    source = PictureSource(names, classes, lambda position: read_image(found[position]))
     analysis = analyse(files.case, report, np.random.default_rng(SEED))
     content = DetectionReport(
         title="Detection report",
         case=files.case,
         ids=files.class_ids,
         analysis=analysis,
-        pictures=_pictures(files, analysis, found),
+        pictures=draw_chosen(source, list(found), PICTURES, SEED, analysis),
         notes=_origin(options, files),
     )
     page = write_report(options.out, content, "report.html")
@@ -121,22 +122,3 @@ def _find(folder: Path, name: str) -> Path | None:
         return None
     candidates = [folder / name, *(folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)]
     return next((path for path in candidates if is_file(path)), None)
-
-
-def _pictures(files: Files, analysis: Analysis, found: dict[int, Path]) -> dict[str, list[Picture]]:
-    """The best, the worst and other images of those `found`, drawn; one that cannot be read is left out."""
-    matched, thresholds, names = analysis.matched, analysis.thresholds, files.case.classes.names
-    counts = count_images(matched, thresholds)
-
-    def draw(position: int) -> Picture | None:
-        try:
-            image = read_image(found[position])
-        except DataError as error:
-            tqdm.write(f"not drawn: {error}", file=sys.stderr)
-            return None
-        drawn = draw_image(image, matched, thresholds, position, names)
-        return Picture(f"{files.image_names[position]}: {counts.text(position)}", drawn)
-
-    chosen = choose_images(counts, list(found), PICTURES, np.random.default_rng(SEED))
-    drawn = {heading: list(filter(None, map(draw, positions))) for heading, positions in chosen.items()}
-    return {heading: pictures for heading, pictures in drawn.items() if pictures}

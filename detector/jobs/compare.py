@@ -10,7 +10,7 @@ from detector.evaluation.thresholds import best_thresholds
 from detector.jobs.tested_runs import TestedRun
 from detector.reports.comparison_report import ComparedRun, ComparisonReport
 from detector.reports.detection.analysis import Case
-from detector.reports.detection.drawn_images import draw_position
+from detector.reports.detection.drawn_images import PictureSource, draw_position
 from detector.reports.detection.picture_choice import Picture, count_images
 from detector.runs.environment import environment_notes
 from detector.runs.split import Split
@@ -42,8 +42,8 @@ def _draw(run: TestedRun, matched: MatchedDetections, positions: Sequence[int]) 
     """The images at `positions` with the detections of `run`; None for one that cannot be read."""
     thresholds = best_thresholds(matched)
     counts = count_images(matched, thresholds)
-    split = Split(run.dataset, "", run.config.data.exif)
-    pictures = [draw_position(run.dataset, split.read, matched, thresholds, position) for position in positions]
+    source = PictureSource.of(run.dataset, Split(run.dataset, "", run.config.data.exif).read)
+    pictures = [draw_position(source, matched, thresholds, position) for position in positions]
     return [
         picture and Picture(f"{picture.caption} by {run.name}: {counts.text(position)}", picture.image)
         for picture, position in zip(pictures, positions, strict=True)
