@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detector.commands.options import Parser, a_path, a_score, add_untrained, whole_number
+from detector.commands.options import Parser, a_path, a_score, add_detector, whole_number
 from detector.commands.process import say, say_left
 from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (
@@ -174,11 +174,7 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="detect", description=__doc__)
-    parser.add_argument(
-        "run",
-        type=a_path,
-        help="run folder of train_det, its region_classifier.safetensors, or weights of ImageNet's classes",
-    )
+    add_detector(parser)
     parser.add_argument(
         "inputs", nargs="+", metavar="IMAGE|FOLDER|VIDEO|CAMERA", help="files, folders, or a camera's number"
     )
@@ -191,14 +187,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--top", type=whole_number(1), default=0, help="best detections of an image (the run's)")
     parser.add_argument("--no-pictures", action="store_true", help="write results.json and detections.csv only")
     parser.add_argument("--annotations", type=a_path, help="COCO JSON whose ids of images and classes to write")
-    add_untrained(parser)
     parser.add_argument(
         "--every", type=whole_number(1), default=1, help="of a video every so many pictures (%(default)s)"
     )
     parser.add_argument(
         "--frames", type=whole_number(1), default=0, help="at most so many of each video or camera"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="section.key=value", help="setting over the run's"
     )
     return parser.parse_args(arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from detector.commands.options import Parser, a_path, a_score, add_untrained
+from detector.commands.options import Parser, a_path, a_score, add_detector
 from detector.commands.process import say_left
 from detector.data.frames import Stills, find_sources
 from detector.errors import DataError
@@ -68,21 +68,13 @@ def _files(inputs: Sequence[str]) -> Iterator[Path]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="explain", description=__doc__)
-    parser.add_argument(
-        "run",
-        type=a_path,
-        help="run folder of train_det, its region_classifier.safetensors, or weights of ImageNet's classes",
-    )
+    add_detector(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders of them")
     parser.add_argument("--out", type=a_path, default=Path("runs/explain"), help="folder to write (%(default)s)")
     parser.add_argument(
         "--annotations", type=a_path, help="COCO JSON of the images' objects (those of the run's test data)"
     )
-    add_untrained(parser)
     parser.add_argument(
         "--min-score", type=a_score, help="least score of a detection to begin with (0.5, of SVMs 0)"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="section.key=value", help="setting over the run's"
     )
     return parser.parse_args(arguments)

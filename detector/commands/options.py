@@ -135,14 +135,22 @@ def run_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def add_untrained(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a detector that `load_detector` makes of ImageNet's weights."""
+def add_detector(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which detector `load_detector` opens."""
+    parser.add_argument(
+        "run",
+        type=a_path,
+        help="run folder of train_det, its region_classifier.safetensors, or weights of ImageNet's classes",
+    )
     parser.add_argument(
         "--classes",
         type=names,
         help="of ImageNet's weights: names or WNIDs, as apple,n02084071 (ILSVRC-DET's 200)",
     )
     parser.add_argument("--download", action="store_true", help="fetch weights given by name where missing")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="setting over the run's"
+    )
 
 
 def given(word: str) -> str:
