@@ -61,8 +61,8 @@ class FakeEvent:
 class FakeStream:
     """A stream: how far itself is, and how far it knows the others to be."""
 
-    def __init__(self, gpu: "FakeGpu", name: str) -> None:
-        self.gpu, self.name = gpu, name
+    def __init__(self, gpu: "FakeGpu", name: str, device: int = 0) -> None:
+        self.gpu, self.name, self.device = gpu, name, device
         self.clock: Clock = Counter()
 
     def wait_stream(self, other: "FakeStream") -> None:
@@ -84,12 +84,17 @@ class FakeGraph:
         self.writes: list[StorageWeakRef] = []
 
     @contextmanager
-    def capture(self) -> Iterator[None]:
+    def capture(self, stream: FakeStream | None = None, **how: Any) -> Iterator[None]:
+        """On `stream`, by default one of the first device, on which all is done that was begun."""
         gpu = self.gpu
+        before, gpu.current = gpu.current, stream or FakeStream(gpu, "capture")
+        gpu.current.clock |= before.clock
         launches, written, gpu.written = Counter(gpu.launches), gpu.written, dict(gpu.written)
+        gpu.is_capturing = True
         yield
+        gpu.is_capturing = False
         self.writes = [storage for storage in gpu.written if gpu.written[storage] != written.get(storage)]
-        gpu.launches, gpu.written = launches, written
+        gpu.launches, gpu.written, gpu.current = launches, written, before
 
     def replay(self) -> None:
         gpu, stream = self.gpu, self.gpu.current
@@ -111,6 +116,7 @@ class FakeGpu(TorchDispatchMode):
         self.launches: Counter[str] = Counter()
         self.notes: list[str] = []
         self.is_strict = False
+        self.is_capturing = False
 
     @contextmanager
     def counted(self) -> Iterator[Counter[str]]:
@@ -179,6 +185,8 @@ class FakeGpu(TorchDispatchMode):
         self.launches[name] += 1
         stream = self.current
         for each in given:
+            if self.is_capturing and each.device.index != stream.device:
+                raise Disorder(f"{name} on {each.device} is not captured: {stream.name} is of another device")
             writer, step = self.written.get(StorageWeakRef(each.untyped_storage()), (stream, 0))
             if stream.clock[writer] < step:
                 raise Disorder(f"{name} on {stream.name} reads what {writer.name} may not have written")
@@ -265,7 +273,10 @@ def pinned(value: Any) -> Any:
 def fake_gpu() -> Iterator[FakeGpu]:
     """torch as if it had a GPU, within."""
     gpu = FakeGpu()
-    streams = iter(FakeStream(gpu, name) for name in ("up", "down", "side"))
+    names = iter(("up", "down", "side"))
+
+    def make_stream(device: torch.device) -> FakeStream:
+        return FakeStream(gpu, next(names), device.index or 0)
 
     @contextmanager
     def stream(chosen: FakeStream) -> Iterator[None]:
@@ -281,10 +292,10 @@ def fake_gpu() -> Iterator[FakeGpu]:
     caches = (transfers._transfers_of, transfers.constant)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # copying one does
-        patch.setattr(torch.cuda, "Stream", lambda device: next(streams))
+        patch.setattr(torch.cuda, "Stream", make_stream)
         patch.setattr(torch.cuda, "stream", stream)
         patch.setattr(torch.cuda, "CUDAGraph", lambda: FakeGraph(gpu))
-        patch.setattr(torch.cuda, "graph", lambda graph, **how: graph.capture())
+        patch.setattr(torch.cuda, "graph", FakeGraph.capture)
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)

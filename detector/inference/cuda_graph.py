@@ -25,7 +25,7 @@ class GraphForward:
 
 
 def _captured(forward: Forward, example: Tensor) -> Forward:
-    """`forward` on batches of the shape of `example`."""
+    """`forward` on batches of the shape of `example`, on the device of that, be it the current one or not."""
     given = example.clone()
     computing = torch.cuda.current_stream(example.device)
     side = torch.cuda.Stream(example.device)
@@ -35,7 +35,8 @@ def _captured(forward: Forward, example: Tensor) -> Forward:
             forward(given)
     computing.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the device meanwhile
+    # by default the stream would be one of the current device; other threads may use the device meanwhile
+    with torch.cuda.stream(side), torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         answers = forward(given)
 
     def replay(batch: Tensor) -> dict[str, Tensor]:

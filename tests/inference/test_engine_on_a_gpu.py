@@ -9,6 +9,7 @@ from fake_gpu import FakeGpu, fake_gpu
 
 from detector.config import EngineSettings, MultiBoxInference, RegionSettings
 from detector.inference.classify import ImageClassifier
+from detector.inference.cuda_graph import GraphForward
 from detector.inference.engine import CropEngine, RegionEngine, make_engine
 from detector.inference.multibox_proposer import MultiBoxProposer
 from detector.inference.shared_engine import TOGETHER, SharedEngine
@@ -128,6 +129,15 @@ def test_a_pass_as_a_graph_is_one_launch_and_its_answers_are_its_own() -> None:
             one, other = [forward(batch)["probs"] for _ in range(2)]
         assert one.untyped_storage()._cdata != other.untyped_storage()._cdata
     assert totals[1] < totals[0]
+
+
+def test_a_graph_is_captured_on_the_device_of_its_batches_be_it_the_current_one_or_not() -> None:
+    with fake_gpu() as gpu:
+        forward = GraphForward(lambda batch: {"more": batch + 1})
+        for _ in range(2):
+            found = forward(torch.zeros(2, device="cuda:1"))["more"]
+        assert found.device == torch.device("cuda:1")
+        assert gpu.launches["graph"] == 2
 
 
 def noted(gpu: FakeGpu, images: list[tuple[Image, Float32]]) -> Iterator[tuple[Image, Float32]]:
