@@ -18,6 +18,7 @@ from detector.runs.processes import Group, alone
 from detector.stages.region_batches import BatchMaker, batch_maker
 from detector.stages.region_trainer import RegionTrainer, make_finetuner
 from detector.stages.start_network import NetworkTask, start_network
+from detector.training.loop import DoneStep
 
 SCORED = 2  # images, for the rate of an engine
 CROPS = 16  # in a measured step of training by crops on a CPU; a run's has more, and takes in proportion longer
@@ -45,15 +46,17 @@ def _training(config: Config, task: NetworkTask, sample: Sample, group: Group) -
     trainer, preprocessing = make_finetuner(settings, task, names, config.joint_boxes, one, task.seed)
     makes = batch_maker(settings, task, settings.positives, preprocessing, one, task.seed)
     with closing(_steps(trainer, makes, sample)) as steps:
-        next(steps)
+        done = next(steps)
+        done.read()  # a GPU is given steps ahead: the clock waits for it at both ends
         started, count = time.perf_counter(), 0
         while count < STEPS and time.perf_counter() - started < SECONDS:
-            next(steps)
+            done = next(steps)
             count += 1
+        done.read()
         return factor * (time.perf_counter() - started) / count
 
 
-def _steps(trainer: RegionTrainer, makes: BatchMaker, sample: Sample) -> Generator[object]:
+def _steps(trainer: RegionTrainer, makes: BatchMaker, sample: Sample) -> Generator[DoneStep]:
     """Steps of training; more batches are begun than are asked for, so that workers are as busy as in a run."""
     yield from trainer.train(makes.batches(sample.labelled, 0, 1 + STEPS + 2 * max(makes.workers, 1)))
 
