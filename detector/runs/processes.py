@@ -113,13 +113,17 @@ def _stay_to_the_end() -> None:
 
 def coming_group(device_name: str) -> Group:
     """The group that `process_group` will make, before its processes are joined and can talk to each other."""
-    device = choose_device(device_name)
     world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
     if world == 1:
-        return alone(device)
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return alone_on(device_name)
+    device = choose_device(_own_device(device_name))
     return Group(rank, world, device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def _own_device(name: str) -> str:
+    """The device called `name`, where that is any GPU this process's: so that it takes no memory of another's."""
+    is_any = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if is_any else name
 
 
 @contextmanager

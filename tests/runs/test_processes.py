@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from detector.runs import processes
 from detector.runs.processes import coming_group, process_group
 
 
@@ -17,3 +18,20 @@ def test_a_process_knows_its_place_before_the_others_are_there(monkeypatch: pyte
         monkeypatch.setenv(name, value)
     group = coming_group("cpu")
     assert (group.rank, group.world, group.neighbours, group.is_first) == (4, 6, 3, False)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_a_process_looks_at_no_gpu_but_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor on another, however small, would take memory there; one that is missing is told as any device."""
+    asked: list[str] = []
+
+    def choose(device: str) -> torch.device:
+        asked.append(device)
+        return torch.device(device)
+
+    monkeypatch.setattr(processes, "choose_device", choose)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for key, value in {"WORLD_SIZE": "6", "RANK": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(key, value)
+    assert coming_group(name).device == torch.device("cuda:1")
+    assert asked == ["cuda:1"]
