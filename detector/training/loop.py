@@ -215,9 +215,25 @@ def _make_optimizer(
     fused = True if device.type == "cuda" else None
     match settings.optimizer:
         case "sgd":
-            return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=fused)
+            sgd = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=fused)
+            _begin_momenta(sgd)
+            return sgd
         case "adamw":
             return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
+
+
+def _begin_momenta(optimizer: torch.optim.Optimizer) -> None:
+    """Let fused SGD begin at zeros where nothing was gathered yet: the first step is the same.
+
+    By itself it begins with what the memory holds, and stays so where a scaler skips the first step.
+    """
+    if not (
+        isinstance(optimizer, torch.optim.SGD) and optimizer.defaults["fused"] and optimizer.defaults["momentum"]
+    ):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -226,6 +242,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     fused = optimizer.defaults["fused"]  # which says on what device an optimiser counts its steps
     groups = [{**group, "fused": fused} for group in state["param_groups"]]
     optimizer.load_state_dict({**state, "param_groups": groups})
+    _begin_momenta(optimizer)
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
     for parameter, gathered in optimizer.state.items():

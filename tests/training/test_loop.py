@@ -13,6 +13,7 @@ from detector.config import FinetuneSettings
 from detector.errors import DataError
 from detector.networks.backbones import make_backbone
 from detector.networks.region_classifier import RegionClassifier
+from detector.training import loop
 from detector.training.batch import RegionBatch
 from detector.training.checkpoint import load_checkpoint, save_checkpoint
 from detector.training.loop import DivergedError, Trainer, parameter_groups
@@ -126,6 +127,27 @@ def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
     googlenet_of(network).freeze(5)
     groups = parameter_groups([(network.backbone, 1), (network.classifier, 1)], 0.1, 5e-4)
     assert sum(len(g["params"]) for g in groups) == 2
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_first_step_that_a_scaler_skips_leaves_no_momentum(
+    is_resumed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the optimiser of GPUs, which runs on a CPU, too; NaN stands for what unwritten memory holds."""
+    monkeypatch.setattr(torch, "empty_like", lambda tensor: torch.full_like(tensor, float("nan")))
+    weight = torch.nn.Parameter(torch.zeros(3))
+    groups = [{"params": [weight], "weight_decay": 0.0, "base_rate": 1.0}]
+    optimizer = loop._make_optimizer(groups, SETTINGS, torch.device("cuda"))
+    if is_resumed:  # from before the first step
+        loop._load_optimizer(optimizer, torch.optim.SGD([weight], lr=1.0).state_dict())
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    for gradient in (float("inf"), 8.0):
+        scaler.scale(torch.zeros(()))
+        weight.grad = torch.full_like(weight, gradient)
+        scaler.step(optimizer)
+        scaler.update()
+    assert scaler.get_scale() == 1  # halved by the first
+    assert weight.tolist() == pytest.approx([-SETTINGS.learning_rate * 8] * 3)
 
 
 class Late:
