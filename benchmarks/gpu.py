@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from detector.bench.engines import EngineChoice, matrix_products, open_engine, region_flops
 from detector.bench.machine import seconds_each
-from detector.bench.peers import open_faster_rcnn
+from detector.bench.peers import LONGEST_SIDE, SHORTER_SIDE, open_faster_rcnn
 from detector.bench.workload import Workload
 from detector.config import Config, DetectSettings, EngineSettings, parse_config
 from detector.data.images import read_image
@@ -44,6 +44,7 @@ HEIGHT, WIDTH = 415, 482  # pixels of an image: ILSVRC-DET's mean
 MEMBERS = 6
 CLASSES = 200
 SIDE, SMALL_SIDE = 8192, 256  # of the matrices
+SMALL_PEER = (64, 128)  # pixels of an image that Faster R-CNN sees, where all is small
 FORMATS = {  # a name, the number format, TF32, cuDNN's own trials
     "fp32": ("fp32", False, False),
     "TF32": ("fp32", True, False),
@@ -261,12 +262,15 @@ def files(bench: Bench) -> list[Row]:
 
 def peer(bench: Bench) -> list[Row]:
     """torchvision's Faster R-CNN on this backbone, fp32 with TF32, from files to detections of its own regions."""
-    config = bench.workload.config
-    if bench.is_small:
-        return [{"what": "left out: its images have 800 pixels"}]
-    workload = replace(bench.workload, config=config.model_copy(update={"network": config.network}))
+    workload, sides = bench.workload, (SHORTER_SIDE, LONGEST_SIDE)
+    if bench.is_small:  # of the tiny network it has no pyramid
+        network = workload.config.network.model_copy(update={"variant": "paper_bn"})
+        workload, sides = (
+            replace(workload, config=workload.config.model_copy(update={"network": network})),
+            SMALL_PEER,
+        )
     with number_formats(True):
-        measure = open_faster_rcnn(workload)
+        measure = open_faster_rcnn(workload, *sides)
         measure(0.0)
         return [{"what": "Faster R-CNN, TF32", "images_per_second": 1 / measure(bench.seconds)["image"]}]
 
