@@ -139,7 +139,11 @@ def process_group(device_name: str) -> Iterator[Group]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        distributed.init_process_group(
+            "nccl", timeout=PATIENCE, device_id=device
+        )  # else torch guesses it, and warns
+    else:
+        distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield replace(place, rank=distributed.get_rank())
     finally:

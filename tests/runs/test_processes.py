@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import distributed
 
 from detector.runs import processes
 from detector.runs.processes import coming_group, process_group
@@ -35,3 +36,20 @@ def test_a_process_looks_at_no_gpu_but_its_own(name: str, monkeypatch: pytest.Mo
         monkeypatch.setenv(key, value)
     assert coming_group(name).device == torch.device("cuda:1")
     assert asked == ["cuda:1"]
+
+
+def test_processes_of_gpus_are_joined_on_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Barriers, too: without a device torch takes one by the process's place among all."""
+    calls: list[object] = []
+    monkeypatch.setattr(processes, "choose_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "set_device", calls.append)
+    monkeypatch.setattr(
+        distributed, "init_process_group", lambda name, **how: calls.append((name, how["device_id"]))
+    )
+    monkeypatch.setattr(distributed, "get_rank", lambda: 4)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    for key, value in {"WORLD_SIZE": "6", "RANK": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(key, value)
+    with process_group("cuda") as group:
+        assert (group.rank, group.device) == (4, torch.device("cuda:1"))
+    assert calls == [torch.device("cuda:1"), ("nccl", torch.device("cuda:1"))]
