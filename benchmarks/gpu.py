@@ -200,7 +200,7 @@ def engines(bench: Bench) -> list[Row]:
 
 def shared(bench: Bench) -> list[Row]:
     """As `engines`, by shared maps."""
-    region = {"shared_side": (64,), "shared_longest": 128} if bench.is_small else {}
+    region: dict[str, Any] = {"shared_side": (64,), "shared_longest": 128} if bench.is_small else {}
     return [{"what": "bf16", **bench.regions_a_second(bench.engine("bf16", mode="shared", **region))}]
 
 

@@ -17,7 +17,7 @@ class SlowDevice:
     def __init__(self) -> None:
         self.now = self.busy_until = 0.0
 
-    def steps(self, *_: object) -> Iterator[Any]:
+    def steps(self, *given: object) -> Iterator[Any]:
         for _ in range(1 + STEPS):
             self.busy_until += STEP
             yield SimpleNamespace(read=lambda end=self.busy_until: self.wait(end))
