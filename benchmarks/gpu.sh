@@ -16,9 +16,9 @@ wheels=${WHEELS:-wheels}
 python=${PYTHON:-python3}
 packages=(numpy scipy numba opencv-python-headless simplejpeg pydantic PyYAML tqdm matplotlib safetensors Jinja2 pytest)
 modules="cv2, jinja2, matplotlib, numba, numpy, pydantic, pytest, safetensors, scipy, simplejpeg, tqdm, yaml"
-tests_seconds=80
-begin_seconds=320 # after which no part is begun
-bench_seconds=360 # after which the last part is stopped: what was measured before is written
+tests_seconds=110
+begin_seconds=310 # after which no part is begun
+bench_seconds=350 # after which the last part is stopped: what was measured before is written
 export PYTHONPATH=$PWD
 mkdir -p "$out" || exit 2
 
@@ -30,7 +30,7 @@ if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; 
     exit 2
 fi
 
-timeout "$tests_seconds" "$python" -m pytest -q -p no:cacheprovider tests/test_real_gpu.py >"$out/tests.txt" 2>&1
+timeout "$tests_seconds" "$python" -m pytest -q -p no:cacheprovider tests/test_real_gpu*.py >"$out/tests.txt" 2>&1
 tests=$?
 tail -n 15 "$out/tests.txt"
 timeout "$bench_seconds" "$python" benchmarks/gpu.py --out "$out" --seconds "$begin_seconds"

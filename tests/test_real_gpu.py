@@ -129,9 +129,11 @@ def test_a_loss_that_is_not_finite_is_told_with_its_step() -> None:
 
 
 def test_a_captured_engine_answers_as_it_does_uncaptured() -> None:
-    settings = EngineSettings(device="cuda", backend="torch", precision="bf16", batch_size=16)
+    """On the last GPU, which is not the current one where there are several."""
+    device = f"cuda:{torch.cuda.device_count() - 1}"
+    settings = EngineSettings(device=device, backend="torch", precision="bf16", batch_size=16)
     runner = BatchRunner(Probabilities(network_of(WARP).eval()), 64, settings)
-    crops = torch.randn(16, 3, 64, 64, device=GPU).contiguous(memory_format=torch.channels_last)
+    crops = torch.randn(16, 3, 64, 64, device=device).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         wanted = runner.forward(crops)
         graph = GraphForward(runner.forward)
