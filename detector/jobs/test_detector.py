@@ -50,7 +50,7 @@ def run_test(job: Job[Config], testing: Split, folder: Path) -> Outcome:
         config.reported,
         config.evaluate,
         config.seed,
-        partial(run_facts, job, testing.dataset),
+        partial(run_facts, job, testing, tables),
         folder,
         partial(explain_worst, job, testing),
     )

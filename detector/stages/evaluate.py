@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -21,12 +22,12 @@ from detector.reports.detection.drawn_images import draw_pictures, worst_positio
 from detector.reports.detection.report import DetectionReport, Reports, TrainingLog
 from detector.reports.detection.to_json import PROPOSAL_BUDGETS
 from detector.reports.detection.write import write_report
-from detector.runs.keys import array_hash
+from detector.runs.keys import key_of
 from detector.runs.split import Split
 from detector.runs.stage import FILES, Result, Stage, file_sizes
 from detector.runs.store import Store, read_proposals
 
-VERSION = 1
+VERSION = 2
 REPORT_FILES = ("metrics.json", "report.md", "index.html", "methods.json")
 EXPLAINED = "explain"  # folder of the report
 
@@ -44,13 +45,30 @@ class Explained:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a report tells of the run: its name, trainings, times by stage, notes, and the text of its settings."""
+    """What a report tells of the run: its name, trainings, times by stage, notes, and the text of its settings.
+
+    `detected` are the keys of the detections by method, which tell models apart. `seconds` and `machine`, notes on
+    where the report is made, are of its making: a report is not made again for others.
+    """
 
     name: str
     trainings: list[TrainingLog]
     seconds: dict[str, float]
     notes: dict[str, str]
+    machine: dict[str, str]
     settings: str
+    detected: dict[str, str]
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """What the report depends on of all that."""
+        return {
+            "name": self.name,
+            "trainings": [key_of(vars(log)) for log in self.trainings],
+            "notes": self.notes,
+            "settings": key_of({"text": self.settings}),
+            "detected": self.detected,
+        }
 
 
 def run_evaluate(
@@ -78,21 +96,22 @@ def run_evaluate(
     cases = {name: Case.of(dataset, table) for name, table in tables.items()}
     reports = Reports({name: case.evaluate(settings.protocol) for name, case in cases.items()}, chosen)
     if stage.group.is_first:
-        hashes = {name: table_key(table) for name, table in tables.items()}
+        told = facts()
         result = stage.by_one.result(
             VERSION,
             regions=regions,
             images=split.key,
             truth=split.truth_key,
-            detections=hashes,
+            wnids=dataset.classes.wnids,
             chosen=chosen,
             settings=settings,
             seed=seed,
+            run=told.reads,
         )
         if not (result.is_done() and result.has_files(_files(result))):
             result.begin()
             shutil.rmtree(result.folder / EXPLAINED, ignore_errors=True)
-            _write(result.folder, split, regions, cases[chosen], reports, settings, seed, facts(), explain)
+            _write(result.folder, split, regions, cases[chosen], reports, settings, seed, told, explain)
             shown = {"protocol": reports.report.protocol, "mean_ap": reports.report.mean_ap}
             pages = [f"{EXPLAINED}/{path.name}" for path in sorted((result.folder / EXPLAINED).glob("*.html"))]
             sizes = file_sizes(result.folder, [*REPORT_FILES, *pages])
@@ -135,18 +154,13 @@ def _write(
         training=facts.trainings,
         pictures=draw_pictures(split.dataset, split.read, settings.pictures, seed, analysis, pages),
         seconds=facts.seconds,
-        notes=facts.notes,
+        notes={**facts.notes, **facts.machine},
         settings=facts.settings,
         explained=f"{EXPLAINED}/{explained.index}" if explained.index else "",
     )
     write_report(folder, content)
     mean_aps = {name: finite(report.mean_ap) for name, report in reports.all.items()}
     write_text(folder / "methods.json", json.dumps(mean_aps, indent=1) + "\n")
-
-
-def table_key(table: DetectionTable) -> str:
-    """A hash of detections."""
-    return array_hash(table.image, table.boxes, table.labels, table.scores)
 
 
 def _coverage(dataset: Dataset, regions: Store) -> Coverage:

@@ -12,6 +12,7 @@ from detector.jobs.outcome import Outcome
 from detector.records import DetectionTable, take
 from detector.reports.detection.analysis import Case, analyse
 from detector.reports.detection.drawn_images import draw_pictures
+from detector.reports.detection.report import TrainingLog
 from detector.runs.folder import RunFolder
 from detector.runs.split import Split
 from detector.runs.store import PROPOSAL_FIELDS, StoreWriter
@@ -56,11 +57,47 @@ def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Pa
     run = RunFolder(tmp_path)
     stage, folder = run.stage("evaluate"), tmp_path / "report"
     regions = StoreWriter(tmp_path / "regions", PROPOSAL_FIELDS, 0, "none").finish()
-    facts = partial(RunFacts, "run", [], {}, {}, "")
+    facts = partial(RunFacts, "run", [], {}, {}, {}, "", {})
     tables = {"softmax": NONE}
     split, settings = Split(bare, "val"), tiny_config.evaluate
     assert run_evaluate(stage, split, regions, tables, "softmax", settings, 0, facts, folder) is None
     assert not (tmp_path / "report").exists()
+
+
+CURVE = TrainingLog("Fine-tuning", np.ones(1), {"loss": np.ones(1)}, np.empty(0), {})
+FACTS = RunFacts("run", [CURVE], {"propose": 1}, {"Data": "val"}, {"Commit": "a"}, "seed: 0", {"softmax": "key"})
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_made_again"),
+    [
+        (FACTS, False),
+        (replace(FACTS, seconds={"propose": 2.0}, machine={"Commit": "b"}), False),
+        (replace(FACTS, name="other"), True),
+        (replace(FACTS, trainings=[replace(CURVE, columns={"loss": np.zeros(1)})]), True),
+        (replace(FACTS, notes={"Data": "val; 2 images are trained on"}), True),
+        (replace(FACTS, settings="seed: 1"), True),
+        (replace(FACTS, detected={"softmax": "that of another model"}), True),
+    ],
+)
+def test_a_report_of_the_same_detections_is_made_again_for_all_else_that_it_tells(
+    facts: RunFacts, is_made_again: bool, tiny_config: Config, tmp_path: Path
+) -> None:
+    split = Split(open_dataset(tiny_config.data, tiny_config.data.test), "val")
+    writer = StoreWriter(tmp_path / "regions", PROPOSAL_FIELDS, len(split), "none")
+    boxes, scores = np.ones((1, 4), np.float32), np.ones(1, np.float32)
+    for shard in writer.missing_shards():
+        writer.write_shard(shard, [{"boxes": boxes, "scores": scores} for _ in shard])
+    regions, run = writer.finish(), RunFolder(tmp_path / "run")
+    settings = tiny_config.evaluate.model_copy(update={"pictures": 0, "resamples": 2})
+    stage, tables, folder = run.stage("evaluate", "val"), {"softmax": NONE}, tmp_path / "report"
+    run_evaluate(stage, split, regions, tables, "softmax", settings, 0, lambda: FACTS, folder)
+    run_evaluate(stage, split, regions, tables, "softmax", settings, 0, lambda: facts, folder)
+    made = [path for path in (run.path / "stages/evaluate").iterdir() if not path.is_symlink()]
+    assert len(made) == 1 + is_made_again
+    page = (folder / "report.md").read_text()
+    assert f"Detection report: {facts.name}" in page
+    assert all(text in page for text in (*facts.notes.values(), facts.settings))
 
 
 def test_report_of_a_run_has_its_proposals_times_and_training(finished_run: tuple[RunFolder, Outcome]) -> None:
