@@ -8,7 +8,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do, before torch is loaded
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has a worker already
 os.environ["DETECTOR_CACHE"] = ""  # nothing that tests read is kept
-pytest_plugins = ["file_order", "plots", "slow_tests", "tiny_runs"]
+pytest_plugins = ["file_order", "made_runs", "plots", "slow_tests", "tiny_runs"]
 SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).parents[2] / "shared"))
 
 

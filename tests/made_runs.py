@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from random_networks import randomise, settle
 
 from detector.config import Config, dump_config, load_config
+from detector.inference.detector import ObjectDetector
+from detector.jobs.load_detector import load_detector
 from detector.jobs.outcome import Outcome
 from detector.networks.backbones import make_backbone
 from detector.networks.heads import BoxHead, SvmHead, save_head
@@ -24,6 +27,18 @@ network: {variant: tiny}
 engine: {device: cpu, backend: torch, precision: fp32, workers: 0}
 detect: {min_score: 0, min_svm_score: -100, max_per_image: 20}
 """
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with a network and no heads."""
+    return write_run(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture(scope="module")
+def loaded(made: RunFolder) -> ObjectDetector:
+    """Its detector."""
+    return load_detector(made.path)
 
 
 def methods_of(outcome: Outcome) -> list[str]:

@@ -5,19 +5,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from made_runs import write_run
 from trees import write_image
 
 from detector import commands
 from detector.commands import detect
 from detector.data.images import read_image, read_size
 from detector.inference.detector import ObjectDetector
-from detector.jobs.load_detector import load_detector
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> ObjectDetector:
-    return load_detector(write_run(tmp_path_factory.mktemp("made") / "run").path)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from bvlc_like import write_our_own
-from made_runs import write_run
 from trees import write_image
 
 from detector import commands
@@ -19,28 +18,17 @@ from detector.data.images import read_image, read_size
 from detector.errors import DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.proposal_methods.by_search import SearchProposer
-from detector.jobs.load_detector import load_detector
 from detector.networks.preprocessing import IMAGENET
 from detector.records import Image, Proposals
 from detector.runs.folder import RunFolder
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return write_run(tmp_path_factory.mktemp("made") / "run")
-
-
-@pytest.fixture(scope="module")
-def loaded(run: RunFolder) -> ObjectDetector:
-    return load_detector(run.path)
-
-
 @pytest.fixture
-def ready(run: RunFolder, loaded: ObjectDetector, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+def ready(made: RunFolder, loaded: ObjectDetector, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """The run, whose detector need not be loaded again."""
     loaded.min_score = loaded.config.detect.min_score
     monkeypatch.setattr(detect, "load_detector", lambda *_: loaded)
-    return run
+    return made
 
 
 @pytest.fixture
@@ -51,10 +39,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_becomes_pictures_results_and_a_table(
-    run: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    words = [str(run.path), str(folder), "--out", str(out), "--top", "4", "--min-score", "0"]
+    words = [str(made.path), str(folder), "--out", str(out), "--top", "4", "--min-score", "0"]
     assert commands.main(["detect", *words]) == 0
     results = json.loads((out / "results.json").read_text())
     assert {row["image_id"] for row in results} == {1, 2, 3}
@@ -69,11 +57,11 @@ def test_a_folder_becomes_pictures_results_and_a_table(
 
 
 def test_an_unreadable_image_is_left_out_and_told(
-    run: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "p1.png").write_bytes(b"no image")
     out = tmp_path / "out"
-    assert commands.main(["detect", str(run.model_path), str(folder), "--out", str(out), "--no-pictures"]) == 1
+    assert commands.main(["detect", str(made.model_path), str(folder), "--out", str(out), "--no-pictures"]) == 1
     shown = capsys.readouterr()
     assert "left out: image must be a whole, readable file" in shown.err
     assert "in 2 images" in shown.out
@@ -82,7 +70,7 @@ def test_an_unreadable_image_is_left_out_and_told(
 
 
 def test_a_camera_ends_when_it_is_interrupted_and_keeps_what_it_saw(
-    run: RunFolder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: RunFolder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Capture:
         """A camera that shows one picture, and whose user has then seen enough."""
@@ -107,7 +95,7 @@ def test_a_camera_ends_when_it_is_interrupted_and_keeps_what_it_saw(
 
     monkeypatch.setattr(cv2, "VideoCapture", Capture)
     out = tmp_path / "out"
-    assert commands.main(["detect", str(run.path), "0", "--out", str(out)]) == 0
+    assert commands.main(["detect", str(made.path), "0", "--out", str(out)]) == 0
     rows = list(csv.DictReader((out / "detections.csv").open()))
     assert {(row["file"], row["frame"]) for row in rows} == {("camera 0", "0")}
     assert [path.name for path in (out / "pictures").iterdir()] == ["000001_camera 0_000000.jpg"]
@@ -364,7 +352,7 @@ def test_the_smallest_images_are_images(ready: RunFolder, tmp_path: Path) -> Non
 def test_mistakes_are_one_line(
     words: list[str],
     message: str,
-    run: RunFolder,
+    made: RunFolder,
     folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -372,7 +360,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
     places = {
-        "RUN": str(run.path),
+        "RUN": str(made.path),
         "PHOTOS": str(folder),
         "FILM": str(film(tmp_path / "film.avi")),
         "ONE": str(annotate(tmp_path / "one.json", {"p1.png": 1})),
@@ -387,10 +375,10 @@ def test_mistakes_are_one_line(
 
 @pytest.mark.parametrize("word", ["nan", "inf", "1_0", "much", "\u0660", ""])
 def test_a_least_score_that_is_no_number_is_one_line(
-    word: str, run: RunFolder, folder: Path, capsys: pytest.CaptureFixture[str]
+    word: str, made: RunFolder, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        commands.main(["detect", str(run.path), str(folder), "--min-score", word])
+        commands.main(["detect", str(made.path), str(folder), "--min-score", word])
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("detect: --min-score must be a number in 0..1, of SVMs any, got ")

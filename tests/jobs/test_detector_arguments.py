@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_runs import write_run
 
 from detector import load_detector
 from detector.errors import ConfigError, DataError, UserError
@@ -21,18 +20,8 @@ NO_SCORES: list[Any] = ["0.5", None, True, np.nan, 2, np.inf, -1, [0.5], np.arra
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return write_run(tmp_path_factory.mktemp("made") / "run")
-
-
-@pytest.fixture(scope="module")
-def loaded(run: RunFolder) -> ObjectDetector:
-    return load_detector(run.path)
-
-
-@pytest.fixture(scope="module")
-def soft(run: RunFolder) -> ObjectDetector:
-    return load_detector(run.path, "detect.nms=soft_linear", "detect.min_score=0.01")
+def soft(made: RunFolder) -> ObjectDetector:
+    return load_detector(made.path, "detect.nms=soft_linear", "detect.min_score=0.01")
 
 
 def refused(kind: type[UserError], words: str, call: Callable[..., object], *given: Any, **named: Any) -> None:
@@ -109,14 +98,14 @@ def test_what_is_no_path_of_a_detector_is_refused(given: Any) -> None:
 
 
 @pytest.mark.parametrize("word", [None, 3, ["detect.nms_iou=0.4"]], ids=repr)
-def test_settings_are_text(run: RunFolder, word: Any) -> None:
-    for path in (run.path, run.model_path):
+def test_settings_are_text(made: RunFolder, word: Any) -> None:
+    for path in (made.path, made.model_path):
         refused(ConfigError, "override must be text that reads section.key=value, got ", load_detector, path, word)
 
 
 @pytest.mark.parametrize("classes", ["dog", 3, ["dog", 3], b"dog"], ids=repr)
-def test_classes_are_a_list_of_names(run: RunFolder, classes: Any) -> None:
-    for path in (run.path, run.model_path, "bvlc"):
+def test_classes_are_a_list_of_names(made: RunFolder, classes: Any) -> None:
+    for path in (made.path, made.model_path, "bvlc"):
         refused(ConfigError, "classes must be a list of names, got ", load_detector, path, classes=classes)
 
 
@@ -139,23 +128,23 @@ def test_objects_are_several(loaded: ObjectDetector, objects: Any) -> None:
     ],
 )
 def test_settings_on_which_a_trained_detector_cannot_act_are_refused(
-    run: RunFolder, word: str, message: str
+    made: RunFolder, word: str, message: str
 ) -> None:
-    for path in (run.path, run.model_path):
+    for path in (made.path, made.model_path):
         refused(ConfigError, message, load_detector, path, "detect.nms_iou=0.4", word)
 
 
-def test_what_is_as_it_was_trained_may_be_said_again(run: RunFolder) -> None:
+def test_what_is_as_it_was_trained_may_be_said_again(made: RunFolder) -> None:
     words = ["network.variant=tiny", "data.classes=[cat, dog]", "data.root=elsewhere"]
-    assert load_detector(run.path, *words).classes == ("cat", "dog")
-    assert load_detector(run.path, "data.classes=elsewhere.csv").classes == ("cat", "dog")
+    assert load_detector(made.path, *words).classes == ("cat", "dog")
+    assert load_detector(made.path, "data.classes=elsewhere.csv").classes == ("cat", "dog")
 
 
-def test_settings_of_a_run_that_were_cut_off_make_no_other_detector(run: RunFolder) -> None:
-    text = run.config_path.read_text()
+def test_settings_of_a_run_that_were_cut_off_make_no_other_detector(made: RunFolder) -> None:
+    text = made.config_path.read_text()
     try:
         for whole, kept in ((text, "pretrain:"), (text[text.index("name:") :], "pretrain:"), (text, "# the")):
-            run.config_path.write_text(whole[: whole.index(kept)])
-            refused(ConfigError, "config of a run must ", load_detector, run.path)
+            made.config_path.write_text(whole[: whole.index(kept)])
+            refused(ConfigError, "config of a run must ", load_detector, made.path)
     finally:
-        run.config_path.write_text(text)
+        made.config_path.write_text(text)

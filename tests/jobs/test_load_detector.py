@@ -31,11 +31,6 @@ Finished = tuple[RunFolder, Outcome]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return write_run(tmp_path_factory.mktemp("made") / "run")
-
-
-@pytest.fixture(scope="module")
 def picture() -> Image:
     return np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8).repeat(20, 0).repeat(20, 1)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import write_run
 from safetensors.torch import save_file
 
 from detector import load_detector
@@ -18,11 +17,6 @@ from detector.runs.folder import RunFolder
 NAMES = ", ".join(BACKBONES)
 
 Facts = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return write_run(tmp_path_factory.mktemp("made") / "run")
 
 
 @pytest.fixture(scope="module")
