@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from detector.commands.options import a_path, run_parser, whole_number
-from detector.config import Config
+from detector.config import idle_words
 from detector.config.limits import REGIONS
 from detector.jobs.ablate import TIMED_REGIONS, run_ablation
 from detector.jobs.ablated_runs import ablation_folder, check_alike, join_ablations
+from detector.jobs.run_settings import wished_config
 from detector.reports.ablation_report import ablation_text, write_ablation
 from detector.runs.folder import RunFolder
 from detector.runs.lock import FolderLock
@@ -30,13 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_intermixed_args(arguments)
     runs = [RunFolder(path) for path in (options.run, *options.also)]
-    configs = [run.read_config(Config, options.overrides) for run in runs]
+    configs = [wished_config(run, options.overrides) for run in runs]
     check_alike(runs, configs)
     splits = options.split or configs[0].data.test
     locks = [run.lock() for run in runs] + ([FolderLock(options.out)] if options.also else [])
     with ExitStack() as stack, process_group(configs[0].engine.device) as group:
         for lock in locks:
             stack.enter_context(lock).take(group)
+        if group.is_first:
+            runs[0].log_notes(idle_words(configs[0], options.overrides))
         reports = [
             run_ablation(run, config, splits, group, options.regions)
             for run, config in zip(runs, configs, strict=True)

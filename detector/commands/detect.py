@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detector.commands.options import Parser, a_path, a_score, add_detector, whole_number
+from detector.commands.options import Parser, a_path, a_score, add_detector, say_idle, whole_number
 from detector.commands.process import say, say_left
 from detector.data.classes import ClassList
 from detector.data.exchange.detection_files import (
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
     detector = load_detector(options.run, _overrides(options), options.classes, options.download)
+    say_idle(detector.config, options.set)
     if options.classes:
         meant = map(imagenet_synsets().described, detector.wnids)
         say(one_line(", ".join(f"{name} is {each}" for name, each in zip(detector.classes, meant, strict=True))))

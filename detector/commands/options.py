@@ -3,11 +3,14 @@
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from detector.commands.process import say
+from detector.config import Config, idle_words
 from detector.config.limits import MANY
+from detector.config.partners import OF_DATA, OF_TEST
 from detector.config.values import is_path, is_printable, number_of, whole_of
 from detector.text import LONGEST_VALUE, one_line, shown
 
@@ -151,6 +154,15 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value", help="setting over the run's"
     )
+
+
+def say_idle(config: Config, words: Sequence[str], reads_data: bool = False) -> None:
+    """Tell which of the settings that words over a detector's give are used by nothing on images from anywhere.
+
+    The data set of its test counts where a command `reads_data`.
+    """
+    for line in idle_words(config, words, OF_TEST if reads_data else (*OF_TEST, *OF_DATA)):
+        say(line)
 
 
 def given(word: str) -> str:

@@ -27,7 +27,7 @@ from detector.config.head_settings import FEATURE_NORM, BoxSettings, SvmSettings
 from detector.config.loading import Section, dump_config, load_config, parse_config
 from detector.config.methods import CONTEXT, ENSEMBLE, Method
 from detector.config.multibox_settings import MultiBoxConfig, MultiBoxSettings
-from detector.config.partners import check_partners, idle_lines
+from detector.config.partners import check_partners, idle_lines, idle_words
 
 __all__ = [
     "CONTEXT",
@@ -66,6 +66,7 @@ __all__ = [
     "check_partners",
     "dump_config",
     "idle_lines",
+    "idle_words",
     "load_config",
     "parse_config",
 ]

@@ -4,19 +4,30 @@ A training refuses what asks for something that it would not do: a file, a split
 (`check_partners`). What only tunes a part that is off is told in a line (`idle_lines`), since a file may well keep
 it while a word turns the part off, as in `configs/fruit_crops.yaml svm.enabled=false`. Settings are looked at when
 a training begins, not when they are read: those of an earlier run stay readable, and its parts can be turned off
-one by one (`detect RUN --set proposals.source=selective_search`). A setting at its default is never meant.
+one by one (`detect RUN --set proposals.source=selective_search`). A setting at its default is never meant, but for
+what the words on a command line over an earlier run's settings name (`idle_words`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from detector.choices import FORMATS, PROPOSAL_METHODS, chosen_module
 from detector.config.cascade_settings import CascadeSettings
+from detector.config.classification_settings import ClassificationConfig
+from detector.config.common import LogSettings
 from detector.config.context_settings import ContextSettings
-from detector.config.detection_settings import DEFAULT_SOURCE, Config, FinetuneSettings, PretrainSettings
+from detector.config.detection_settings import (
+    DEFAULT_SOURCE,
+    Config,
+    DataSettings,
+    FinetuneSettings,
+    PretrainSettings,
+)
+from detector.config.evaluate_settings import EvaluateSettings
 from detector.config.head_settings import BoxSettings, SvmSettings
-from detector.config.loading import Section
+from detector.config.loading import Section, apply_override
+from detector.config.multibox_settings import MultiBoxConfig
 from detector.errors import ConfigError
 
 
@@ -26,7 +37,7 @@ class Partner:
 
     settings: tuple[str, ...]
     needed: str
-    is_there: Callable[[Config], object]
+    is_there: Callable[[Any], object]  # of the whole settings
 
 
 def _of(section: str, *names: str) -> tuple[str, ...]:
@@ -71,15 +82,15 @@ ASKING: Sequence[Partner] = (
 )
 
 
-def _of_training(key: str) -> Sequence[Partner]:
-    """What a training on regions has for one of its optimizers, schedules and averages alone."""
+def _of_training(key: str, *of_steps: str) -> Sequence[Partner]:
+    """What a training has for one of its optimizers, schedules (`of_steps` for step) and averages alone."""
 
-    def chosen(name: str, value: str) -> Callable[[Config], bool]:
+    def chosen(name: str, value: str) -> Callable[[Section], bool]:
         return lambda config: getattr(getattr(config, key), name) == value
 
     return (
         Partner((f"{key}.momentum",), f"{key}.optimizer sgd", chosen("optimizer", "sgd")),
-        Partner((f"{key}.step_size",), f"{key}.schedule step", chosen("schedule", "step")),
+        Partner(_of(key, *of_steps), f"{key}.schedule step", chosen("schedule", "step")),
         Partner((f"{key}.average_decay",), f"{key}.average ema", chosen("average", "ema")),
         Partner((f"{key}.average_start",), f"{key}.average polyak", chosen("average", "polyak")),
     )
@@ -118,8 +129,8 @@ TUNING: Sequence[Partner] = (
         lambda c: c.finetune.steps,
     ),
     Partner(_of("finetune", "validation_regions", "validate_every"), BEST, lambda c: c.finetune.judged_on),
-    *_of_training("pretrain"),
-    *_of_training("finetune"),
+    *_of_training("pretrain", "step_size"),
+    *_of_training("finetune", "step_size"),
     Partner(_rest_of("svm", SvmSettings, "enabled"), "svm.enabled true", lambda c: c.svm.enabled),
     Partner(_rest_of("boxes", BoxSettings, "enabled", "method"), "boxes.enabled true", lambda c: c.boxes.enabled),
     Partner(("boxes.weight",), "boxes.method joint", lambda c: c.boxes.method == "joint"),
@@ -146,34 +157,88 @@ TUNING: Sequence[Partner] = (
 )
 
 
+OF_CLASSIFIERS: Sequence[Partner] = _of_training("train", "step_epochs", "step_factor")
+
+OF_MULTIBOX: Sequence[Partner] = (
+    *_of_training("train", "step_size"),
+    Partner(
+        ("train.label_smoothing", "network.dropout", "data.negative_lists"), "a classifier", lambda config: False
+    ),
+    Partner(("multibox.shapes",), "multibox.form grid", lambda c: c.multibox.form == "grid"),
+    Partner(("multibox.priors",), "multibox.form learned", lambda c: c.multibox.form == "learned"),
+    Partner(("multibox.bootstrap_start",), "multibox.bootstrap below 1", lambda c: c.multibox.bootstrap < 1),
+    Partner(("multibox.min_visible",), "multibox.min_area below 1", lambda c: c.multibox.min_area < 1),
+)
+
+TUNING_OF: Mapping[type[Section], Sequence[Partner]] = {
+    Config: TUNING,
+    ClassificationConfig: OF_CLASSIFIERS,
+    MultiBoxConfig: OF_MULTIBOX,
+}
+
+
+OF_TRAINING = _rest_of("log", LogSettings)
+OF_TEST = (*OF_TRAINING, *_rest_of("evaluate", EvaluateSettings), "detect.max_per_class")
+OF_DATA = _rest_of("data", DataSettings, "classes", "exif")
+
+
 def check_partners(config: Config) -> None:
     """Raise ConfigError for the first setting that asks for something without its partner."""
     for partner in ASKING:
-        for key in _alone(config, partner):
+        for key in _meant(config, partner.settings) if not partner.is_there(config) else ():
             given, default = _value(config, key)
             raise ConfigError(f"{key} must be {_text(default)} without {partner.needed}, got {_text(given)}")
 
 
-def idle_lines(config: Config) -> list[str]:
-    """A line for each partner that is off while settings tune what counts only with it."""
+def idle_lines(config: Section) -> list[str]:
+    """A line for each partner that is off while settings of an experiment tune what counts only with it."""
+    return _lines(config, TUNING_OF[type(config)], lambda keys: _meant(config, keys))
+
+
+def idle_words(config: Config, words: Sequence[str], unread: Sequence[str] = OF_TRAINING) -> list[str]:
+    """A line for each partner that is off while `section.key=value` words give what counts only with it.
+
+    The words go over the settings of a trained detector, and `unread` are those that who uses it never reads.
+    """
+    tree: dict[str, Any] = {}
+    for word in words:
+        apply_override(tree, word)
+    named = list(_keys(tree))
+    useless = [key for key in named if key in unread]
+    lines = [f"warning: nothing uses {', '.join(useless)} here"] if useless else []
+    read = set(named).difference(useless)
+    return lines + _lines(config, (*ASKING, *TUNING), lambda keys: [key for key in keys if key in read])
+
+
+def _lines(
+    config: Section, partners: Sequence[Partner], choose: Callable[[Sequence[str]], Sequence[str]]
+) -> list[str]:
+    """A line for each partner that is off of which some settings, of which `choose` tells, are to be told."""
     lines, told = [], set[str]()
-    for partner in TUNING:
-        alone = [key for key in _alone(config, partner) if key not in told]
+    for partner in (each for each in partners if not each.is_there(config)):
+        alone = [key for key in choose(partner.settings) if key not in told]
         told.update(alone)
         if alone:
             lines.append(f"warning: without {partner.needed} nothing uses {', '.join(alone)}")
     return lines
 
 
-def _alone(config: Config, partner: Partner) -> list[str]:
-    """The settings of a partner that is off which are not at their default."""
-    if partner.is_there(config):
-        return []
-    pairs = ((key, _value(config, key)) for key in partner.settings)
+def _keys(tree: Mapping[str, Any], start: str = "") -> Iterator[str]:
+    """The settings that a tree gives."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{start}{name}.")
+        else:
+            yield f"{start}{name}"
+
+
+def _meant(config: Section, keys: Sequence[str]) -> list[str]:
+    """Those of the settings that are not at their default."""
+    pairs = ((key, _value(config, key)) for key in keys)
     return [key for key, (given, default) in pairs if given != default]
 
 
-def _value(config: Config, key: str) -> tuple[Any, Any]:
+def _value(config: Section, key: str) -> tuple[Any, Any]:
     """What a setting is, and what it is by default."""
     *sections, name = key.split(".")
     section: Any = config

@@ -25,6 +25,8 @@ Values = Mapping[str, Any]  # settings by their names, section.key
 
 SURE = {"batch_size", "optimizer", "learning_rate"}  # settings without which no weights are the same
 AVERAGED = {"members", "mirror", "paddings"}  # what is averaged
+TRAINED = ("network", "pretrain", "finetune", "svm", "boxes")  # sections that training alone reads
+SWITCHES = {"svm.enabled", "boxes.enabled"}  # of what is used of it
 ANEW = "train_det makes it anew"
 NETWORK = "the network was trained with"
 
@@ -49,6 +51,14 @@ def check_network(config: Config, path: Path) -> None:
     trained = settings_of_model(path)
     if trained:
         _compare(config, trained, _Part(NETWORK, _of_network), path)
+
+
+def check_overrides(trained: Config, wished: Config, where: Path) -> None:
+    """Raise ConfigError where settings that training alone reads are other than the `trained` ones at `where`.
+
+    The other checks compare those that the files state, and by which they would not be the same.
+    """
+    _compare(wished, trained, _Part("the detector was trained with", _of_training), where)
 
 
 def check_models(run: RunFolder, config: Config, models: Sequence[ModelFiles]) -> None:
@@ -115,6 +125,12 @@ def _compare(config: Config, stated: Config, part: _Part, path: Path) -> None:
         if value != theirs.get(key):
             wanted, got = shown(theirs.get(key)), shown(value)
             raise ConfigError(f"{key} must be what {part.trained}, {wanted}, got {got} ({path}); {part.remedy}")
+
+
+def _of_training(config: Config) -> Values:
+    """What training alone reads, but for the switches of what is used of it."""
+    values = [_values(name, getattr(config, name)) for name in TRAINED]
+    return {key: value for each in values for key, value in each.items() if key not in SWITCHES}
 
 
 def _of_network(config: Config) -> Values:

@@ -6,14 +6,11 @@ from pathlib import Path
 from detector.config import Config, parse_config
 from detector.config.loading import apply_override
 from detector.config.yaml_text import read_yaml_text
-from detector.errors import ConfigError, DataError
+from detector.errors import DataError
+from detector.jobs.model_check import check_overrides
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.safetensors_files import read_tensors
 from detector.runs.folder import RunFolder
-
-# sections that training alone reads, but for the switches of what is used of it
-TRAINED = ("network", "pretrain", "finetune", "svm", "boxes")
-SWITCHES = ("svm.enabled", "boxes.enabled")
 
 
 def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
@@ -41,19 +38,9 @@ def config_of_file(path: Path, overrides: Sequence[str]) -> Config:
     return parse_config(Config, tree, str(path))
 
 
-def check_overrides(trained: Config, wished: Config, classes: Sequence[str], where: Path) -> None:
-    """Raise ConfigError where settings differ from the `trained` ones that a detector cannot act on any more.
-
-    Classes that are named in the settings are those of the detector, `classes`; a file of them is for test data.
-    """
-    for section in TRAINED:
-        own, given = getattr(trained, section), getattr(wished, section)
-        for name in type(own).model_fields:
-            one, other = getattr(own, name), getattr(given, name)
-            if one != other and f"{section}.{name}" not in SWITCHES:
-                wanted = f"what the detector was trained with, {one}"
-                raise ConfigError(f"{section}.{name} must be {wanted}, got {other} ({where})")
-    named = wished.data.classes
-    if isinstance(named, tuple) and named not in (trained.data.classes, tuple(classes)):
-        known, given = ", ".join(classes), ", ".join(named)
-        raise ConfigError(f"data.classes must be those of the detector, {known}, got {given} ({where})")
+def wished_config(run: RunFolder, overrides: Sequence[str]) -> Config:
+    """The settings of a trained run with `overrides`; ConfigError where these are of its training and others."""
+    config = run.read_config(Config, list(overrides))
+    if overrides:
+        check_overrides(run.read_config(Config, []), config, run.path)
+    return config

@@ -15,6 +15,7 @@ from detector.files import file_hash
 from detector.inference.models import ModelFiles
 from detector.jobs.model_check import check_models
 from detector.records import DetectionTable
+from detector.jobs.run_settings import wished_config
 from detector.runs.folder import RunFolder
 from detector.runs.split import split_slug, truth_key
 from detector.runs.stage import STAGES
@@ -55,7 +56,7 @@ def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> Tes
     if Path(word).exists() or not path:
         path, method = word, ""
     run = RunFolder(Path(path))
-    config = run.read_config(Config, list(overrides))
+    config = wished_config(run, overrides)
     splits = splits or config.data.test
     found = run.path / STAGES / "detect" / split_slug(splits)
     methods = sorted(store.parents[1].name for store in found.glob("*/store/manifest.json"))

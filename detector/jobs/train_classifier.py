@@ -1,6 +1,6 @@
 """Training a classifier of whole images: train, then test, into a run folder."""
 
-from detector.config import ClassificationConfig
+from detector.config import ClassificationConfig, idle_lines
 from detector.data.classes import write_classes
 from detector.jobs.test_classifier import ClassificationTest, open_images, run_classification_test
 from detector.runs.board import check_tensorboard
@@ -22,7 +22,7 @@ def run_classification(run: RunFolder, config: ClassificationConfig) -> Classifi
             if group.is_first:
                 run.begin(config)
                 write_classes(run.path / "classes.csv", training.classes)
-                run.log_notes(dict.fromkeys(training.notes + testing.notes))
+                run.log_notes(dict.fromkeys([*training.notes, *testing.notes, *idle_lines(config)]))
             stage = run.stage("train", group=group)
             train_images(stage, config, training, trainer, preprocessing, run.classifier_path)
         if not group.is_first:

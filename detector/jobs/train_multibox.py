@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.config import MultiBoxConfig, MultiBoxProposals, ProposalSettings
+from detector.config import MultiBoxConfig, MultiBoxProposals, ProposalSettings, idle_lines
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.reports.recall_report import recall_text, recall_tree, write_recall_report
 from detector.runs.board import check_tensorboard
@@ -46,7 +46,8 @@ def run_multibox(run: RunFolder, config: MultiBoxConfig) -> MultiBoxOutcome | No
             trainer, preprocessing = make_multibox_trainer(config, training.dataset, group)
             if group.is_first:
                 run.begin(config)
-                run.log_notes(dict.fromkeys(training.dataset.notes + testing.dataset.notes))
+                notes = [*training.dataset.notes, *testing.dataset.notes, *idle_lines(config)]
+                run.log_notes(dict.fromkeys(notes))
             stage = run.stage("train", group=group)
             train_windows(stage, config, training, trainer, preprocessing, run.multibox_path)
         if not group.is_first:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.config import Config
-from detector.errors import DataError
+from detector.errors import ConfigError, DataError
 from detector.inference.detector import ObjectDetector
 from detector.inference.image_context import Context, ContextScorer, WholeImages
 from detector.inference.models import ModelFiles, open_scorer, trained_classes
 from detector.inference.region_filter import CascadeScorer, RegionFilter
 from detector.jobs.made_detector import made_detector
-from detector.jobs.model_check import check_network
-from detector.jobs.run_settings import check_overrides, config_of_file, run_config
+from detector.jobs.model_check import check_network, check_overrides
+from detector.jobs.run_settings import config_of_file, run_config
 from detector.jobs.trained_models import (
     image_network,
     trained_cascade,
@@ -29,7 +29,9 @@ def detector_of_run(run: RunFolder, overrides: Sequence[str]) -> ObjectDetector:
     job = Job(run, run_config(run, overrides), alone())
     detector = detector_of(job)
     if overrides:
-        check_overrides(run_config(run), job.config, detector.classes, run.path)
+        trained = run_config(run)
+        check_overrides(trained, job.config, run.path)
+        _check_named(trained, job.config, detector.classes, run.path)
     return detector
 
 
@@ -63,5 +65,15 @@ def detector_of_file(path: Path, overrides: Sequence[str]) -> ObjectDetector:
     models = [ModelFiles(path)]
     scorer = open_scorer(models, config.ensemble, config.engine, config.detect)
     classes = trained_classes(path)
-    check_overrides(config_of_file(path, ()), config, classes.names, path)
+    trained = config_of_file(path, ())
+    check_overrides(trained, config, path)
+    _check_named(trained, config, classes.names, path)
     return made_detector(config, classes, models, scorer, config.ensemble)
+
+
+def _check_named(trained: Config, wished: Config, classes: Sequence[str], where: Path) -> None:
+    """Raise ConfigError where the settings name other classes than the detector's; a file is for test data."""
+    named = wished.data.classes
+    if isinstance(named, tuple) and named not in (trained.data.classes, tuple(classes)):
+        known, given = ", ".join(classes), ", ".join(named)
+        raise ConfigError(f"data.classes must be those of the detector, {known}, got {given} ({where})")

@@ -1,17 +1,37 @@
 """Settings that count only with another."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from detector.config import Config, check_partners, dump_config, idle_lines, load_config, parse_config
+from detector.config import (
+    ClassificationConfig,
+    Config,
+    MultiBoxConfig,
+    Section,
+    check_partners,
+    dump_config,
+    idle_lines,
+    idle_words,
+    load_config,
+    parse_config,
+)
 from detector.config.explain import known_keys
-from detector.config.partners import ASKING, TUNING
+from detector.config.partners import ASKING, OF_DATA, OF_TEST, TUNING_OF
 from detector.config.yaml_text import read_yaml_text
 from detector.errors import ConfigError
 
+Kind = TypeVar("Kind", bound=Section)
+
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-OF_DETECTORS = [path for path in CONFIGS if "tools/train_det.py" in path.read_text()]
+KINDS = {"train_det": Config, "train_cls": ClassificationConfig, "train_multibox": MultiBoxConfig}
+OF_KINDS = [
+    (path, kind)
+    for path in CONFIGS
+    for command, kind in KINDS.items()
+    if f"tools/{command}.py configs/{path.name}" in path.read_text()
+]
 BEST = "finetune.best loss or accuracy"
 MODELS = "several models, by ensemble.members or ensemble.runs"
 CONTEXT = "imagenet, classes or global in context.image"
@@ -55,6 +75,10 @@ KEPT = [
 
 
 def settings(words: str) -> Config:
+    return settings_of(Config, words)
+
+
+def settings_of(kind: type[Kind], words: str) -> Kind:
     tree: dict[str, object] = {}
     for word in words.split():
         key, value = word.split("=")
@@ -63,7 +87,7 @@ def settings(words: str) -> Config:
         for section in sections:
             branch = branch.setdefault(section, {})  # type: ignore[assignment]
         branch[name] = read_yaml_text(value, "", "")
-    return parse_config(Config, tree, "x.yaml")
+    return parse_config(kind, tree, "x.yaml")
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED)
@@ -134,18 +158,106 @@ def test_what_tunes_a_part_that_is_off_is_told_in_one_line(words: str, line: str
     assert line in told
 
 
-@pytest.mark.parametrize("path", OF_DETECTORS, ids=lambda path: path.stem)
-def test_no_config_of_the_project_has_a_setting_without_its_partner(path: Path) -> None:
-    config = load_config(Config, path)
-    check_partners(config)
+@pytest.mark.parametrize(
+    ("kind", "words", "line"),
+    [
+        (
+            ClassificationConfig,
+            "train.momentum=0 train.optimizer=adamw",
+            "without train.optimizer sgd nothing uses",
+        ),
+        (
+            ClassificationConfig,
+            "train.step_epochs=2 train.step_factor=0.5 train.schedule=cosine",
+            "without train.schedule step nothing uses train.step_epochs, train.step_factor",
+        ),
+        (ClassificationConfig, "train.average_decay=0.9", "without train.average ema nothing uses"),
+        (
+            ClassificationConfig,
+            "train.average_start=0.9 train.average=ema",
+            "without train.average polyak nothing",
+        ),
+        (MultiBoxConfig, "train.momentum=0.5", "without train.optimizer sgd nothing uses train.momentum"),
+        (MultiBoxConfig, "train.step_size=5", "without train.schedule step nothing uses train.step_size"),
+        (
+            MultiBoxConfig,
+            "train.label_smoothing=0.1 network.dropout=0",
+            "without a classifier nothing uses train.label_smoothing, network.dropout",
+        ),
+        (MultiBoxConfig, "multibox.priors=5", "without multibox.form learned nothing uses multibox.priors"),
+        (
+            MultiBoxConfig,
+            "multibox.shapes=size multibox.form=learned",
+            "without multibox.form grid nothing uses multibox.shapes",
+        ),
+        (
+            MultiBoxConfig,
+            "multibox.bootstrap=1 multibox.bootstrap_start=0",
+            "without multibox.bootstrap below 1 nothing uses multibox.bootstrap_start",
+        ),
+        (
+            MultiBoxConfig,
+            "multibox.min_area=1 multibox.min_visible=0.1",
+            "without multibox.min_area below 1 nothing uses multibox.min_visible",
+        ),
+    ],
+)
+def test_what_tunes_nothing_of_a_classifier_or_multibox_is_told_in_one_line(
+    kind: type[Section], words: str, line: str
+) -> None:
+    (told,) = idle_lines(settings_of(kind, words))
+    assert line in told
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["detect.nms_iou=0.4"], []),
+        (["detect.soft_sigma=0.5"], ["without detect.nms soft_gaussian nothing uses detect.soft_sigma"]),
+        (
+            ["detect={soft_sigma: 0.2, nms_iou: 0.4}"],
+            ["without detect.nms soft_gaussian nothing uses detect."],
+        ),
+        (["proposals.given=a.npz"], ["without proposals.source given nothing uses proposals.given"]),
+        (
+            ["cascade.nms_iou=0.5", "context.after_nms=false"],
+            ["without cascade.keep nothing uses", "without context.splits nothing uses"],
+        ),
+        (["log.tensorboard=true", "evaluate.pictures=2"], ["nothing uses log.tensorboard here"]),
+    ],
+)
+def test_of_the_settings_of_a_trained_detector_those_that_words_give_are_told_alone(
+    words: list[str], lines: list[str]
+) -> None:
+    config = settings("boxes.ridge=9 finetune.average_decay=0.5")  # the run's own, of which train_det told
+    told = idle_words(config, words)
+    assert len(told) == len(lines)
+    assert all(line in each for line, each in zip(lines, told, strict=True))
+
+
+def test_who_reads_no_data_set_uses_no_settings_of_one() -> None:
+    words = ["evaluate.pictures=2", "data.root=x", "data.negative_lists=ignore", "data.exif=apply"]
+    assert idle_words(settings("data.format=voc"), words, (*OF_TEST, *OF_DATA)) == [
+        "warning: nothing uses evaluate.pictures, data.root, data.negative_lists here"
+    ]
+
+
+@pytest.mark.parametrize(("path", "kind"), OF_KINDS, ids=lambda value: getattr(value, "stem", ""))
+def test_no_config_of_the_project_has_a_setting_without_its_partner(path: Path, kind: type[Section]) -> None:
+    config = load_config(kind, path)
     assert idle_lines(config) == []
+    if isinstance(config, Config):
+        check_partners(config)
 
 
-def test_the_published_settings_have_nothing_to_tell() -> None:
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_the_published_settings_have_nothing_to_tell(kind: type[Section]) -> None:
     check_partners(Config())
-    assert idle_lines(Config()) == []
+    assert idle_lines(kind()) == []
 
 
 def test_every_setting_with_a_partner_is_a_setting() -> None:
-    named = {key for partner in (*ASKING, *TUNING) for key in partner.settings}
-    assert named < set(known_keys(Config))
+    assert {key for partner in ASKING for key in partner.settings} < set(known_keys(Config))
+    assert {*OF_TEST, *OF_DATA} < set(known_keys(Config))
+    for kind, partners in TUNING_OF.items():
+        assert {key for partner in partners for key in partner.settings} < set(known_keys(kind))

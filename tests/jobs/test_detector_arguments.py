@@ -121,7 +121,10 @@ def test_objects_are_several(loaded: ObjectDetector, objects: Any) -> None:
             "network.variant=vgg16",
             "network.variant must be what the network was trained with, 'tiny', got 'vgg16' (",
         ),
-        ("network.weights=bvlc", "network.weights must be what the detector was trained with, None, got bvlc ("),
+        (
+            "network.weights=bvlc",
+            "network.weights must be what the detector was trained with, None, got 'bvlc' (",
+        ),
         ("svm.c=0.5", "svm.c must be what the detector was trained with, 0.001, got 0.5 ("),
         ("data.classes=[cow]", "data.classes must be those of the detector, cat, dog, got cow ("),
         ("data.classes=[dog, cat]", "data.classes must be those of the detector, cat, dog, got dog, cat ("),

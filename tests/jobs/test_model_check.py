@@ -3,10 +3,13 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from made_runs import write_run
 
+from detector import commands
+from detector.commands import ablate, test_det
 from detector.config import Config
 from detector.data.classes import read_classes
 from detector.errors import ConfigError, DataError
@@ -85,6 +88,33 @@ def test_a_model_is_not_used_as_one_of_other_settings(run: RunFolder, word: str,
     for path in (run.path, run.model_path):
         with pytest.raises(ConfigError, match=message):
             load_detector(path, [word])
+
+
+@pytest.mark.parametrize("command", ["test_det RUN", "ablate RUN", "compare RUN RUN --out OUT --set"])
+def test_commands_refuse_other_settings_of_the_training(
+    command: str, run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command.replace("RUN", str(run.path)).replace("OUT", str(tmp_path / "out")).split()
+    assert commands.main([*words, "network.weights=bvlc"]) == 2
+    message = "network.weights must be what the detector was trained with, None, got 'bvlc'"
+    assert capsys.readouterr().err.startswith(f"{words[0]}: {message} ({run.path}); train_det makes it anew")
+
+
+@pytest.mark.parametrize("module", [test_det, ablate])
+def test_a_test_tells_which_of_the_words_given_nothing_uses(
+    module: ModuleType, run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def test(*_: object) -> None:
+        raise DataError("what follows is another matter")
+
+    monkeypatch.setattr(module, "run_testing" if module is test_det else "run_ablation", test)
+    run.begin(settings(run, "detect.iterated=9"))  # of which train_det told
+    words = ["detect.nms_iou=0.5", "detect.soft_sigma=0.1", "context.image=[best]"]
+    assert commands.main([module.__name__.rpartition(".")[2], str(run.path), *words]) == 2
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        "warning: without context.splits nothing uses context.image",
+        "warning: without detect.nms soft_gaussian nothing uses detect.soft_sigma",
+    ]
 
 
 def test_what_is_of_the_test_alone_may_be_other_than_in_training(run: RunFolder) -> None:
