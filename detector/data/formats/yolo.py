@@ -24,6 +24,7 @@ from detector.data.formats.yolo_tree import (
     label_files,
     label_pairs,
     orphans,
+    without_masks,
 )
 from detector.data.pairs import Pairs
 from detector.errors import DataError
@@ -32,6 +33,7 @@ from detector.text import parse_float
 
 RIVALS = "images have others of their name, which differ in suffix; the first counts"
 UNLABELLED = "images have no label file and count as images without objects"
+MASKS = "pictures in folders of masks are called as an image and have no label file: they are no images"
 ORPHANS = "label files have no image"
 LOOKED_INTO = 50  # label files, to tell whether they are YOLO's
 NUMBERED = re.compile("class [0-9]+")  # what classes without a name are called
@@ -42,7 +44,8 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
     """The images of `split` under `settings.root` with their objects, in the order of folders and lists."""
     root = require_folder(settings.root, "data.root")
     facts = read_facts(root)
-    found, pairs = find_images(root, facts, split, settings.outside_root == "allow"), label_pairs(root)
+    pairs = label_pairs(root)
+    found = without_masks(find_images(root, facts, split, settings.outside_root == "allow"), pairs)
     labels = label_files(pairs, found.paths)
     table = read_labels(labels, facts.beside)
     names = facts.names or _given_names(settings, classes)
@@ -81,7 +84,7 @@ def called(number: int, names: Sequence[str] | None) -> str:
 def _remarks(found: YoloImages, pairs: Pairs, labels: Sequence[str], split: str) -> dict[str, Sequence[str]]:
     bare = [image for image, label in zip(found.paths, labels, strict=True) if not label]
     lost = orphans(pairs, labels) if found.folders and split != EVERY_IMAGE else []
-    return {RIVALS: found.rivals, UNLABELLED: bare, ORPHANS: lost}
+    return {RIVALS: found.rivals, UNLABELLED: bare, MASKS: found.masks, ORPHANS: lost}
 
 
 def _of_known_classes(

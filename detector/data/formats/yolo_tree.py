@@ -8,8 +8,9 @@ An image's labels have its name, in the folder that goes with the image's: `pair
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from detector.data.folders import (
@@ -32,6 +33,8 @@ EVERY_IMAGE = "all"
 LABEL_SUFFIX = ".txt"
 LABEL_SUFFIXES = (LABEL_SUFFIX,)
 NO_FILES = FileIndex([], ())
+MASK_FOLDERS = re.compile("masks?|segmentation(class|object)", re.IGNORECASE)  # folders, VOC's among them
+LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # what keeps the numbers that a mask is made of
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class YoloImages:
     """The images of a split: ids, which are paths below the root without suffix, and paths.
 
     `missing` are messages about lines of lists whose image is not there; `rivals` images that differ from one in
-    suffix alone, and do not count; `where` says what the split was found as, `folders` that it is of folders.
+    suffix alone, and do not count; `where` says what the split was found as, `folders` that it is of folders;
+    `masks` are pictures that were left out.
     """
 
     ids: list[str]
@@ -48,6 +52,7 @@ class YoloImages:
     rivals: list[str]
     where: str
     folders: bool = True
+    masks: tuple[str, ...] = ()
 
 
 def find_images(root: Path, facts: YoloFacts, split: str, outside: bool) -> YoloImages:
@@ -75,6 +80,33 @@ def label_pairs(root: Path) -> Pairs:
     labels = FileIndex([root], LABEL_SUFFIXES).paths()
     pictures = FileIndex([root], IMAGE_SUFFIXES).paths()
     return Pairs(root, pictures, [path for path in labels if not is_names_file(os.path.basename(path))])  # noqa: PTH119
+
+
+def without_masks(images: YoloImages, pairs: Pairs) -> YoloImages:
+    """The images without those that are masks: unlabelled, in a folder of masks, called as an image elsewhere.
+
+    What a list names is an image.
+    """
+    if not images.folders:
+        return images
+    in_masks = [any(map(MASK_FOLDERS.fullmatch, image_id.split("/")[:-1])) for image_id in images.ids]
+    rows = list(zip(images.ids, images.paths, in_masks, strict=True))
+    called = {_name(image_id) for image_id, _, is_in in rows if not is_in}
+    masks = {
+        path
+        for image_id, path, is_in in rows
+        if is_in
+        and _name(image_id) in called
+        and path.lower().endswith(LOSSLESS)
+        and not pairs.may_be_annotated(path)
+    }
+    kept = [(image_id, path) for image_id, path, _ in rows if path not in masks]
+    ids, paths = [image_id for image_id, _ in kept], [path for _, path in kept]
+    return replace(images, ids=ids, paths=paths, masks=tuple(sorted(masks)))
+
+
+def _name(image_id: str) -> str:
+    return image_id.rpartition("/")[2]
 
 
 def label_files(pairs: Pairs, images: Sequence[str]) -> list[str]:

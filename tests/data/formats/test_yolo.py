@@ -233,6 +233,31 @@ def test_labels_without_image_and_images_of_one_name_are_told(tmp_path: Path) ->
     assert "1 images have others of their name" in notes
 
 
+@pytest.mark.parametrize("folder", ["masks", "Mask", "annotated/SegmentationClass", "SegmentationObject/day 1"])
+def test_masks_beside_the_images_are_no_images(folder: str, tmp_path: Path) -> None:
+    for name in "abc":
+        pair(tmp_path / f"images/{name}.jpg", tmp_path / f"labels/{name}.txt" if name < "c" else None, ONE)
+        write_image(tmp_path / folder / f"{name}.png")
+    data = read(tmp_path, "all")
+    assert data.image_ids.tolist() == ["images/a", "images/b", "images/c"]
+    assert len(data.objects.labels) == 2
+    told = "all: 3 pictures in folders of masks are called as an image and have no label file: they are no images"
+    assert any(note.startswith(told) for note in data.notes)
+
+
+def test_what_is_labelled_or_named_by_no_image_or_list_alone_is_no_mask(tmp_path: Path) -> None:
+    pair(tmp_path / "faces/a.png", tmp_path / "faces/a.txt", ONE)
+    pair(tmp_path / "masks/a.png", tmp_path / "masks/a.txt", ONE)
+    write_image(tmp_path / "masks/b.png")
+    write_image(tmp_path / "faces/c.png")
+    write_image(tmp_path / "masks/c.jpg")
+    assert read(tmp_path, "all").image_ids.tolist() == ["faces/a", "faces/c", "masks/a", "masks/b", "masks/c"]
+    write_image(tmp_path / "masks/d.png")
+    write_image(tmp_path / "faces/d.png")
+    write_lines(tmp_path / "list.txt", "masks/d.png", "faces/d.png")
+    assert read(tmp_path, "list.txt", train="all").image_ids.tolist() == ["masks/d", "faces/d"]
+
+
 def test_a_split_that_is_not_there_is_told(tmp_path: Path) -> None:
     by_kind(tmp_path, "train", {"a": [ONE]})
     with pytest.raises(
