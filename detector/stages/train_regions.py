@@ -39,7 +39,11 @@ def run_pretrain(
     classes = labelled.regions.split.dataset.classes.names
     trainer, preprocessing = make_pretrainer(settings, task, classes, stage.group)
     result = stage.result(
-        VERSION, labels=labelled.labels, settings=settings.model_dump(exclude=UNTRAINED), **task.reads(stage.group)
+        VERSION,
+        images=labelled.regions.split.key,
+        labels=labelled.labels,
+        settings=settings.model_dump(exclude=UNTRAINED),
+        **task.reads(stage.group),
     )
     makes = batch_maker(settings, task, settings.batch_size, preprocessing, stage.group, task.seed)
     return run_trainer(
