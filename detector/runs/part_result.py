@@ -1,6 +1,6 @@
 """Results that are tensors made part by part, shared out over processes and resumed at the part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from detector.errors import DataError
 from detector.files import share_file
 from detector.networks.weight_files.safetensors_files import read_tensors, write_tensors
 from detector.progress import progress_bar
-from detector.runs.stage import Result
+from detector.runs.stage import HASHES, Result, file_hashes
 
 Tensors = dict[str, Tensor]
 
@@ -30,7 +30,7 @@ def run_parts(
     depend on who makes it.
     """
     group, whole = result.group, result.folder / output.name
-    if not (result.is_done() and group.from_first(group.is_first and is_whole(whole))):
+    if not (result.is_done() and group.from_first(group.is_first and are_kept(result, [whole]))):
         result.begin()
         parts = range(count)[group.rank :: group.world]
         for part in progress_bar(parts, desc=result.stage.name, unit="part", disable=not group.is_first):
@@ -40,11 +40,16 @@ def run_parts(
         group.wait()
         if group.is_first:
             found = finish(whole, [read_tensors(_path(result, part))[0] for part in range(count)])
-            result.finish(**found)
+            result.finish(**found, **{HASHES: file_hashes([whole])})
     if group.is_first:
         share_file(whole, output)
     group.wait()
     return output
+
+
+def are_kept(result: Result, paths: Iterable[Path]) -> bool:
+    """Whether a finished result has its files of tensors, whole and as they were made."""
+    return all(is_whole(path) and result.is_as_made(path) for path in paths)
 
 
 def is_whole(path: Path, facts: Mapping[str, Any] = MappingProxyType({})) -> bool:

@@ -10,22 +10,26 @@ algorithm. Other settings have another key: finished results stay, and are found
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from detector.errors import DataError
-from detector.files import read_json, write_text
+from detector.files import file_hash, read_json, write_text
 from detector.runs.keys import key_of, plain
 from detector.runs.processes import Group, alone
-from detector.text import shown
+from detector.text import one_line, shown
 
 STAGES, MANIFEST, PRESENT = "stages", "stage.json", "present"
 OLD = ".old"  # what a folder in the place of a link is called from now on
 FILES = "files"  # what a manifest calls the sizes of files that a stage writes for its readers
+HASHES = "hashes"  # of files that later stages read
 NO_FILE = -1  # the size of what is not there
 
 
@@ -123,6 +127,18 @@ class Result:
         sizes = file_sizes(self.folder, names)
         return NO_FILE not in sizes.values() and self.facts().get(FILES, sizes) == sizes
 
+    def is_as_made(self, path: Path) -> bool:
+        """Whether a file of a finished result is the one that it made, as far as its manifest says; else a line.
+
+        The run shows its files by further names, and what is written to one of these is in the result.
+        """
+        made = self.facts().get(HASHES, {}).get(path.name)
+        if made is None or file_hash(path) == made:
+            return True
+        line = f"{path} is another file than stage {self.stage.name} made: it is made again"
+        tqdm.write(one_line(line), file=sys.stderr)
+        return False
+
     def show(self) -> None:
         """Make the stage's folder a link to this result."""
         link = self.stage.folder
@@ -193,6 +209,11 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     except DataError as error:
         raise DataError(f"{error}; without this file the stage is made again") from None
     return manifest
+
+
+def file_hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """The hashes of files by their names, for a manifest."""
+    return {path.name: file_hash(path) for path in paths}
 
 
 def file_sizes(folder: Path, names: Sequence[str]) -> Mapping[str, int]:

@@ -7,9 +7,9 @@ from detector.errors import ConfigError
 from detector.files import share_file
 from detector.runs.best import Best
 from detector.runs.checkpoints import Checkpoint
-from detector.runs.part_result import is_whole
+from detector.runs.part_result import are_kept
 from detector.runs.processes import Group
-from detector.runs.stage import Result
+from detector.runs.stage import HASHES, Result, file_hashes
 from detector.runs.train_loop import MetricsLog, run_steps
 from detector.training.loop import Batch, DivergedError, Net, Trainer
 
@@ -44,14 +44,15 @@ def run_trainer(
     group, weights = result.group, result.folder / output.name
     shown = {result.folder / path.name: path for path in (output, *beside)}
     log.keep_in(result.folder)
-    if not (result.is_done() and group.from_first(group.is_first and all(map(is_whole, shown)))):
+    if not (result.is_done() and group.from_first(group.is_first and are_kept(result, shown))):
         result.begin()
         _train(result, trainer, batches, log, best)
         if group.is_first:
             network = trainer.tested_network()
             facts = best.load(network) if best else {}
             save(weights, network)
-            result.finish(steps=trainer.step, last_loss=log.last_loss, **facts)
+            made = {HASHES: file_hashes(shown)}
+            result.finish(steps=trainer.step, last_loss=log.last_loss, **facts, **made)
     if group.is_first:
         for file, path in shown.items():
             share_file(file, path)

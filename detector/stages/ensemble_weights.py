@@ -16,7 +16,7 @@ from detector.inference.ensemble import EnsembleEngine
 from detector.inference.models import ModelFiles, load_models
 from detector.records import Array, Float32, Float64
 from detector.runs.journal import Entry, Fields
-from detector.runs.stage import Stage
+from detector.runs.stage import HASHES, Result, Stage, file_hashes
 from detector.runs.store import Store
 from detector.stages.label import LabelledRegions
 from detector.stages.region_rows import FLOAT, Engine, engine_name, store_rows
@@ -67,16 +67,16 @@ def run_weight_rows(
 def run_weights(stage: Stage, rows: Store, models: int, output: Path) -> Path:
     """Learn the weights of the models from their scores of labelled regions; `output`, with them."""
     result = stage.result(VERSION, rows=rows)
-    path = result.folder / output.name
-    if not (result.is_done() and stage.group.from_first(stage.group.is_first and _has_weights(path, models))):
+    path, group = result.folder / output.name, stage.group
+    if not (result.is_done() and group.from_first(group.is_first and _has_weights(result, path, models))):
         result.begin()
-        if stage.group.is_first:
+        if group.is_first:
             weights = model_weights(np.array(rows.field("scores")), np.array(rows.field("labels"), np.int64))
             write_text(path, json.dumps({"weights": [round(float(weight), 6) for weight in weights]}) + "\n")
-            result.finish(regions=int(rows.offsets[-1]))
-    if stage.group.is_first:
+            result.finish(regions=int(rows.offsets[-1]), **{HASHES: file_hashes([path])})
+    if group.is_first:
         share_file(path, output)
-    stage.group.wait()
+    group.wait()
     return output
 
 
@@ -105,10 +105,10 @@ def read_model_weights(path: Path) -> tuple[float, ...]:
     return tuple(map(float, weights))
 
 
-def _has_weights(path: Path, models: int) -> bool:
-    """Whether the file holds weights of so many models."""
+def _has_weights(result: Result, path: Path, models: int) -> bool:
+    """Whether the file of a finished result holds weights of so many models, as they were learned."""
     try:
-        return len(read_model_weights(path)) == models
+        return len(read_model_weights(path)) == models and result.is_as_made(path)
     except DataError:
         return False
 

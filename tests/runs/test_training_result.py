@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from detector.config import TrainingSettings
@@ -84,7 +84,8 @@ def train(
     def measure(judged: nn.Module) -> dict[str, float]:
         return {"loss": float(judged.weight.detach().abs().sum())}  # type: ignore[operator]
 
-    def save(path: Path, saved: nn.Module) -> None:
+    def save_weights(path: Path, saved: nn.Module) -> None:
+        path.unlink(missing_ok=True)
         save_file(saved.state_dict(), path)
 
     run_trainer(
@@ -93,7 +94,7 @@ def train(
         lambda at: batches(at.step, kill_before),
         log,
         run.path / "model" / "weights.safetensors",
-        save,
+        save_weights,
         Best("loss", 2, result.folder / "best.pt", run.log, measure) if best else None,
     )
 
@@ -195,6 +196,32 @@ def test_lost_weights_are_made_again_from_the_checkpoint(
         damage()
         train(run, Board(), kill_before=0)  # no step is done again
         assert results(run) == whole[0]
+
+
+def test_weights_of_another_training_in_the_place_of_a_result_s_are_told_and_made_again(
+    whole: tuple[dict[str, Any], Board], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path)
+    train(run, Board())
+    path = run.path / "model/weights.safetensors"
+    with path.open("r+b") as file:  # as cp does, which writes into the file that is there
+        file.write(save(nn.Linear(3, 1).state_dict()))
+    train(run, Board(), kill_before=0)
+    assert results(run) == whole[0]
+    kept = run.stage("train").folder.resolve() / path.name
+    assert f"{kept} is another file than stage train made: it is made again\n" in capsys.readouterr().err
+    train(run, Board(), kill_before=0)
+    assert "another file" not in capsys.readouterr().err
+
+
+def test_a_result_of_an_earlier_version_states_no_hashes_and_is_kept(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    train(run, Board())
+    manifest = run.stage("train").folder / "stage.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "hashes": {}}))
+    before = manifest.read_bytes()
+    train(run, Board(), kill_before=0)
+    assert manifest.read_bytes() == before
 
 
 def text_in(path: Path) -> None:
