@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detector.errors import DataError
 from detector.files import remove_leftovers
-from detector.runs.stage import MANIFEST, OLD, STAGES, read_manifest
+from detector.runs.stage import MANIFEST, OLD, PRESENT, STAGES, read_manifest
 
 DAY = 86_400.0  # seconds
 
@@ -18,8 +19,8 @@ DAY = 86_400.0  # seconds
 class FoundResult:
     """A result of a stage in the folder `path` of the run.
 
-    It is present if the run's present settings name it, done if it is whole; `changed` in seconds since 1970,
-    `size` in bytes. What an older version of this program left has no key.
+    It is present if the run's present settings name it, or nothing names any, done if it is whole; `changed` in
+    seconds since 1970, `size` in bytes. What an older version of this program left has no key.
     """
 
     path: Path
@@ -64,23 +65,37 @@ def _stage_folders(run: Path) -> Iterator[Path]:
 
 def _results(run: Path, stage: Path) -> Iterator[FoundResult]:
     """The results of one stage, and what is of an older version."""
-    present = {link.resolve() for link in _links(stage)}
     prefix = "" if stage.parent.parent == run else f"{stage.parent.parent.relative_to(run)}/"
     for folder, names, files in os.walk(stage):
         if MANIFEST not in files:
             continue
         names.clear()  # of a result's own folders none is a result
         path = Path(folder)
-        try:
-            manifest = read_manifest(path / MANIFEST) or {}
-        except DataError:
-            manifest = {}
+        manifest = _manifest_in(path)
         is_old = "version" not in manifest
         key = "" if is_old or path.name.endswith(OLD) else str(manifest.get("key", ""))
         name = str(manifest.get("stage", stage.name))
-        done, is_present = bool(manifest.get("done")), path.resolve() in present
+        done, is_present = bool(manifest.get("done")), bool(key) and _is_present(stage, name, key)
         changed, size = _measure(path)
         yield FoundResult(path, f"{prefix}{name}", key, is_present, done, changed, size)
+
+
+def _is_present(stage: Path, name: str, key: str) -> bool:
+    """Whether the place of the part called `name` shows the result; all count where there is no such place.
+
+    It is a link, or in a copy of a run that has none a folder; where neither is, nothing tells what is used.
+    """
+    names = name.split("/")
+    place = stage.parent.joinpath(*(names if len(names) > 1 else (*names, PRESENT)))
+    return not os.path.lexists(place) or _manifest_in(place).get("key") == key
+
+
+def _manifest_in(folder: Path) -> dict[str, Any]:
+    """The manifest in a folder, empty where there is none, or a damaged one."""
+    try:
+        return read_manifest(folder / MANIFEST) or {}
+    except DataError:
+        return {}
 
 
 def _links(stage: Path) -> list[Path]:

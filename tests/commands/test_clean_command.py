@@ -1,6 +1,7 @@
 """Removing results of a run, and nothing that is used or was not asked for."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -59,6 +60,25 @@ def test_what_the_present_settings_use_is_kept(run: RunFolder, capsys: pytest.Ca
     assert not run.stage("propose", "val").result(1, seed=0).is_done()
     assert run.member(1).stage("finetune").result(1).is_done()
     assert not (run.path / "stages/labels/val").exists()
+
+
+def test_without_links_nothing_counts_as_unused(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    links = [path for path in run.path.rglob("*") if path.is_symlink()]
+    for link in links:
+        link.unlink()
+    main(["clean", str(run.path), "--unused"])
+    assert table(capsys.readouterr().out) == [("labels/val", "no", "yes")]
+    assert len(list(run.path.rglob("store.npy"))) == 3
+
+
+def test_of_a_run_copied_without_links_what_they_led_to_is_used(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = run.path.with_name("copied")
+    shutil.copytree(run.path, copied)  # links become what they lead to
+    main(["clean", str(copied), "--unused"])
+    assert table(capsys.readouterr().out) == [("labels/val", "no", "yes"), ("propose/val", "no", "yes")]
+    assert RunFolder(copied).stage("propose", "val").result(1, seed=1).is_done()
 
 
 def test_only_what_is_old_goes_where_that_is_asked(run: RunFolder) -> None:
