@@ -274,7 +274,7 @@ def train_ours(task: Task, config: Config, folder: Path) -> Row:
 def detections_of(run: RunFolder, config: Config, split: Split) -> DetectionTable:
     """What a run has found in a split by the method that it reports."""
     folder = run.path / STAGES / "detect" / split.name / config.reported
-    return open_detections(folder, split.dataset, config.detect.max_per_class)
+    return open_detections(folder, split, config.detect.max_per_class)
 
 
 def precision_of(split: Split, table: DetectionTable) -> dict[str, float]:

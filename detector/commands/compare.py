@@ -7,12 +7,14 @@ from pathlib import Path
 
 from detector.choices import PROTOCOLS
 from detector.commands.options import Parser, a_name, a_path, whole_number
+from detector.commands.process import say
 from detector.config.limits import REGIONS
 from detector.evaluation.bootstrap import RESAMPLES
 from detector.jobs.compare import compare_runs
 from detector.jobs.tested_runs import open_runs
 from detector.reports.comparison_report import comparison_text, write_comparison
 from detector.runs.lock import owned
+from detector.text import one_line
 
 PICTURES = 6  # of each run but the first
 
@@ -26,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     runs = open_runs([options.first, *options.others], options.split or (), options.set)
+    for run in runs:
+        if run.others:
+            say(one_line(f"warning: detections of {run.name} were made with {'; '.join(run.others)}"))
     protocol = options.protocol or runs[0].config.evaluate.protocol
     content = compare_runs(runs, protocol, options.resamples, options.pictures)
     page = write_comparison(options.out, content)

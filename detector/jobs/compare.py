@@ -50,12 +50,17 @@ def _draw(run: TestedRun, matched: MatchedDetections, positions: Sequence[int]) 
     ]
 
 
+def _made(run: TestedRun) -> list[str]:
+    """What is compared of a run."""
+    return [f"{run.method}, {len(run.table.scores):,} detections", *(f"made with {each}" for each in run.others)]
+
+
 def _notes(runs: Sequence[TestedRun], resamples: int) -> dict[str, str]:
     """Where the numbers come from."""
     dataset = runs[0].dataset
     return {
         "Data": f"{dataset.name}: {len(dataset)} images, {len(dataset.objects.labels)} objects",
-        **{run.name: f"{run.method}, {len(run.table.scores):,} detections" for run in runs},
+        **{run.name: "; ".join(_made(run)) for run in runs},
         "Bootstrap": f"{resamples:,} resamples of the images, seed {runs[0].config.seed}",
         **environment_notes(),
     }

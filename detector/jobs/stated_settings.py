@@ -1,6 +1,6 @@
 """The settings that a file states it was made with, as far as this version knows them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from detector.config.yaml_text import read_yaml_text
 from detector.errors import ConfigError
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import weights_header
+from detector.text import shown
 
 
 def settings_of_model(path: Path) -> Config | None:
@@ -35,6 +36,15 @@ def settings_of(tree: object, path: Path) -> Config | None:
         return parse_config(Config, _known(Config, tree), str(path))
     except ConfigError:
         return None
+
+
+def differing(key: str, stated: object, wished: Mapping[str, Any]) -> Iterator[str]:
+    """The settings at `key` of which `stated` and `wished`, both as JSON, have other values, in words."""
+    for name, value in stated.items() if isinstance(stated, Mapping) else ():
+        if isinstance(wished.get(name), Mapping):
+            yield from differing(f"{key}.{name}", value, wished[name])
+        elif name in wished and value != wished[name]:
+            yield f"{key}.{name} {shown(value)}, not {shown(wished[name])}"
 
 
 def _known(kind: type[Section], tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,28 +9,29 @@ import numpy as np
 
 from detector.config import Config
 from detector.data.dataset import Dataset
-from detector.data.readers import open_dataset
 from detector.errors import DataError
 from detector.files import file_hash
 from detector.inference.models import ModelFiles
+from detector.jobs.made_detections import other_settings
 from detector.jobs.model_check import check_models
-from detector.records import DetectionTable
 from detector.jobs.run_settings import wished_config
+from detector.records import DetectionTable
 from detector.runs.folder import RunFolder
-from detector.runs.split import split_slug, truth_key
+from detector.runs.split import open_split, split_slug, truth_key
 from detector.runs.stage import STAGES
 from detector.stages.detect import open_detections
 
 
 @dataclass(frozen=True, eq=False)
 class TestedRun:
-    """The detections `table` of a run for `dataset`, by `method`."""
+    """The detections `table` of a run for `dataset`, by `method`; `others` are their settings but its own."""
 
     name: str
     config: Config
     dataset: Dataset
     method: str
     table: DetectionTable
+    others: tuple[str, ...] = ()
 
 
 def open_runs(words: Sequence[str], splits: Sequence[str], overrides: Sequence[str]) -> list[TestedRun]:
@@ -65,10 +66,11 @@ def _open_run(word: str, splits: Sequence[str], overrides: Sequence[str]) -> Tes
     if method not in methods:
         got = ", ".join(methods) or "none"
         raise DataError(f"run must hold detections of {'+'.join(splits)} by {method}, got {got} ({found})")
-    _check_model(run, config, run.stage("detect", split_slug(splits), method).facts())
-    dataset = open_dataset(config.data, splits)
-    table = open_detections(found / method, dataset, config.detect.max_per_class)
-    return TestedRun(name, config, dataset, method, table)
+    facts = run.stage("detect", split_slug(splits), method).facts()
+    _check_model(run, config, facts)
+    split = open_split(config.data, splits)
+    table = open_detections(found / method, split, config.detect.max_per_class)
+    return TestedRun(name, config, split.dataset, method, table, tuple(other_settings(run, config, facts)))
 
 
 def _check_model(run: RunFolder, config: Config, facts: Mapping[str, Any]) -> None:

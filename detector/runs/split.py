@@ -80,11 +80,18 @@ def ids_key(dataset: Dataset) -> str:
     return array_hash(dataset.image_ids)
 
 
-def check_images(folder: Path, dataset: Dataset) -> None:
-    """Raise DataError where the result of a stage in `folder` says that it was made of other images."""
-    manifest = read_manifest(folder / MANIFEST) or {}
+def check_images(folder: Path, split: Split) -> None:
+    """Raise DataError where the result of a stage in `folder` says that it was made of other images.
+
+    Those of the same names that had another content, or were turned otherwise, are others too.
+    """
+    dataset, manifest = split.dataset, read_manifest(folder / MANIFEST) or {}
     if manifest.get(IMAGE_IDS, ids_key(dataset)) != ids_key(dataset):
         raise DataError(f"stage must be of the images of {dataset.name}, got one of others ({folder})")
+    match manifest:
+        case {"reads": {"images": str(key)}} if key != split.key:
+            wanted = f"the images of {dataset.name} as they are now"
+            raise DataError(f"stage must be of {wanted}, got one of others of these names ({folder})")
 
 
 def open_split(settings: DataSettings, splits: Sequence[str]) -> Split:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from detector.config import DetectSettings, EngineSettings
-from detector.data.dataset import Dataset
 from detector.data.exchange.coco_results import write_coco_results
 from detector.data.exchange.submission import write_submission
 from detector.errors import DataError
@@ -73,9 +72,10 @@ def run_detect(
     return read_detections(store, settings.max_per_class)
 
 
-def open_detections(folder: Path, dataset: Dataset, max_per_class: int) -> DetectionTable:
+def open_detections(folder: Path, split: Split, max_per_class: int) -> DetectionTable:
     """The detections of a finished result; DataError where it holds none, or those of other images or classes."""
-    check_images(folder, dataset)
+    dataset = split.dataset
+    check_images(folder, split)
     table = read_detections(Store.open(folder / "store", fields=FIELDS, count=len(dataset)), max_per_class)
     if len(table.labels) and table.labels.max() > len(dataset.classes):
         raise DataError(

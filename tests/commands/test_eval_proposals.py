@@ -9,10 +9,11 @@ from trees import side_by_side
 from detector import commands
 from detector.boxes import box_iou
 from detector.commands.eval_proposals import named_paths
-from detector.config import DataSettings
+from detector.config import Config, DataSettings
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError
 from detector.records import Array
+from detector.runs.folder import RunFolder
 from detector.runs.split import split_slug
 from detector.runs.store import PROPOSAL_FIELDS, Fields, Store, StoreWriter, read_proposals
 
@@ -52,6 +53,24 @@ def evaluate(photos: Path, *words: str) -> int:
     config = photos.parent / "photos.yaml"
     config.write_text(f"data:\n  format: voc\n  root: {photos}\n  train: val\n")
     return commands.main(["eval_proposals", str(config), "--split", "val", *words])
+
+
+def test_a_run_s_own_proposals_of_other_settings_than_the_config_s_are_told_with_these(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = RunFolder(tmp_path / "run").stage("propose", "val")
+    settings = Config().proposals.model_dump(exclude={"multibox": {"weights"}, "given": True})
+    result = stage.result(1, settings=settings | {"max_boxes": 7})
+    result.begin()
+    write_store(result.folder / "store", [WHOLE], [WHOLE], [WHOLE])
+    result.finish()
+    run, told = str(tmp_path / "run"), "made with proposals.max_boxes 7, not 0"
+    assert evaluate(photos, "--run", run) == 0
+    assert f"warning: the proposals in {stage.folder} were {told}\n" in capsys.readouterr().err
+    assert told in (tmp_path / "run/recall_val/report.md").read_text()
+    for words in (["proposals.max_boxes=7"], ["--proposals", str(stage.folder)]):  # or of whatever run
+        assert evaluate(photos, *words, "--run", run) == 0
+        assert "made with" not in capsys.readouterr().err
 
 
 def read_tree(folder: Path) -> Any:

@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from html_pages import Page
 
 from detector.commands import main
 from detector.config import Config
+from detector.data.images import read_image
 from detector.errors import DataError
 from detector.jobs.outcome import Outcome
 from detector.jobs.tested_runs import open_runs
@@ -111,6 +113,21 @@ def test_methods_of_one_run_are_runs_of_their_own(finished_run: Finished, tmp_pa
     assert (one.name, one.method, other.name, other.method) == ("finds_2", "softmax", "finds_2:svm", "svm")
 
 
+def test_detections_of_a_test_by_other_settings_are_told_with_these(
+    finished_run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(shutil.copytree(finished_run[0].path, tmp_path / "run", symlinks=True))
+    assert main(["test_det", str(path), "detect.nms_iou=0.9", "evaluate.pictures=0"]) == 0
+    words = [str(finished_run[0].path), str(path), "--out", str(tmp_path / "out"), "--resamples", "20"]
+    capsys.readouterr()
+    assert main(["compare", *words]) == 0
+    told = "made with detect.nms_iou 0.9, not 0.3"
+    assert f"warning: detections of run were {told}\n" in capsys.readouterr().err
+    assert told in (tmp_path / "out/report.md").read_text()
+    assert main(["compare", *words, "--set", "detect.nms_iou=0.9"]) == 0
+    assert "detections of run were" not in capsys.readouterr().err
+
+
 def test_a_run_without_the_detections_is_an_error(
     finished_run: Finished, tmp_path: Path, tiny_config: Config
 ) -> None:
@@ -175,3 +192,16 @@ def test_detections_of_as_many_other_images_are_one_line(finished_run: Finished,
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "image_ids": "others"}))
     with pytest.raises(DataError, match=r"stage must be of the images of val, got one of others \(.*/softmax\)"):
         open_runs([str(copy)], (), ())
+
+
+def test_detections_of_images_that_were_replaced_are_one_line(finished_run: Finished, tmp_path: Path) -> None:
+    run, outcome = finished_run
+    root = run.read_config(Config, []).data.root
+    moved = Path(shutil.copytree(root, tmp_path / "tree"))
+    open_runs([str(run.path)], (), [f"data.root={moved}"])
+    image = moved / outcome.dataset.record(0).path.relative_to(root)
+    cv2.imwrite(str(image), 255 - read_image(image))
+    with pytest.raises(
+        DataError, match=r"stage must be of the images of val as they are now, got one of others of"
+    ):
+        open_runs([str(run.path)], (), [f"data.root={moved}"])
