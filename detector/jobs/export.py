@@ -16,7 +16,6 @@ from detector.runs.folder import RunFolder
 from detector.runs.job import Job
 from detector.runs.processes import alone
 
-CARD = "MODEL_CARD.md"
 ONNX = "region_classifier.onnx"
 
 
@@ -43,5 +42,5 @@ def export_run(run: RunFolder, folder: Path, safetensors: bool, onnx: bool) -> l
         export_onnx(path, network, preprocessing, config.region.crop_size, classes)
         files.append(path)
     target.write_config(run.read_config(Config, []))
-    write_text(target.path / CARD, card)
-    return [*files, target.config_path, target.path / CARD]
+    write_text(target.card_path, card)
+    return [*files, target.config_path, target.card_path]

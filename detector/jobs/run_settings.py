@@ -14,10 +14,17 @@ from detector.runs.folder import RunFolder
 
 
 def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
-    """The settings of a run with `overrides`; the run's own MultiBox weights stand in for ones that are gone."""
+    """The settings of a run with `overrides`; its own MultiBox weights stand in for ones that are gone.
+
+    Those of an exported model go first: what lies by now where they came from may be another network. Overrides
+    that give others count.
+    """
     config = run.read_config(Config, list(overrides))
     weights = config.proposals.multibox.weights
-    if weights is None or weights.is_file() or not run.multibox_path.is_file():
+    own = run.read_config(Config, []).proposals.multibox.weights
+    if weights is None or weights != own or not run.multibox_path.is_file():
+        return config
+    if weights.is_file() and not run.card_path.is_file():
         return config
     multibox = config.proposals.multibox.model_copy(update={"weights": run.multibox_path})
     proposals = config.proposals.model_copy(update={"multibox": multibox})
@@ -40,7 +47,7 @@ def config_of_file(path: Path, overrides: Sequence[str]) -> Config:
 
 def wished_config(run: RunFolder, overrides: Sequence[str]) -> Config:
     """The settings of a trained run with `overrides`; ConfigError where these are of its training and others."""
-    config = run.read_config(Config, list(overrides))
+    config = run_config(run, overrides)
     if overrides:
         check_overrides(run.read_config(Config, []), config, run.path)
     return config

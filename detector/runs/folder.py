@@ -98,6 +98,11 @@ class RunFolder:
         """What says by which settings the files beside it were made (`runs/statement.py`)."""
         return self.path / "model" / "statement.json"
 
+    @property
+    def card_path(self) -> Path:
+        """The model card, which an exported model has."""
+        return self.path / "MODEL_CARD.md"
+
     def member(self, number: int) -> "RunFolder":
         """The folder of the ensemble's model `number`: of 0 the run itself, of others one within."""
         return RunFolder(self.path / "members" / str(number)) if number else self

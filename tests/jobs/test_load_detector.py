@@ -182,6 +182,17 @@ def test_multibox_weights_that_are_gone_are_taken_from_the_run(tmp_path: Path) -
     assert run_config(run).proposals.multibox.weights == run.multibox_path
 
 
+def test_multibox_weights_of_an_exported_model_are_those_that_lie_with_it(tmp_path: Path) -> None:
+    trained, other = tmp_path / "trained.safetensors", tmp_path / "other.safetensors"
+    run = write_run(tmp_path / "run", "proposals.source=union", f"proposals.multibox.weights={trained}")
+    for path in (trained, run.multibox_path):
+        path.touch()
+    assert run_config(run).proposals.multibox.weights == trained
+    run.card_path.touch()  # of an export: what lies at the path may be of another training by now
+    assert run_config(run).proposals.multibox.weights == run.multibox_path
+    assert run_config(run, [f"proposals.multibox.weights={other}"]).proposals.multibox.weights == other
+
+
 def test_a_file_without_classes_is_refused(made: RunFolder, tmp_path: Path) -> None:
     network, preprocessing, facts = load_model(made.model_path)
     path = tmp_path / "x.safetensors"
