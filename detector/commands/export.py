@@ -3,8 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from detector.commands.options import Parser, a_path
+from detector.commands.process import say_left
 from detector.jobs.export import export_run
 from detector.runs.folder import RunFolder
 
@@ -16,8 +18,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with RunFolder(folder).lock() as lock:
         lock.take()
         files = export_run(RunFolder(options.run), folder, options.safetensors, options.onnx)
+        say_left(_others(folder, files), "files of a model", folder)
     sys.stdout.write("".join(f"{path}\n" for path in files))
     return 0
+
+
+def _others(folder: Path, files: Sequence[Path]) -> list[str]:
+    """The files of models in `folder` that were not written now, such as those of an earlier export."""
+    found = [path for pattern in ("model/*", "members/*/model/*") for path in folder.glob(pattern)]
+    others = [path for path in found if path not in files and path != RunFolder(folder).statement_path]
+    return sorted(path.relative_to(folder).as_posix() for path in others)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
