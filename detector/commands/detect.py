@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
     detector = load_detector(options.run, _overrides(options), options.classes, options.download)
-    say_idle(detector.config, options.set)
+    say_idle(options.run, detector.config, options.set)
     if options.classes:
         meant = map(imagenet_synsets().described, detector.wnids)
         say(one_line(", ".join(f"{name} is {each}" for name, each in zip(detector.classes, meant, strict=True))))

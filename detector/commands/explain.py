@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.min_score is not None:
         detector.checked_score(options.min_score)
     has_data = options.run.is_dir() or detector.config.learns  # an untrained detector was tested on none
-    say_idle(detector.config, options.set, reads_data=has_data and not given)
+    say_idle(options.run, detector.config, options.set, reads_data=has_data and not given)
     objects_of = given or (objects_of_test(detector.config) if has_data else no_objects)
     job = PageJob(detector, options.out, objects_of, str(options.run))
     left_out: list[Path] = []

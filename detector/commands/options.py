@@ -10,7 +10,7 @@ from typing import NoReturn
 from detector.commands.process import say
 from detector.config import Config, idle_words
 from detector.config.limits import MANY
-from detector.config.partners import OF_DATA, OF_TEST
+from detector.config.partners import OF_DATA, OF_RUN, OF_TEST
 from detector.config.values import is_path, is_printable, number_of, whole_of
 from detector.text import LONGEST_VALUE, one_line, shown
 
@@ -156,12 +156,14 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def say_idle(config: Config, words: Sequence[str], reads_data: bool = False) -> None:
+def say_idle(detector: Path, config: Config, words: Sequence[str], reads_data: bool = False) -> None:
     """Tell which of the settings that words over a detector's give are used by nothing on images from anywhere.
 
     The data set of its test counts where a command `reads_data`.
     """
-    for line in idle_words(config, words, OF_TEST if reads_data else (*OF_TEST, *OF_DATA)):
+    of_data = () if reads_data else OF_DATA
+    of_run = () if detector.is_dir() else OF_RUN
+    for line in idle_words(config, words, (*OF_TEST, *of_data, *of_run)):
         say(line)
 
 

@@ -180,6 +180,14 @@ TUNING_OF: Mapping[type[Section], Sequence[Partner]] = {
 OF_TRAINING = _rest_of("log", LogSettings)
 OF_TEST = (*OF_TRAINING, *_rest_of("evaluate", EvaluateSettings), "detect.max_per_class")
 OF_DATA = _rest_of("data", DataSettings, "classes", "exif")
+OF_RUN = (  # what is learned beside the network, which a file of its weights alone does not hold
+    *_rest_of("svm", SvmSettings),
+    *_rest_of("boxes", BoxSettings),
+    *_rest_of("cascade", CascadeSettings),
+    *_of("ensemble", "members", "runs", "weights", "fit_weights"),
+    *_rest_of("context", ContextSettings),
+    *_of("detect", "method", "min_svm_score"),
+)
 
 
 def check_partners(config: Config) -> None:

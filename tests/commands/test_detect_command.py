@@ -74,6 +74,16 @@ def test_settings_that_nothing_uses_are_told(
     ]
 
 
+def test_of_a_file_of_weights_what_only_a_run_has_is_told(
+    ready: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--set", "svm.enabled=true", "--set", "cascade.keep=9", "--set", "ensemble.mirror=true"]
+    for path in (ready.model_path, ready.path):
+        assert commands.main(["detect", str(path), str(folder), "--out", str(tmp_path / "out"), *words]) == 0
+        told = "warning: nothing uses svm.enabled, cascade.keep here\n" in capsys.readouterr().err
+        assert told == (path == ready.model_path)
+
+
 def test_an_unreadable_image_is_left_out_and_told(
     made: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from detector.config import (
     parse_config,
 )
 from detector.config.explain import known_keys
-from detector.config.partners import ASKING, OF_DATA, OF_TEST, TUNING_OF
+from detector.config.partners import ASKING, OF_DATA, OF_RUN, OF_TEST, TUNING_OF
 from detector.config.yaml_text import read_yaml_text
 from detector.errors import ConfigError
 
@@ -258,6 +258,6 @@ def test_the_published_settings_have_nothing_to_tell(kind: type[Section]) -> Non
 
 def test_every_setting_with_a_partner_is_a_setting() -> None:
     assert {key for partner in ASKING for key in partner.settings} < set(known_keys(Config))
-    assert {*OF_TEST, *OF_DATA} < set(known_keys(Config))
+    assert {*OF_TEST, *OF_DATA, *OF_RUN} < set(known_keys(Config))
     for kind, partners in TUNING_OF.items():
         assert {key for partner in partners for key in partner.settings} < set(known_keys(kind))
