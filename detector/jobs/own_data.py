@@ -46,6 +46,21 @@ def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> 
     return tree | _all_classes(tree, lines) | _turned(tree, stated, lines), lines
 
 
+def unused_since(tree: Tree, given: Mapping[str, Any]) -> list[str]:
+    """Lines about annotations that no split of a plan's data has, such as those that came after its lists."""
+    if _says_what_is_used(given):
+        return []
+    with suppress(DataError):  # who opens the data tells it
+        found = find_data(Path(str(tree["root"])), [str(tree["format"])]).found
+        told = [name for split in found.splits.values() for name in names_of(split)]
+        return unused_lines(StatedSplits(tree), found, {key: tree[key] for key in ("train", "test")}, told)
+    return []
+
+
+def _says_what_is_used(given: Mapping[str, Any]) -> bool:
+    return {"train", "test"} <= given.keys() or "train_positives" in given
+
+
 def _roles(found: FoundData, given: Mapping[str, Any]) -> dict[str, Any]:
     """The splits by their roles, those of the settings before those that were found."""
     said = {role: given[role] for role in ("train", "test") if role in given}
@@ -103,7 +118,7 @@ def _unused(
 
     `test` is the role that is tested on, None where the split is drawn.
     """
-    if {"train", "test"} <= given.keys() or "train_positives" in given:
+    if _says_what_is_used(given):
         return []
     told = [name for role in ("val", "test") for name in names_of(roles.get(role))]
     chosen = {"train": roles["train"], **({"test": roles[test]} if test else {})}

@@ -19,7 +19,7 @@ from detector.data.folders import require_folder
 from detector.data.readers import format_of
 from detector.errors import DataError, UserError
 from detector.files import read_json, write_text
-from detector.jobs.own_data import lists_of_a_plan, own_data
+from detector.jobs.own_data import lists_of_a_plan, own_data, unused_since
 from detector.jobs.plan import (
     COMMON,
     LEVELS,
@@ -87,7 +87,9 @@ def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
         or not isinstance(known.get("settings"), dict)
     ):
         return None
-    _say(f"plan: that of {path}")
+    data = known["settings"].get("data")
+    unused = unused_since(data, wish.given().get("data") or {}) if isinstance(data, dict) else []
+    _say(f"plan: that of {path}", *unused)
     return PlannedRun(known["settings"])
 
 

@@ -11,7 +11,7 @@ from detector import commands
 from detector.config import DataSettings
 from detector.data.readers import open_dataset
 from detector.errors import DataError
-from detector.jobs.own_data import own_data
+from detector.jobs.own_data import own_data, unused_since
 
 TINY = [
     *("network.variant=tiny", "region.crop_size=32", "region.padding=2", "proposals.superpixel_scale=8"),
@@ -177,6 +177,17 @@ def test_lists_split_images_of_every_format(tmp_path: Path) -> None:
         trained, tested = read(settings)
         assert sorted(trained + tested) == sorted(names)
         assert len(tested) == 2
+
+
+def test_annotations_that_came_after_the_lists_of_a_plan_are_told(tmp_path: Path) -> None:
+    side_by_side(tmp_path / "set", ".", **{name: [("cat", (5, 5, 20, 20))] for name in "abcdef"})
+    tree, _ = own_data(tmp_path / "set", {}, tmp_path / "lists", 0)
+    assert unused_since(tree, {}) == []
+    side_by_side(tmp_path / "set", ".", g=[("cat", (5, 5, 20, 20))])
+    (line,) = unused_since(tree, {})
+    assert line.startswith(f"not used: {tmp_path / 'set'} has 1 annotations that are in no split")
+    assert unused_since(tree, {"train": "x", "test": "y"}) == []
+    assert unused_since({**tree, "root": str(tmp_path / "gone")}, {}) == []
 
 
 def test_a_class_of_the_test_alone_is_one_that_nothing_is_learned_of(tmp_path: Path) -> None:
