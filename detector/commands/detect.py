@@ -104,7 +104,7 @@ class _Task:
             self.images += 1
             self.detections += len(each.detections.scores)
             if not self.options.no_pictures:
-                self._draw(each, frame, image_id)
+                self._draw(each, frame, image_id if isinstance(image_id, int) else position + 1)
 
     def tell(self, start: str = "") -> None:
         """Print what was written; nothing where a `start` says that it ended early, before the first image."""
@@ -145,18 +145,21 @@ class _Task:
         tqdm.write(line, file=sys.stderr)
         self.left_out.append(line)
 
-    def _draw(self, found: Found[FrameItem], frame: Frame, image_id: int) -> None:
+    def _draw(self, found: Found[FrameItem], frame: Frame, number: int) -> None:
         try:
             content = _jpeg(self.detector.draw(found.image, found.detections, self.options.min_score))
-            self.pictures.write(picture_name(frame, image_id), content)
+            self.pictures.write(picture_name(frame, number), content)
         except Exception as error:  # whatever one picture meets must not cost the results of the others
             self._leave_out(found.item, error)
 
 
-def picture_name(frame: Frame, image_id: int) -> str:
-    """What the drawn picture of an image is called; a long name of the image loses its end."""
-    number = "" if frame.number is None else f"_{frame.number:06d}"
-    return fitting_name(f"{image_id:06d}_", Path(frame.file).stem, f"{number}.jpg")
+def picture_name(frame: Frame, number: int) -> str:
+    """What the drawn picture of an image is called, by its id, or by its place from 1 where ids are text.
+
+    A long name of the image loses its end.
+    """
+    of_video = "" if frame.number is None else f"_{frame.number:06d}"
+    return fitting_name(f"{number:06d}_", Path(frame.file).stem, f"{of_video}.jpg")
 
 
 def _jpeg(pixels: Image) -> bytes:

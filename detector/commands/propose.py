@@ -10,6 +10,7 @@ from pathlib import Path
 from detector.commands.options import a_name, a_path, config_parser
 from detector.config import Config, load_config
 from detector.config.loading import apply_override, parse_config
+from detector.data.exchange.coco_results import stated_image_ids
 from detector.data.exchange.proposal_files import check_proposal_files, write_proposals
 from detector.data.folders import IMAGE_SUFFIXES, is_folder
 from detector.data.formats.image_folder import EVERY_IMAGE
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = run_propose(stage, split, config.proposals, config.engine, config.seed)
         if group.is_first:
             for path in options.out:
-                write_proposals(path, split.dataset.image_ids, partial(read_proposals, store))
+                write_proposals(path, stated_image_ids(split.dataset), partial(read_proposals, store))
     if group.is_first:
         boxes = int(store.offsets[-1])
         mean = boxes / len(split)

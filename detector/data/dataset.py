@@ -26,7 +26,8 @@ class Dataset:
     object of the class is known to be boxed, so that what is no such object is a negative of the class (column
     label - 1); indices (n,) i64 are the 1-based numbers that ILSVRC's submissions use; blacklist (K, 2) i64 rows
     of (image position, label) that the ILSVRC evaluation leaves out, and that are not trained on. `notes` are
-    lines about what the reader found and repaired.
+    lines about what the reader found and repaired. `text_ids` says that the ids are text in the data's file, even
+    such as "12".
     """
 
     name: str
@@ -39,6 +40,7 @@ class Dataset:
     indices: Int64
     blacklist: Int64
     notes: tuple[str, ...] = ()
+    text_ids: bool = False
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -133,6 +135,7 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
         indices=np.concatenate([p.indices for p in parts]),
         blacklist=np.concatenate(blacklists),
         notes=tuple(note for p in parts for note in p.notes),
+        text_ids=any(p.text_ids for p in parts),
     )
 
 

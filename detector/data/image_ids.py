@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from detector.data.formats.coco_tree import CocoId
 from detector.errors import DataError
 from detector.text import shown
 
@@ -13,17 +14,17 @@ Parts = tuple[str, ...]  # of a path, the last one first
 
 
 class Named(NamedTuple):
-    """An annotated image: its name, of how many parts that is, and its id."""
+    """An annotated image: its name, of how many parts that is, and its id, a number or text."""
 
     name: str
     parts: int
-    image_id: int
+    image_id: CocoId
 
 
 class ImageIds:
     """The ids of annotated images by their names, which may be paths; `source` is where they stand."""
 
-    def __init__(self, ids: Iterable[tuple[str, int]], source: Path) -> None:
+    def __init__(self, ids: Iterable[tuple[str, CocoId]], source: Path) -> None:
         self.source = source
         self._ending: dict[Parts, list[Named]] = defaultdict(list)
         for name, image_id in ids:
@@ -31,7 +32,7 @@ class ImageIds:
             for count in range(1, len(parts) + 1):
                 self._ending[parts[:count]].append(Named(name, len(parts), image_id))
 
-    def find(self, file: str) -> int:
+    def find(self, file: str) -> CocoId:
         """The id of the image in `file`; DataError where none is called so, or several agree equally well.
 
         Of several that agree in as many parts the one whose name has no more is meant.
@@ -47,7 +48,7 @@ class ImageIds:
 
     def check(self, files: Iterable[str]) -> None:
         """DataError where one of `files` is none of the images, or two are the same."""
-        seen: dict[int, str] = {}
+        seen: dict[CocoId, str] = {}
         for file in files:
             image_id = self.find(file)
             if image_id in seen:

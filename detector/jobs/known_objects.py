@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from detector.config import Config
 from detector.data.dataset import Dataset
-from detector.data.formats.coco_tree import read_coco_json, sorted_categories
+from detector.data.formats.coco_tree import CocoId, read_coco_json, sorted_categories
 from detector.data.image_ids import ImageIds
 from detector.data.readers import open_dataset
 from detector.errors import UserError
@@ -29,7 +29,7 @@ def objects_of_json(annotations: Path) -> ObjectsOf:
     tree = read_coco_json(annotations)
     names = sorted_categories(tree)
     ids = ImageIds(((image["file_name"], image["id"]) for image in tree["images"]), annotations)
-    by_image: dict[int, list[KnownObject]] = defaultdict(list)
+    by_image: dict[CocoId, list[KnownObject]] = defaultdict(list)
     for entry in tree["annotations"]:
         x, y, width, height = entry["bbox"]
         if width > 0 and height > 0:

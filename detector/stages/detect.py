@@ -49,7 +49,7 @@ def run_detect(
         scores=source.reads,
         detect=settings.model_dump(exclude={"method"}),
         min_score=lowest,
-        ids=[dataset.indices, dataset.classes.names, dataset.classes.category_ids],
+        ids=[dataset.indices, dataset.classes.names, dataset.classes.category_ids, *["text"] * dataset.text_ids],
     )
 
     def entry(found: ClassScores) -> Entry:

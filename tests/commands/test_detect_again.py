@@ -105,3 +105,18 @@ def test_a_least_score_that_soft_suppression_cannot_use_is_told_before_any_work(
         line = "detect: min_score must be above 0 with detect.nms=soft_gaussian, got 0\n"
         assert capsys.readouterr().err == line
     assert pictures(folder) == ["000001_a.jpg", "000002_b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"), [((7, 3), ["000003_b", "000007_a"]), (("12", "x/1"), ["000001_a", "000002_b"])]
+)
+def test_pictures_are_called_by_ids_that_are_numbers_and_else_counted(
+    folder: Path, ids: tuple[int | str, ...], names: list[str]
+) -> None:
+    images = [{"id": number, "file_name": f"{name}.png"} for number, name in zip(ids, "ab", strict=True)]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    annotations = folder / "all.json"
+    annotations.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    assert detect_in(folder, "a", "b", further=("--annotations", str(annotations), "--min-score", "0")) == 0
+    assert pictures(folder) == [f"{name}.jpg" for name in names]
+    assert {row["image_id"] for row in json.loads((folder / "out/results.json").read_text())} == set(ids)

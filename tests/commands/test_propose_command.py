@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_bytes import encoded, noisy_picture
-from trees import side_by_side, write_image
+from trees import coco_tree, side_by_side, write_coco, write_image
 
 from detector import commands
 from detector.config import DataSettings, ProposalSettings
@@ -84,6 +84,18 @@ def test_regions_of_a_split_are_written_too(tmp_path: Path) -> None:
     config.write_text(f"data:\n  format: voc\n  root: {photos}\n  train: val\n")
     assert propose(config, "--split", "val", "--out", str(out), "--run", str(tmp_path / "run")) == 0
     assert {row["image_id"] for row in json.loads(out.read_text())} == {"a"}
+
+
+@pytest.mark.parametrize("stated", [5, "5"])
+def test_regions_of_a_coco_set_have_the_ids_as_its_json_states_them(tmp_path: Path, stated: int | str) -> None:
+    image = {"id": stated, "file_name": "a.jpg", "height": 40, "width": 60}
+    write_coco(tmp_path / "set", "train", {**coco_tree(), "images": [image], "annotations": []})
+    config, coco, npz = (tmp_path / name for name in ("mine.yaml", "boxes.json", "boxes.npz"))
+    config.write_text(f"data:\n  format: coco\n  root: {tmp_path / 'set'}\n  train: train\n")
+    words = ("--split", "train", "--run", str(tmp_path / "run"), "--out", str(coco), "--out", str(npz))
+    assert propose(config, *words) == 0
+    assert {row["image_id"] for row in json.loads(coco.read_text())} == {stated}
+    assert np.load(npz)["image_ids"].tolist() == ["5"]
 
 
 @pytest.mark.parametrize(

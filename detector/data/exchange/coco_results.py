@@ -92,12 +92,17 @@ def coco_ground_truth(dataset: Dataset) -> CocoTree:
 def coco_image_ids(dataset: Dataset) -> Array:
     """The id (n,) of each image in COCO files: its own where all are numbers, or text as some JSON have it.
 
-    Other data's images, whose ids are names, are counted from 1.
+    Text that looks like a number stays text. Other data's images, whose ids are names, are counted from 1.
     """
     ids = dataset.image_ids.tolist()
-    if all(COCO_ID.fullmatch(image_id) for image_id in ids):
+    if not dataset.text_ids and all(COCO_ID.fullmatch(image_id) for image_id in ids):
         return np.array([int(image_id) for image_id in ids], np.int64)
     return dataset.image_ids if dataset.classes.category_ids else np.arange(1, len(ids) + 1)
+
+
+def stated_image_ids(dataset: Dataset) -> Array:
+    """The id (n,) of each image as the data state it: COCO's, else the image's name."""
+    return coco_image_ids(dataset) if dataset.classes.category_ids else dataset.image_ids
 
 
 def _ids_of_labels(classes: ClassList) -> Sequence[int]:

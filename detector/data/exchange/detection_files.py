@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from detector.data.classes import ClassList
-from detector.data.formats.coco_tree import read_coco_json, sorted_categories
+from detector.data.formats.coco_tree import CocoId, read_coco_json, sorted_categories
 from detector.data.image_ids import ImageIds
 from detector.data.synsets import matched_classes
 from detector.errors import DataError
@@ -29,7 +29,7 @@ class Numbering:
     category_ids: tuple[int | None, ...]
     image_ids: ImageIds | None = None
 
-    def image(self, file: str, position: int) -> int:
+    def image(self, file: str, position: int) -> CocoId:
         """The id of the image `file`, the `position`th from 0; DataError where the annotations lack it."""
         return position + 1 if self.image_ids is None else self.image_ids.find(file)
 
@@ -70,7 +70,7 @@ class DetectionWriter:
         self.separator = "[\n"
         self.table.writerow(COLUMNS)
 
-    def add(self, image_id: int, file: str, frame: int | None, found: Detections) -> None:
+    def add(self, image_id: CocoId, file: str, frame: int | None, found: Detections) -> None:
         """The detections of an image, in their order; boxes are x, y, width, height in JSON, corners in CSV."""
         columns = (found.labels, found.scores, found.boxes)
         rows, lines = [], []

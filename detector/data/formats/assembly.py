@@ -125,6 +125,7 @@ def _labelled(raw: RawSplit, classes: ClassList) -> Dataset:
         indices=np.arange(1, len(raw) + 1) if raw.indices is None else raw.indices,
         blacklist=np.empty((0, 2), np.int64) if raw.blacklist is None else raw.blacklist,
         notes=(raw.note, *_notes(raw)),
+        text_ids=raw.text_ids,
     )
 
 

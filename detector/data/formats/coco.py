@@ -76,6 +76,7 @@ def read_coco(settings: DataSettings, split: str, classes: ClassList | None) -> 
         areas=np.array([area_of(entry) for entry in entries], np.float64),
         categories={name: number for number, name in names.items()},
         listed=np.array([image["file_name"] for image in images], np.str_),
+        text_ids=any(isinstance(image["id"], str) for image in images),
         remarks=_remarks(files, classes),
     )
 

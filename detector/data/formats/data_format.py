@@ -29,6 +29,8 @@ class RawSplit:
     nothing is blacklisted, classes have no numbers of their own (`categories`: COCO's ids by name), and lists call
     an image by its id (`listed` (n,) str: otherwise).
 
+    `text_ids` says that the ids are text in the file, whatever they look like.
+
     `missing` are messages about listed images without annotation, which are not among the n; `errors` about
     annotations that cannot be read, whose images have no objects here; `remarks` the images (or files) that
     something else is to be said of. `title` is the name, of a list file without its folder and suffix.
@@ -52,6 +54,7 @@ class RawSplit:
     categories: Mapping[str, int] | None = None
     listed: Array | None = None
     relative: bool = False
+    text_ids: bool = False
     missing: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)

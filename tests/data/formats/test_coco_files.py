@@ -317,21 +317,22 @@ def test_splits_whose_ids_all_begin_at_zero_are_joined(tmp_path: Path) -> None:
     assert coco_image_ids(data).tolist() == data.image_ids.tolist()
 
 
-def test_ids_that_are_text_are_those_of_the_results(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["img ", ""])
+def test_ids_that_are_text_are_those_of_the_results(tmp_path: Path, before: str) -> None:
     tree = coco_tree()
     for image in tree["images"]:
-        image["id"] = f"img {image['id']}"
+        image["id"] = f"{before}{image['id']}"
     for entry in tree["annotations"]:
-        entry["image_id"] = "img 12"
+        entry["image_id"] = f"{before}12"
     path = write_coco(tmp_path, "train", tree)
     data = read(tmp_path)
-    assert data.image_ids.tolist() == ["img 12", "img 5"]
+    assert data.image_ids.tolist() == [f"{before}12", f"{before}5"]
     found = DetectionTable(
         np.array([1, 0]), np.array([[0.0, 0, 9, 9]] * 2), np.array([1, 2]), np.array([0.5, 0.25])
     )
     write_coco_results(tmp_path / "results.json", found, data)
     rows = json.loads((tmp_path / "results.json").read_text())
-    assert [(row["image_id"], row["category_id"]) for row in rows] == [("img 5", 3), ("img 12", 7)]
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [(f"{before}5", 3), (f"{before}12", 7)]
     np.testing.assert_array_equal(read_detections(tmp_path / "results.json", data).image, [1, 0])
     report = read_coco_files(path, tmp_path / "results.json").evaluate("coco")
     assert report.mean_ap == 0
