@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from detector.data.decoders.kinds import check_size
-from detector.data.decoders.opencv import decode_by_opencv
+from detector.data.decoders.opencv import decode_by_opencv, decode_under_alpha
 from detector.data.decoders.orientation import BACK, turn
 from detector.data.decoders.pillow import UnknownHeader, load_pixels, quiet
 from detector.records import Image
 
-WIDTH, HEIGHT, BITS, ORIENTATION, SAMPLES = 256, 257, 258, 274, 339  # tags (TIFF 6.0, section 8)
+WIDTH, HEIGHT, BITS, ORIENTATION, EXTRA, SAMPLES = 256, 257, 258, 274, 338, 339  # tags (TIFF 6.0, section 8)
+ALPHA = 2  # of the tag EXTRA: the colours are not multiplied by it
 UNSIGNED, UNDEFINED = 1, 4  # of the tag SAMPLES
 MOST_BITS = 16  # a channel
 HEAD, BIG_HEAD, BIG = 8, 16, 43  # bytes of a header, of BigTIFF's, and the number that tells this
@@ -26,7 +27,8 @@ def decode_tiff(content: bytes) -> Image:
     check_size(*_size(tags))
     bits = _numbers(tags, BITS)
     orientation = int(tags.get(ORIENTATION, 1))  # obeyed by both decoders
-    image = turn(_decode(content, max(bits) > 8), BACK.get(orientation, orientation))
+    has_alpha = EXTRA in tags and ALPHA in _numbers(tags, EXTRA)
+    image = turn(_decode(content, max(bits) > 8, has_alpha), BACK.get(orientation, orientation))
     if image.shape[:2] != _size(tags):
         raise ValueError("its tags contradict each other")
     return image
@@ -37,14 +39,16 @@ def tiff_size(content: bytes) -> tuple[int, int]:
     return _size(_first_directory(content))
 
 
-def _decode(content: bytes, deep: bool) -> Image:
+def _decode(content: bytes, deep: bool, has_alpha: bool) -> Image:
     """The pixels by Pillow, which tells of damage, or by OpenCV: the `deep` ones and what Pillow does not know."""
     try:
         image = load_pixels(content, "TIFF")
     except UnknownHeader:
         deep = True
     if deep:
-        decoded = decode_by_opencv(content)
+        decoded = decode_under_alpha(content) if has_alpha else None
+        if decoded is None:
+            decoded = decode_by_opencv(content)
         if decoded is None:
             raise ValueError("no decoder knows its kind of TIFF")
         return decoded

@@ -1,6 +1,8 @@
 """Damage of each format: told of the file, with nothing left on the screen that names none."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from image_bytes import encoded, noisy_picture, replaced
 
 from detector.data.images import check_image, read_image, read_size
 from detector.errors import DataError
+from detector.records import Image
 
 PICTURE = noisy_picture()
 
@@ -115,6 +118,44 @@ def test_half_of_a_file_is_refused(tmp_path: Path, kind: str, capfd: pytest.Capt
         with pytest.raises(DataError, match=r"image must be a whole, readable file, got .*a\.png \("):
             read(path)
     assert capfd.readouterr().err == ""
+
+
+def png(pixels: Image, colour: int, *, interlaced: bool = False, rows: int | None = None) -> bytes:
+    """A PNG of 8 bits a channel, whole but for its rows, of which only the first are there."""
+    height, width = pixels.shape[:2]
+    lines = b"".join(b"\0" + row.tobytes() for row in pixels[:rows])
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, interlaced)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (png(PICTURE, 2, rows=-1), r"its pixels end early: \d+ of \d+ bytes"),
+        (png(PICTURE[:, :, 0], 0, rows=1), "its pixels end early"),
+        (png(PICTURE, 2, interlaced=True, rows=90), "its pixels end early"),
+        (png(PICTURE[:, :, 0], 3), "it has no palette"),
+    ],
+)
+def test_a_png_whose_parts_are_whole_and_too_few_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    path = written(tmp_path / "a.png", content)
+    for read in (read_image, check_image):
+        with pytest.raises(DataError, match=rf"got .*a\.png \({why}"):
+            read(path)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_whole_png_with_a_damaged_remark_is_read(tmp_path: Path, interlaced: bool) -> None:
+    picture = PICTURE[:1, :1] if interlaced else PICTURE  # of one pixel the first pass is all
+    content = png(picture, 2, interlaced=interlaced)
+    remark = b"\0\0\0\1tEXta" + b"lost"
+    path = written(tmp_path / "a.png", content[:33] + remark + content[33:])
+    np.testing.assert_array_equal(read_image(path), picture)
 
 
 @pytest.mark.parametrize("options", [{}, {"bits": 4}])

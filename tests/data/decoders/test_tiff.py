@@ -6,6 +6,7 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 from image_bytes import encoded, noisy_picture
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from detector.data.images import check_image, read_image, read_size
 from detector.errors import DataError
@@ -52,6 +53,18 @@ def test_sixteen_bits_keep_their_upper_half(tmp_path: Path, channels: int) -> No
     expected = np.repeat(deep >> 8, 3, axis=2) if channels == 1 else deep[:, :, 2::-1] >> 8
     assert np.abs(read_image(path).astype(int) - expected).max() <= 1
     check_image(path)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])  # unspecified, multiplied by, or alpha alone
+def test_sixteen_bits_under_transparency_are_the_stored_ones(tmp_path: Path, extra: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (48, 64, 4), np.uint16)
+    tags = ImageFileDirectory_v2()
+    shape = {256: 64, 257: 48, 258: (16,) * 4, 259: 1, 262: 2, 277: 4, 278: 48, 279: deep.nbytes, 338: extra}
+    for tag, value in {**shape, 273: 0}.items():
+        tags[tag] = value
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0\x08\0\0\0" + tags.tobytes(8) + deep.astype("<u2").tobytes())
+    assert np.abs(read_image(path).astype(int) - (deep[:, :, :3] >> 8)).max() <= 1
 
 
 @pytest.mark.parametrize(
