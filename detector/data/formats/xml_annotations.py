@@ -159,6 +159,7 @@ def _parse(content: bytes, path: str) -> Annotation:
     objects = root.findall("object")
     if len(objects) < sum(1 for _ in root.iter("object")):
         raise DataError(f"objects must stand in <annotation> itself, got one further in ({path})")
+    _refuse_stray_boxes(root, path)
     found = [_object(item, f"object {number}", path) for number, item in enumerate(objects, 1)]
     return Annotation(
         width=_side(root, "width", path),
@@ -187,6 +188,14 @@ def _forget_namespaces(root: ET.Element) -> None:
     """Rename what stands in a namespace as if there were none: it is an annotation all the same."""
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+
+
+def _refuse_stray_boxes(root: ET.Element, path: str) -> None:
+    """DataError for a box that no <object> holds: an <Object> or <item> is none, and would be lost."""
+    for child in root:
+        if child.tag != "object" and any(element.tag.lower() == "bndbox" for element in child.iter()):
+            holder = root if child.tag.lower() == "bndbox" else child
+            raise DataError(f"<bndbox> must stand in an <object>, got one in <{holder.tag}> ({path})")
 
 
 def _object(item: ET.Element, which: str, path: str) -> tuple[str, tuple[float, ...], bool]:

@@ -49,6 +49,17 @@ def test_difficult_objects_are_marked(tmp_path: Path) -> None:
     assert annotation.names == ("cat",)
 
 
+@pytest.mark.parametrize(
+    ("tag", "holder"), [("Object", "Object"), ("item", "item"), ("boxes", "boxes"), ("", "annotation")]
+)
+def test_a_box_that_no_object_holds_is_refused(tmp_path: Path, tag: str, holder: str) -> None:
+    text = annotation_text([("cat", (1, 2, 3, 4))])
+    stray = "<BndBox><xmin>1</xmin></BndBox>" if tag == "boxes" else "<bndbox><xmin>1</xmin></bndbox>"
+    inner = f"<{tag}><name>dog</name>{stray}</{tag}>" if tag else stray
+    message = error_of(tmp_path / "a.xml", text.replace("</annotation>", f"{inner}</annotation>"))
+    assert message.startswith(f"<bndbox> must stand in an <object>, got one in <{holder}> (")
+
+
 def test_parts_of_an_object_are_no_objects(tmp_path: Path) -> None:
     part = "<part><name>head</name><bndbox><xmin>0</xmin></bndbox></part></object>"
     path = tmp_path / "a.xml"
