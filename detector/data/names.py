@@ -3,7 +3,8 @@
 A line that names a file as a whole is that name. Else a last word that is a number is an index or a flag, and what
 stands before it the name; else the first word is. Where every line of a list names a file with its suffix they are
 read so: `a.jpg` is then the file a.jpg, even if there is an a.jpg.jpg. In other lists a name without suffix goes
-before one with it: `a.jpg` is then a.jpg.jpg, if that is there.
+before one with it: `a.jpg` is then a.jpg.jpg, if that is there. Where nothing is called as a line has it, a
+backslash in it is read as a slash.
 """
 
 import os
@@ -110,4 +111,5 @@ def _candidates(line: str) -> list[str]:
     text = line.strip()
     head, *last = text.rsplit(maxsplit=1)
     numbered = [head] if last and parse_int(last[0]) is not None else []
-    return list(dict.fromkeys((line, text, *numbered, text.split(maxsplit=1)[0])))
+    names = (line, text, *numbered, text.split(maxsplit=1)[0])
+    return list(dict.fromkeys(spelling for name in names for spelling in (name, name.replace("\\", "/"))))

@@ -45,6 +45,11 @@ def read(folder: Path, files: Sequence[str], *lines: str, outside: bool = False)
         (["a.jpg"], "  a\t", ("a", "")),
         (["a\u00a0b.jpg"], "a\u00a0b", ("a\u00a0b", "")),
         ([], "a b", ("a", "b")),
+        (["x/a.jpg", "y/a.jpg"], "y\\a.jpg", ("y/a", "")),
+        (["x/a.jpg", "y/a.jpg"], "C:\\data\\y\\a.jpg 7", ("C:/data/y/a", "7")),
+        (["my.jpg", "my set/a.jpg"], "my set\\a.jpg", ("my set/a", "")),
+        (["x/a.jpg", "x\\a.jpg"], "x\\a.jpg", ("x\\a", "")),
+        ([], "x\\a.jpg", ("x\\a.jpg", "")),
     ],
 )
 def test_a_line_that_names_a_file_is_that_name_else_its_first_word(
