@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -37,10 +38,12 @@ def _sizes(paths: Sequence[str]) -> list[int | None]:
 
 
 def _size(path: str) -> int | None:
+    """The bytes of a regular file: a pipe, which has none, would wait for a writer."""
     try:
-        return os.stat(path).st_size  # noqa: PTH116 - half the time of Path.stat
+        status = os.stat(path)  # noqa: PTH116 - half the time of Path.stat
     except (OSError, ValueError):
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _digests(paths: Sequence[str]) -> list[bytes | None]:

@@ -1,4 +1,6 @@
+import os
 from pathlib import Path
+from threading import Thread
 
 from detector.data.duplicates import equal_files
 
@@ -14,3 +16,14 @@ def test_files_of_equal_content_are_found_whatever_their_names(tmp_path: Path) -
 
 def test_without_files_there_are_no_equal_ones() -> None:
     assert equal_files([]) == []
+
+
+def test_a_pipe_is_not_waited_for_and_equals_no_empty_file(tmp_path: Path) -> None:
+    empty, pipe = tmp_path / "empty", tmp_path / "pipe"
+    empty.touch()
+    os.mkfifo(pipe)
+    writer = Thread(target=lambda: pipe.open("wb").close(), daemon=True)  # so that who reads it does not hang
+    writer.start()
+    assert equal_files([str(empty), str(pipe)]) == []
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    writer.join(5)

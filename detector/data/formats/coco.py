@@ -16,6 +16,7 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
 from detector.data.folders import (
     find_list,
+    is_file,
     is_no_folder,
     require_file_name,
     require_folder,
@@ -178,12 +179,9 @@ def coco_files(root: Path) -> list[Path]:
 
     Where some are called instances_* the others, of captions or keypoints, are left out.
     """
-    files = [
-        Path(where) / name
-        for where, names in walk_files(root)
-        for name in names
-        if name.lower().endswith(".json") and _looks_like_coco(Path(where) / name)
-    ]
+    named = (Path(where) / name for where, names in walk_files(root) for name in names)
+    jsons = (path for path in named if path.suffix.lower() == ".json")
+    files = [path for path in jsons if is_file(path) and _looks_like_coco(path)]
     instances = [path for path in files if path.name.startswith(INSTANCES)]
     return sorted(instances or files)
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -291,3 +292,14 @@ def test_a_json_may_be_called_from_elsewhere_than_the_root(
     monkeypatch.chdir(tmp_path)
     data = read(Path("mine"), str(tmp_path / "mine/val/labels.json"), bad_images="skip")
     assert data.paths.tolist() == [f"mine/val/pictures/{numbered(1)[0]}"]
+
+
+def test_a_pipe_that_is_called_as_a_json_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "all.json"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)  # so that who opens it does not hang
+    os.write(held, b'{"images": [{}], "annotations": [{}]}')
+    try:
+        assert find_coco(tmp_path) is None
+    finally:
+        os.close(held)
