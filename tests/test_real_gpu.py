@@ -34,7 +34,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 WARP = RegionSettings(crop_size=64, padding=4)
 WIDE = RegionSettings(crop_size=64, padding=4, wide_padding=16, fill="image")
 SHARED = RegionSettings(mode="shared", crop_size=64, padding=4, shared_side=(64, 96), shared_longest=200)
-SETTINGS = FinetuneSettings(batch_size=16, positives=4, steps=12, learning_rate=1e-3)
+SETTINGS = FinetuneSettings(batch_size=16, positives=4, steps=8, learning_rate=1e-4)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,8 @@ def exact() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = before
 
 
-def network_of(region: RegionSettings, variant: str = "paper_bn") -> RegionClassifier:
+def network_of(region: RegionSettings, variant: str = "paper") -> RegionClassifier:
+    """Without batch norm, by which losses of a few regions differ by half after a change of weights by 1e-6."""
     torch.manual_seed(0)
     backbone = make_backbone(variant)
     if region.mode == "shared":
@@ -87,10 +88,12 @@ def test_many_images_are_scored_as_on_the_cpu(region: RegionSettings) -> None:
     found = []
     for device in ("cpu", "cuda"):
         settings = EngineSettings(device=device, backend="torch", precision="fp32", batch_size=16)
-        found.append(list(RegionEngine(network, BVLC, region, settings).score(images(40))))
+        found.append(list(RegionEngine(network, BVLC, region, settings).score(images(20))))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one.boxes, other.boxes)
-        np.testing.assert_allclose(one.probs, other.probs, atol=2e-3)
+        np.testing.assert_allclose(one.probs, other.probs, rtol=0, atol=3e-4)
+    probs = np.concatenate([each.probs for each in found[0]])
+    assert probs.std(0).max() > 3e-3  # else the regions of others would pass, too
 
 
 @pytest.mark.parametrize("region", [WARP, SHARED], ids=["crops", "shared maps"])
@@ -108,11 +111,11 @@ def test_half_precision_trains_resumes_and_ends_with_finite_weights(
     precision: torch.dtype, optimizer: str, average: str
 ) -> None:
     change = {"optimizer": optimizer, "average": average, "average_start": 0.1}
-    trainer = trainer_of(WARP, GPU, precision, **change)
+    trainer = trainer_of(WARP, GPU, precision, "paper_bn", **change)
     for done in trainer.train(batches(WARP, GPU)):
         if done.step == 5:
             break
-    again = trainer_of(WARP, GPU, precision, **change)
+    again = trainer_of(WARP, GPU, precision, "paper_bn", **change)
     again.load(trainer.state())
     results = [done.read() for done in again.train(batches(WARP, GPU, first=6))]
     assert [result.step for result in results] == list(range(6, SETTINGS.steps))
@@ -159,7 +162,7 @@ def test_what_comes_back_is_whole_however_long_the_device_is_at_it() -> None:
 def batches(region: RegionSettings, device: torch.device, first: int = 0) -> Iterator[Any]:
     pin = device.type == "cuda"
     if region.mode == "shared":
-        shared = make_backbone("paper_bn").facts.shared
+        shared = make_backbone("paper").facts.shared
         source = ImageSource(reader_of(ImageSampler(sampler(), 2).draw))
         for drawn in load_batches(source, first, SETTINGS.steps, 0, pin):
             yield place_images(drawn, BVLC, region, shared, device)
@@ -169,10 +172,10 @@ def batches(region: RegionSettings, device: torch.device, first: int = 0) -> Ite
 
 
 def trainer_of(
-    region: RegionSettings, device: torch.device, precision: torch.dtype, **change: Any
+    region: RegionSettings, device: torch.device, precision: torch.dtype, variant: str = "paper", **change: Any
 ) -> Trainer[Any, Any]:
     settings = SETTINGS.model_copy(update=change)
-    network = network_of(region)
+    network = network_of(region, variant)
     groups = parameter_groups([(network, 1.0)], settings.learning_rate, settings.weight_decay)
     schedule = Schedule("step", settings.steps, 100, 0.1)
     return Trainer(network, RegionObjective(), settings, schedule, groups, 0, device, precision)

@@ -28,7 +28,7 @@ from detector.training.schedule import Schedule
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-STEPS, IMAGES = 4, 6
+STEPS, IMAGES = 3, 6
 SETTINGS = TrainingSettings(batch_size=IMAGES, learning_rate=1e-4)
 
 
