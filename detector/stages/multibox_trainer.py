@@ -41,6 +41,8 @@ def make_multibox_trainer(
     if weights:
         preprocessing = load_trunk(network.backbone, weights)
     network.backbone.freeze(settings.frozen_stages)
+    for layers in network.backbone.feature_layers():
+        layers.requires_grad_(False)  # they get no gradients, which several processes would wait for
     objective = MultiBoxObjective(
         config.multibox.box_weight,
         config.multibox.matching,

@@ -7,7 +7,9 @@ import torch
 from detector.config import MultiBoxConfig
 from detector.data.readers import open_dataset
 from detector.errors import ConfigError
+from detector.networks.backbones import make_backbone
 from detector.runs.processes import Group
+from detector.stages import multibox_trainer
 from detector.stages.multibox_trainer import MultiBoxTrainer, make_multibox_trainer
 from detector.training.multibox_loss import WindowBatch
 
@@ -53,6 +55,18 @@ def test_frozen_stages_stay_as_they_were(tiny_data: Path, stages: int, learns: b
 def test_more_frozen_stages_than_the_trunk_has_are_told(tiny_data: Path) -> None:
     with pytest.raises(ConfigError, match=r"frozen stages of .* must be 0 to 5, got 6$"):
         make_trainer(tiny_data, "paper_bn", frozen_stages=6)
+
+
+def test_what_makes_features_of_maps_is_no_parameter_that_processes_wait_for(
+    tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = make_backbone("tiny")
+    backbone.add_module("fc", torch.nn.Linear(2, 2))
+    monkeypatch.setattr(backbone, "feature_layers", lambda: (backbone.get_submodule("fc"),))
+    monkeypatch.setattr(multibox_trainer, "make_backbone", lambda variant: backbone)
+    trainer = make_trainer(tiny_data)
+    list(trainer.train([some_batch(trainer)]))
+    assert all(each.grad is not None for each in trainer.network.parameters() if each.requires_grad)
 
 
 def test_the_trainer_s_priors_are_those_of_its_seed(tiny_data: Path) -> None:

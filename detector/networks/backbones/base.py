@@ -137,6 +137,10 @@ class Backbone(nn.Module):
         """Features (B, width) of last maps (B, channels, h, w): the means over their cells."""
         return last_map.mean((2, 3))
 
+    def feature_layers(self) -> tuple[nn.Module, ...]:
+        """The layers that `to_features` alone has: who looks at maps does without."""
+        return ()
+
 
 def batch_norms(network: nn.Module) -> list[_NormBase]:
     """The modules of `network` that keep batch statistics, whatever their class: SyncBatchNorm, too."""

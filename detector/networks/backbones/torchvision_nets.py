@@ -144,6 +144,10 @@ class ConnectedNet(Backbone):
         """What fc7 makes (B, 4096) of last maps."""
         return self.connected(self.avgpool(last_map).flatten(1))
 
+    def feature_layers(self) -> tuple[nn.Module, ...]:
+        """fc6 and fc7."""
+        return (self.connected,)
+
 
 class ResNet50(Backbone):
     """ResNet-50: the features are the means of layer4's map."""

@@ -83,6 +83,13 @@ def test_features_of_two_crops_are_those_of_fc7_of_each(variant: Variant) -> Non
         assert network.pool(last_map).shape == (3, 2 * 4096)
 
 
+def test_the_layers_of_features_are_those_that_maps_do_without() -> None:
+    backbone = make_backbone("alexnet")
+    backbone(torch.zeros(1, 3, 64, 64)).sum().backward()
+    without = {id(each) for each in backbone.parameters() if each.grad is None}
+    assert without == {id(each) for layers in backbone.feature_layers() for each in layers.parameters()}
+
+
 def test_without_torchvision_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
