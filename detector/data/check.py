@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from detector.config import DataSettings
-from detector.data.classes import ClassList
+from detector.data.classes import ClassList, names_alike
 from detector.data.duplicates import equal_files
 from detector.data.formats.assembly import box_faults, rescaled_boxes, size_faults
 from detector.data.formats.data_format import RawSplit
@@ -89,6 +89,8 @@ def check_data(settings: DataSettings, roles: Mapping[str, Sequence[str]], decod
     found: list[Finding] = []
     splits = tuple(_check_split(settings, each, classes, decode, found) for each in raw)
     found += _between(raw, roles)
+    alike = [" and ".join(map(repr, group)) for group in names_alike(classes.names)]
+    found += _finding("classes", "warning", "names look alike, and each is a class of its own", alike)
     return DataCheck(classes, splits, tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity))))
 
 

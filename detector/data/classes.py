@@ -3,6 +3,8 @@
 import csv
 import difflib
 import io
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,6 +17,7 @@ from detector.text import UNPRINTABLE, shown
 
 HEADER = ("id", "wnid", "name")
 LONGEST_NAME = 200  # characters
+UNSEEN = "Cf"  # Unicode's category of marks without a width, such as U+200B
 UNKNOWN_CATEGORY = -1  # in `category_ids`, for a class that the JSON does not have
 
 
@@ -71,6 +74,16 @@ def class_name(value: object, what: str, where: str) -> str:
         wanted = f"1 to {LONGEST_NAME} printable characters in one line"
         raise DataError(f"{what} must be {wanted}, got {shown(value)} ({where})")
     return name
+
+
+def names_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """The groups of names that look alike: they differ in case, blanks, _ and -, or unseen marks alone."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        text = unicodedata.normalize("NFKC", name).casefold()
+        seen = "".join(letter for letter in text if unicodedata.category(letter) != UNSEEN)
+        found.setdefault(re.sub(r"[\s_-]+", " ", seen).strip(), []).append(name)
+    return [tuple(group) for group in found.values() if len(group) > 1]
 
 
 def read_classes(path: Path) -> ClassList:

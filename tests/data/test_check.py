@@ -171,6 +171,14 @@ def test_classes_that_a_split_lacks_and_that_the_list_lacks_are_told(root: Path)
     assert result.splits[0].labels.tolist() == [1, 0, 1, 0, 1, 0]
 
 
+def test_names_of_classes_that_look_alike_are_told_once(root: Path) -> None:
+    write_annotation(root / "train/train0.xml", ("Cat", (2, 2, 20, 30)), ("dog ", (30, 5, 50, 25)))
+    result = check(root)
+    told = findings(result)["classes", "names look alike, and each is a class of its own"]
+    assert told == ("'Cat' and 'cat'",)
+    assert result.classes.names == ("Cat", "cat", "dog")
+
+
 def test_much_difference_between_classes_is_noted(root: Path) -> None:
     write_annotation(root / "train" / "train0.xml", *[("cat", (2, 2, 20 + k, 30)) for k in range(30)])
     text = "classes differ much in their objects: the most and the least frequent"

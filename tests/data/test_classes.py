@@ -8,6 +8,7 @@ from detector.data.classes import (
     class_list,
     class_name,
     ilsvrc_det_classes,
+    names_alike,
     read_classes,
     write_classes,
 )
@@ -156,3 +157,22 @@ def test_a_written_class_list_reads_back_equal(tmp_path: Path, wnids: tuple[str,
     classes = ClassList(("cat", 'dog, "big"'), wnids)
     write_classes(tmp_path / "classes.csv", classes)
     assert read_classes(tmp_path / "classes.csv") == classes
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (("dog", "cat", "Dog", "DOG"), [("dog", "Dog", "DOG")]),
+        (("hot dog", "hot  dog", "hot_dog", "hot-dog", "hotdog"), [("hot dog", "hot  dog", "hot_dog", "hot-dog")]),
+        (("e\u0301", "\u00e9", "e"), [("e\u0301", "\u00e9")]),
+        (("dog", "dog\u200b"), [("dog", "dog\u200b")]),
+        (("c", "c++", "c#", "1", "11"), []),
+        ((), []),
+    ],
+)
+def test_names_that_look_alike_are_found(names: tuple[str, ...], alike: list[tuple[str, ...]]) -> None:
+    assert names_alike(names) == alike
+
+
+def test_no_official_names_look_alike() -> None:
+    assert names_alike(ilsvrc_det_classes().names) == []
