@@ -69,7 +69,8 @@ def read_labelled_images(
             f"split must be a folder or a list file, got {shown(split)} (neither {place} nor {listing})"
         )
     notes = [f"{loose} images beside the class folders are left out ({place})"] if folders and loose else []
-    return LabelledImages(split, np.array(paths), labels, classes, (*notes, *_missing(labels, classes)))
+    again = [] if folders else _repeated(paths, labels)
+    return LabelledImages(split, np.array(paths), labels, classes, (*notes, *again, *_missing(labels, classes)))
 
 
 def read_class_names(path: Path) -> ClassList:
@@ -153,14 +154,29 @@ def _read_list(
             continue
         if len(words) != 2:
             raise DataError(f"{path}:{number} must read <file> <class index>, got {shown(line.strip())}")
-        require_file_name(words[0], outside, "image of a list", f"{path}:{number}")
+        name = require_file_name(_spelled(words[0], base), outside, "image of a list", f"{path}:{number}")
         labels.append(_class_index(words[1], count, f"{path}:{number}") + FIRST_LABEL)
-        paths.append(os.path.join(base, words[0]))  # noqa: PTH118 - half the time of Path
+        paths.append(os.path.join(base, name))  # noqa: PTH118 - half the time of Path
     if not paths:
         raise _empty(path)
     if not is_file(Path(paths[0])):
         raise DataError(f"images of a list must stand under {base}, got no file {paths[0]} ({path})")
     return paths, np.array(labels, np.int64), classes or numbered_classes(max(labels))
+
+
+def _spelled(name: str, base: Path) -> str:
+    """A name as it is there: one that was written on Windows has a backslash for each slash."""
+    return name if "\\" not in name or is_file(base / name) else name.replace("\\", "/")
+
+
+def _repeated(paths: Sequence[str], labels: Int64) -> list[str]:
+    """A note about the images that a list has twice, empty where it has none; with two classes one is wrong."""
+    known: dict[str, int] = {}
+    pairs = zip(paths, labels.tolist(), strict=True)
+    differ = [path for path, label in pairs if known.setdefault(path, label) != label]
+    again = len(paths) - len(known)
+    wrong = f", {len(differ)} of them with another class, such as {differ[0]}" if differ else ""
+    return [f"{again} lines name an image again{wrong}"] if again else []
 
 
 def _class_index(word: str, count: int, where: str) -> int:

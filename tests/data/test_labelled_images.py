@@ -269,3 +269,32 @@ def test_real_validation_images_are_read(shared: Path) -> None:
     assert len(images) == 130
     assert images.labels[:3].tolist() == [274, 102, 795]
     assert read_image(Path(images.paths[0])).shape == (227, 227, 3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "notes"),
+    [
+        (("a.jpg 0", "b.jpg 1"), ()),
+        (("a.jpg 0", "b.jpg 1", "a.jpg 0", "a.jpg 0"), ("2 lines name an image again",)),
+        (
+            ("a.jpg 0", "a.jpg 1", "b.jpg 0", "b.jpg 0"),
+            ("2 lines name an image again, 1 of them with another class, such as a.jpg",),
+        ),
+    ],
+)
+def test_images_that_a_list_has_twice_are_told(
+    tmp_path: Path, lines: tuple[str, ...], notes: tuple[str, ...]
+) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    write_lines(tmp_path / "val.txt", *lines)
+    images = read_labelled_images(tmp_path, "val")
+    assert tuple(note.replace(f"{tmp_path}/", "") for note in images.notes) == notes
+    assert len(images) == len(lines)
+
+
+def test_a_list_that_was_written_on_windows_is_read(tmp_path: Path) -> None:
+    touch(tmp_path, "cat/a b.jpg", "cat\\c.jpg")
+    write_lines(tmp_path / "val.txt", "cat\\a b.jpg 0", "cat\\c.jpg 1")
+    assert rows(read_labelled_images(tmp_path, "val"), tmp_path) == [("cat/a b.jpg", 1), ("cat\\c.jpg", 2)]
+    write_lines(tmp_path / "val.txt", "..\\a.jpg 0")
+    assert "must be a path inside its folder, got '../a.jpg'" in message(tmp_path, "val")
