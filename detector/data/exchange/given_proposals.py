@@ -12,6 +12,7 @@ An image id is the data set's own: the number in COCO's JSON; elsewhere the name
 without its suffix. One file may hold the images of several splits.
 """
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +139,13 @@ def _load_arrays(path: Path) -> dict[str, Array]:
     require_file(path, "proposals")
     try:
         # opened here, because numpy leaves a damaged file open
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            for name in [known for known in KINDS if known in file]:
-                arrays[name] = file[name]
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):  # of which numpy says how to read it unsafely
+                raise ValueError("no archive, or a part of one")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as file:
+                for name in [known for known in KINDS if known in file]:
+                    arrays[name] = file[name]
     except Exception as error:  # whatever a damaged file makes its reader stumble over, memory among it
         reason = f"{error}" or type(error).__name__
         raise DataError(f"{name} of an .npz must be whole and without objects, got {reason} ({path})") from None

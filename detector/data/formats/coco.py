@@ -216,7 +216,7 @@ def find_coco(root: Path) -> FoundData | None:
     whole = paths[0][0] if len(paths) == 1 else None
     named = ", ".join(str(path.relative_to(root)) for path in files)
     if not splits and whole is None:
-        got = f"{paths[0][0]} and {paths[1][0]} (data.train=FILE data.test=FILE says which is which)"
+        got = f"{paths[0][0]} and {paths[1][0]} (data.train=FILE data.test=FILE data.format=coco tell)"
         raise DataError(f"COCO JSON must be one, or be called by its split as instances_train.json is, got {got}")
     return FoundData(
         root, f"COCO JSON {named}", frozenset(map(str, files)), splits, whole, further=further_splits(paths)

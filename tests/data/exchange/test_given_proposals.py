@@ -209,13 +209,15 @@ def test_a_file_of_other_images_alone_is_refused(tmp_path: Path, photos: Dataset
 
 @pytest.mark.parametrize("name", ["x.npz", "x.json", "x.txt"])
 def test_files_that_are_no_proposals_are_named(tmp_path: Path, photos: Dataset, name: str) -> None:
-    path = tmp_path / name
-    for content in (None, b"", b"{", b"PK\x03\x04 cut off", b"\x93NUMPY\x01\x00"):
+    path, npy = tmp_path / name, io.BytesIO()
+    np.save(npy, np.zeros((2, 4)))
+    for content in (None, b"", b"{", b"PK\x03\x04 cut off", b"\x93NUMPY\x01\x00", b"no archive", npy.getvalue()):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(DataError, match=name) as caught:
             GivenProposals.open(path, photos)
         assert "\n" not in str(caught.value)
+        assert "pickle" not in str(caught.value) and "protocol" not in str(caught.value)
 
 
 def test_a_pipe_is_no_file_of_proposals(tmp_path: Path, photos: Dataset) -> None:
