@@ -25,6 +25,7 @@ STARTS: tuple[tuple[bytes, Container], ...] = (
     (b"\xff\xd8\xff", "MJPEG"),
 )
 BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")  # that an MP4 may begin with
+STILL_BRANDS = (b"avif", b"heic", b"heix", b"mif1")  # of such files that hold a photograph (ISO 23008-12, 10.2)
 PACKET, SYNC = 188, 0x47  # bytes of an MPEG transport stream's packet, the first of them; M2TS has 4 before
 SEGMENT = b"\x18S\x80g"  # the element of a Matroska file that holds all but the header
 MOST_BOXES = 100_000
@@ -39,6 +40,8 @@ def container_of(path: Path) -> Container:
             head = file.read(HEAD_BYTES)
     except OSError as error:
         raise unreadable(path, "video", error.strerror) from None
+    if head[4:8] == BOXES[0] and head[8:12] in STILL_BRANDS:
+        raise unreadable(path, "video", "it is a still image, AVIF or HEIC, which are not read")
     found = _container(head)
     if found is None:
         raise unreadable(path, "video", f"it is none of {CONTAINERS}" if head else "it is empty")

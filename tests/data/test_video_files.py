@@ -96,6 +96,15 @@ def test_what_names_other_files_or_is_no_video_is_refused(tmp_path: Path, name: 
         container_of(path)
 
 
+@pytest.mark.parametrize("brand", [b"avif", b"heic", b"mif1"])
+def test_a_photograph_in_a_video_s_container_is_told_as_one(tmp_path: Path, brand: bytes) -> None:
+    path = written(tmp_path / "IMG_1.heic", b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(2000))
+    with pytest.raises(
+        DataError, match=r"got .*IMG_1\.heic \(it is a still image, AVIF or HEIC, which are not read\)"
+    ):
+        container_of(path)
+
+
 def test_what_is_no_file_with_content_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\(it is empty\)"):
         container_of(written(tmp_path / "film", b""))
