@@ -56,34 +56,6 @@ def test_a_folder_becomes_pictures_results_and_a_table(
     assert f"{len(results)} detections in 3 images: {out}" in capsys.readouterr().out
 
 
-def test_settings_that_nothing_uses_are_told(
-    ready: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [
-        "detect.soft_sigma=0.1",
-        "detect.nms_iou=0.4",
-        "evaluate.pictures=1",
-        "data.root=x",
-        "data.exif=apply",
-    ]
-    given = [each for word in words for each in ("--set", word)]
-    assert commands.main(["detect", str(ready.path), str(folder), "--out", str(tmp_path / "out"), *given]) == 0
-    assert capsys.readouterr().err.splitlines()[:2] == [
-        "warning: nothing uses evaluate.pictures, data.root here",
-        "warning: without detect.nms soft_gaussian nothing uses detect.soft_sigma",
-    ]
-
-
-def test_of_a_file_of_weights_what_only_a_run_has_is_told(
-    ready: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--set", "svm.enabled=true", "--set", "cascade.keep=9", "--set", "ensemble.mirror=true"]
-    for path in (ready.model_path, ready.path):
-        assert commands.main(["detect", str(path), str(folder), "--out", str(tmp_path / "out"), *words]) == 0
-        told = "warning: nothing uses svm.enabled, cascade.keep here\n" in capsys.readouterr().err
-        assert told == (path == ready.model_path)
-
-
 def test_an_unreadable_image_is_left_out_and_told(
     made: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
