@@ -19,15 +19,15 @@ from detector.data.exchange.detection_files import (
     numbering_of,
     open_detection_files,
 )
-from detector.data.exchange.drawn_pictures import PictureFolder
+from detector.data.exchange.drawn_pictures import PictureFolder, picture_name
 from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live
 from detector.data.synsets import imagenet_synsets
 from detector.errors import DataError
-from detector.files import fitting_name
 from detector.inference.detector import Found, ObjectDetector
 from detector.jobs.load_detector import load_detector
 from detector.progress import progress_bar
 from detector.records import Image
+from detector.runs.lock import owned
 from detector.text import one_line
 
 JPEG_QUALITY = 92
@@ -52,6 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.min_score is not None:
         detector.min_score = options.min_score
     numbering = _numbering(options.annotations, detector, sources)
+    with owned(options.out):
+        return _detect(options, detector, sources, numbering)
+
+
+def _detect(
+    options: argparse.Namespace, detector: ObjectDetector, sources: Sequence[FrameSource], numbering: Numbering
+) -> int:
+    """Write all that is found; the exit status."""
     task = _Task(detector, options)
     try:
         with open_detection_files(options.out, detector.classes, numbering, task.remove_earlier) as writer:
@@ -148,18 +156,9 @@ class _Task:
     def _draw(self, found: Found[FrameItem], frame: Frame, number: int) -> None:
         try:
             content = _jpeg(self.detector.draw(found.image, found.detections, self.options.min_score))
-            self.pictures.write(picture_name(frame, number), content)
+            self.pictures.write(picture_name(number, frame.file, frame.number), content)
         except Exception as error:  # whatever one picture meets must not cost the results of the others
             self._leave_out(found.item, error)
-
-
-def picture_name(frame: Frame, number: int) -> str:
-    """What the drawn picture of an image is called, by its id, or by its place from 1 where ids are text.
-
-    A long name of the image loses its end.
-    """
-    of_video = "" if frame.number is None else f"_{frame.number:06d}"
-    return fitting_name(f"{number:06d}_", Path(frame.file).stem, f"{of_video}.jpg")
 
 
 def _jpeg(pixels: Image) -> bytes:

@@ -17,6 +17,7 @@ from detector.jobs.known_objects import no_objects, objects_of_json, objects_of_
 from detector.jobs.load_detector import load_detector
 from detector.progress import progress_bar
 from detector.reports.explain.explanation_pages import INDEX
+from detector.runs.lock import owned
 from detector.text import one_line
 
 PAGE = re.compile(rf"[0-9]{{6,}}_.*\.html|{re.escape(INDEX)}", re.DOTALL)
@@ -44,9 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tqdm.write(one_line(f"left out: {error}"), file=sys.stderr)
         left_out.append(file)
 
-    pages = explain_images(job, progress_bar(files, desc="explain", unit="image"), leave_out, options.min_score)
-    if pages:
-        _tell(options.out, [*([INDEX] if len(files) > 1 else []), *(page.file for page in pages)], len(pages))
+    with owned(options.out):
+        pages = explain_images(
+            job, progress_bar(files, desc="explain", unit="image"), leave_out, options.min_score
+        )
+        if pages:
+            _tell(options.out, [*([INDEX] if len(files) > 1 else []), *(page.file for page in pages)], len(pages))
     if not left_out:
         return 0
     return SOME_LEFT_OUT if pages else NOTHING_READ

@@ -11,6 +11,7 @@ from detector import commands
 from detector.commands import detect
 from detector.data.images import read_image, read_size
 from detector.inference.detector import ObjectDetector
+from detector.runs.lock import owned
 
 
 @pytest.fixture
@@ -40,6 +41,14 @@ def test_pictures_of_earlier_results_go(folder: Path, capsys: pytest.CaptureFixt
     assert "left as" not in capsys.readouterr().err
     assert detect_in(folder, "c", further=("--no-pictures",)) == 0
     assert pictures(folder) == []
+
+
+def test_two_do_not_write_into_one_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(folder / "out"):
+        assert detect_in(folder, "c") == 2
+    assert capsys.readouterr().err.startswith(f"detect: {folder / 'out'} must be free, got ")
+    assert pictures(folder) == ["000001_a.jpg", "000002_b.jpg"]
+    assert detect_in(folder, "c") == 0
 
 
 def test_pictures_of_the_same_images_are_drawn_anew(folder: Path) -> None:

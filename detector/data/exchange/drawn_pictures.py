@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from detector.errors import DataError
-from detector.files import read_bytes, write_bytes
+from detector.files import fitting_name, read_bytes, write_bytes
 
 NAME = re.compile(r"-?[0-9]{5,}_.*\.jpg", re.DOTALL)
 COMMENT = b"\xff\xfe"  # marker of a JPEG's segment (ITU-T T.81, B.2.4.5); two bytes of its length follow
@@ -40,6 +40,15 @@ class PictureFolder:
                     continue
             left.append(name)
         return left
+
+
+def picture_name(number: int, file: str, frame: int | None = None) -> str:
+    """What the drawn picture of an image, or of a video's `frame`, is called; a long name loses its end.
+
+    `number` is the image's id, or its place from 1 where ids are text.
+    """
+    of_video = "" if frame is None else f"_{frame:06d}"
+    return fitting_name(f"{number:06d}_", Path(file).stem, f"{of_video}.jpg")
 
 
 def _marked(content: bytes) -> bytes:
