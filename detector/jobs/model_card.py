@@ -1,6 +1,7 @@
 """The model card: what a detector is, what it was trained on, how good it is, and what may be done with it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from detector.errors import DataError
 from detector.evaluation.outcomes import protocol_of
 from detector.files import read_json
 from detector.jobs.stated_settings import settings_in
+from detector.networks.backbones import backbone_facts
 from detector.networks.weight_files.model_facts import ModelFacts
 from detector.networks.weight_files.weights import GROUPS, load_model
 from detector.reports.pages import markdown_code, page_environment
@@ -53,7 +55,7 @@ class Results(BaseModel):
 
 
 class Environment(BaseModel):
-    """What the card tells of environment.json."""
+    """What the card tells of where the network was trained."""
 
     commit: str = "unknown"
     processor: str = "unknown"
@@ -75,7 +77,7 @@ def model_card(run: RunFolder, config: Config) -> str:
     weights = config.network.weights
     is_tested = _is_tested(run)
     metrics = _read(run, "report/metrics.json", Results) if is_tested else None
-    environment = _read(run, "environment.json", Environment) or Environment()
+    environment = _environment(run)
     return (
         page_environment()
         .get_template("model_card.md.j2")
@@ -83,6 +85,7 @@ def model_card(run: RunFolder, config: Config) -> str:
             name=config.name,
             config=config,
             trained=trained or config,
+            network=backbone_facts(config.network.variant).title,
             classes=facts.classes.names if facts.classes else (),
             parameters=sum(value.numel() for value in network.parameters()),
             method=METHODS[config.method.name],
@@ -103,6 +106,15 @@ def model_card(run: RunFolder, config: Config) -> str:
             terms=format_of(config.data).terms,
         )
     )
+
+
+def _environment(run: RunFolder) -> Environment:
+    """Where the network was trained; of one of an earlier version, where a training was begun last."""
+    stated = run.stage("finetune").facts().get("environment")
+    if isinstance(stated, dict):
+        with suppress(ValidationError):
+            return Environment.model_validate(stated)
+    return _read(run, "environment.json", Environment) or Environment()
 
 
 def _is_tested(run: RunFolder) -> bool:

@@ -132,7 +132,8 @@ class Result:
 
         The run shows its files by further names, and what is written to one of these is in the result.
         """
-        made = self.facts().get(HASHES, {}).get(path.name)
+        stated = self.facts().get(HASHES)
+        made = stated.get(path.name) if isinstance(stated, dict) else None
         if made is None or file_hash(path) == made:
             return True
         line = f"{path} is another file than stage {self.stage.name} made: it is made again"

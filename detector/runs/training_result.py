@@ -7,6 +7,7 @@ from detector.errors import ConfigError
 from detector.files import share_file
 from detector.runs.best import Best
 from detector.runs.checkpoints import Checkpoint
+from detector.runs.environment import environment
 from detector.runs.part_result import are_kept
 from detector.runs.processes import Group
 from detector.runs.stage import HASHES, Result, file_hashes
@@ -51,8 +52,8 @@ def run_trainer(
             network = trainer.tested_network()
             facts = best.load(network) if best else {}
             save(weights, network)
-            made = {HASHES: file_hashes(shown)}
-            result.finish(steps=trainer.step, last_loss=log.last_loss, **facts, **made)
+            facts |= {HASHES: file_hashes(shown), "environment": environment()}
+            result.finish(steps=trainer.step, last_loss=log.last_loss, **facts)
     if group.is_first:
         for file, path in shown.items():
             share_file(file, path)

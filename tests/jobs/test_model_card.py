@@ -63,6 +63,22 @@ def test_no_name_is_markup(run: RunFolder) -> None:
     assert "<" not in outside_code.replace("\\", "")
 
 
+def test_the_card_tells_where_the_network_was_trained_and_not_where_all_was_found_done(run: RunFolder) -> None:
+    for stated, told in (
+        ({"commit": "then", "processor": "P"}, "`then`, torch unknown, on P"),
+        (7, "`` `<x>` ``,"),
+    ):
+        result = run.stage("finetune").result(1, stated=str(stated))
+        result.begin()
+        result.finish(environment=stated)
+        assert f"- Code: commit {told}" in cards.model_card(run, config())
+
+
+def test_the_card_names_the_network_that_it_is_of(run: RunFolder) -> None:
+    card = cards.model_card(run, config(network={"variant": "resnet50"}))
+    assert card.splitlines()[2].startswith("ResNet-50 (0.0 million parameters) scores regions")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "place"),
     [
