@@ -17,7 +17,7 @@ from detector.runs.job import Job
 from detector.runs.processes import Group, alone_on
 from detector.runs.split import Split
 from detector.stages.detect import run_detect
-from detector.stages.evaluate import run_evaluate
+from detector.stages.evaluate import EvaluationTask, run_evaluate
 from detector.stages.region_cut import compare_regions
 
 
@@ -44,12 +44,8 @@ def run_test(job: Job[Config], testing: Split, folder: Path) -> Outcome:
         results = stage.folder
     reports = run_evaluate(
         job.stage("evaluate", testing.name),
-        testing,
-        regions,
+        EvaluationTask(testing, regions, config.reported, config.evaluate, config.seed),
         tables,
-        config.reported,
-        config.evaluate,
-        config.seed,
         partial(run_facts, job, testing, tables),
         folder,
         partial(explain_worst, job, testing),

@@ -71,47 +71,60 @@ class RunFacts:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class EvaluationTask:
+    """What detections are judged by: the images and objects of a split, the settings, and a seed for resamples.
+
+    The report is about the method `chosen`, and states the recall of the `regions` that were classified.
+    """
+
+    split: Split
+    regions: Store
+    chosen: str
+    settings: EvaluateSettings
+    seed: int
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """What the report depends on of all that."""
+        return {
+            "regions": self.regions,
+            "images": self.split.key,
+            "truth": self.split.truth_key,
+            "wnids": self.split.dataset.classes.wnids,
+            "chosen": self.chosen,
+            "settings": self.settings,
+            "seed": self.seed,
+        }
+
+
 def run_evaluate(
     stage: Stage,
-    split: Split,
-    regions: Store,
+    task: EvaluationTask,
     tables: Mapping[str, DetectionTable],
-    chosen: str,
-    settings: EvaluateSettings,
-    seed: int,
     facts: Callable[[], RunFacts],
     folder: Path,
     explain: Explain | None = None,
 ) -> Reports | None:
-    """The reports of `tables` by method; the page of the `chosen` one is shown in `folder`. None without objects.
+    """The reports of `tables` by method; the page of the chosen one is shown in `folder`. None without objects.
 
-    The detections are of `regions`, whose recall the report states. `explain` makes the pages of the worst images
-    that the settings ask for. Every process of the group evaluates, the first one writes.
+    `explain` makes the pages of the worst images that the settings ask for. Every process of the group evaluates,
+    the first one writes.
     """
-    dataset = split.dataset
+    dataset = task.split.dataset
     if not len(dataset.objects.labels):
         if stage.group.is_first:
             stage.log("no objects to evaluate against", data=dataset.name)
         return None
     cases = {name: Case.of(dataset, table) for name, table in tables.items()}
-    reports = Reports({name: case.evaluate(settings.protocol) for name, case in cases.items()}, chosen)
+    reports = Reports({name: case.evaluate(task.settings.protocol) for name, case in cases.items()}, task.chosen)
     if stage.group.is_first:
         told = facts()
-        result = stage.by_one.result(
-            VERSION,
-            regions=regions,
-            images=split.key,
-            truth=split.truth_key,
-            wnids=dataset.classes.wnids,
-            chosen=chosen,
-            settings=settings,
-            seed=seed,
-            run=told.reads,
-        )
+        result = stage.by_one.result(VERSION, **task.reads, run=told.reads)
         if not (result.is_done() and result.has_files(_files(result))):
             result.begin()
             shutil.rmtree(result.folder / EXPLAINED, ignore_errors=True)
-            _write(result.folder, split, regions, cases[chosen], reports, settings, seed, told, explain)
+            _write(result.folder, task, cases[task.chosen], reports, told, explain)
             shown = {"protocol": reports.report.protocol, "mean_ap": reports.report.mean_ap}
             pages = [f"{EXPLAINED}/{path.name}" for path in sorted((result.folder / EXPLAINED).glob("*.html"))]
             sizes = file_sizes(result.folder, [*REPORT_FILES, *pages])
@@ -128,18 +141,11 @@ def _files(result: Result) -> list[str]:
 
 
 def _write(
-    folder: Path,
-    split: Split,
-    regions: Store,
-    case: Case,
-    reports: Reports,
-    settings: EvaluateSettings,
-    seed: int,
-    facts: RunFacts,
-    explain: Explain | None,
+    folder: Path, task: EvaluationTask, case: Case, reports: Reports, facts: RunFacts, explain: Explain | None
 ) -> None:
     """Write the files of the report."""
-    analysis = analyse(case, reports.report, np.random.default_rng(seed), settings.resamples)
+    split, settings = task.split, task.settings
+    analysis = analyse(case, reports.report, np.random.default_rng(task.seed), settings.resamples)
     explained = Explained({}, "")
     if explain and settings.explain:
         explained = explain(worst_positions(analysis, settings.explain), folder / EXPLAINED)
@@ -150,9 +156,9 @@ def _write(
         ids=range(1, len(split.dataset.classes) + 1),
         analysis=analysis,
         methods=reports.all,
-        proposals=_coverage(split.dataset, regions),
+        proposals=_coverage(split.dataset, task.regions),
         training=facts.trainings,
-        pictures=draw_pictures(split.dataset, split.read, settings.pictures, seed, analysis, pages),
+        pictures=draw_pictures(split.dataset, split.read, settings.pictures, task.seed, analysis, pages),
         seconds=facts.seconds,
         notes={**facts.notes, **facts.machine},
         settings=facts.settings,

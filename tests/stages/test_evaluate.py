@@ -16,7 +16,7 @@ from detector.reports.detection.report import TrainingLog
 from detector.runs.folder import RunFolder
 from detector.runs.split import Split
 from detector.runs.store import PROPOSAL_FIELDS, StoreWriter
-from detector.stages.evaluate import RunFacts, run_evaluate
+from detector.stages.evaluate import EvaluationTask, RunFacts, run_evaluate
 
 NONE = DetectionTable(np.empty(0, np.int64), np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
 
@@ -59,8 +59,8 @@ def test_a_split_without_objects_has_no_report(tiny_config: Config, tmp_path: Pa
     regions = StoreWriter(tmp_path / "regions", PROPOSAL_FIELDS, 0, "none").finish()
     facts = partial(RunFacts, "run", [], {}, {}, {}, "", {})
     tables = {"softmax": NONE}
-    split, settings = Split(bare, "val"), tiny_config.evaluate
-    assert run_evaluate(stage, split, regions, tables, "softmax", settings, 0, facts, folder) is None
+    task = EvaluationTask(Split(bare, "val"), regions, "softmax", tiny_config.evaluate, 0)
+    assert run_evaluate(stage, task, tables, facts, folder) is None
     assert not (tmp_path / "report").exists()
 
 
@@ -91,8 +91,9 @@ def test_a_report_of_the_same_detections_is_made_again_for_all_else_that_it_tell
     regions, run = writer.finish(), RunFolder(tmp_path / "run")
     settings = tiny_config.evaluate.model_copy(update={"pictures": 0, "resamples": 2})
     stage, tables, folder = run.stage("evaluate", "val"), {"softmax": NONE}, tmp_path / "report"
-    run_evaluate(stage, split, regions, tables, "softmax", settings, 0, lambda: FACTS, folder)
-    run_evaluate(stage, split, regions, tables, "softmax", settings, 0, lambda: facts, folder)
+    task = EvaluationTask(split, regions, "softmax", settings, 0)
+    run_evaluate(stage, task, tables, lambda: FACTS, folder)
+    run_evaluate(stage, task, tables, lambda: facts, folder)
     made = [path for path in (run.path / "stages/evaluate").iterdir() if not path.is_symlink()]
     assert len(made) == 1 + is_made_again
     page = (folder / "report.md").read_text()
