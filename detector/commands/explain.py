@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from detector.commands.options import Parser, a_path, a_score, add_detector, say_idle
-from detector.commands.process import say_left
-from detector.data.frames import Stills, find_sources
+from detector.commands.process import say, say_left
+from detector.data.frames import Stills, find_sources, unread_lines
 from detector.errors import DataError
 from detector.jobs.explain_images import PageJob, explain_images
 from detector.jobs.known_objects import no_objects, objects_of_json, objects_of_test
@@ -65,7 +65,10 @@ def _tell(folder: Path, written: Sequence[str], pages: int) -> None:
 
 def _files(inputs: Sequence[str]) -> Iterator[Path]:
     """The image files that the inputs name, those of folders too; DataError for a video or a camera."""
-    for source in find_sources(inputs, 1, 0):
+    sources = find_sources(inputs, 1, 0)
+    for line in unread_lines(sources):
+        say(one_line(line))
+    for source in sources:
         if not isinstance(source, Stills):
             raise DataError(f"images must be files or folders of images, got {source.name}")
         yield from source.paths

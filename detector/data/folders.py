@@ -4,12 +4,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from detector.data.formats.split_roles import of_other_splits
 from detector.errors import DataError
 from detector.text import shown
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# of photographs that are not read, such as phones and cameras make
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+UNREAD = "photographs are of kinds that are not read, and left out: as JPEG they would be"
 XML_SUFFIXES = (".xml",)
 LONGEST_PATH = 4000  # bytes; Linux opens no longer ones
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
@@ -149,6 +153,20 @@ def walk_files(folder: Path) -> Iterator[tuple[str, list[str]]]:
         found += reversed(below)
         links += linked
         yield where, names
+
+
+class FolderImages(NamedTuple):
+    """The files at and below a folder that are called as images, and the photographs that are not read."""
+
+    images: list[Path]
+    unread: list[Path]
+
+
+def images_below(folder: Path) -> FolderImages:
+    """The images at and below `folder` as `walk_files` finds them, sorted; what is in them is not looked at."""
+    found = sorted(Path(where, name) for where, names in walk_files(folder) for name in names)
+    images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    return FolderImages(images, [path for path in found if path.suffix.lower() in UNREAD_SUFFIXES])
 
 
 def class_folders(place: Path) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from detector.data.decoders.kinds import kind_of
-from detector.data.folders import IMAGE_SUFFIXES, is_file, is_folder, walk_files
+from detector.data.folders import IMAGE_SUFFIXES, UNREAD, images_below, is_file, is_folder
 from detector.data.images import Exif, read_image
 from detector.data.playback import Playback, runs_text, stated_length
 from detector.data.video_files import container_of, is_cut
@@ -48,9 +48,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Stills:
-    """Image files."""
+    """Image files; `unread` are photographs beside them of kinds that are not read."""
 
     paths: tuple[Path, ...]
+    unread: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -142,6 +143,12 @@ def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[F
     return [_find_source(word, every, limit) for word in words]
 
 
+def unread_lines(sources: Sequence[FrameSource]) -> list[str]:
+    """A line for each folder that holds photographs of kinds that are not read."""
+    left_out = [source.unread for source in sources if isinstance(source, Stills) and source.unread]
+    return [f"{len(paths)} {UNREAD} ({paths[0]}{', ...' if len(paths) > 1 else ''})" for paths in left_out]
+
+
 def is_live(source: FrameSource) -> bool:
     """Whether it is a camera, which does not end by itself."""
     return isinstance(source, Video) and isinstance(source.source, int)
@@ -157,7 +164,7 @@ def count_frames(sources: Sequence[FrameSource]) -> int | None:
 def _find_source(word: str, every: int, limit: int) -> FrameSource:
     path = Path(word)
     if word and is_folder(path):
-        return Stills(_images_below(path))
+        return _stills_below(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and not is_file(path):
         raise DataError(f"image must be a file, got none at {word}")
     if path.suffix.lower() in IMAGE_SUFFIXES or _is_picture(path):
@@ -178,13 +185,12 @@ def _camera(word: str) -> int:
     return number
 
 
-def _images_below(folder: Path) -> tuple[Path, ...]:
+def _stills_below(folder: Path) -> Stills:
     """All that is called as images are; reading tells of what is no file, such as a broken link or a pipe."""
-    found = (Path(where, name) for where, names in walk_files(folder) for name in names)
-    paths = tuple(sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES))
-    if not paths:
+    found = images_below(folder)
+    if not found.images:
         raise DataError(f"folder must hold images ({', '.join(IMAGE_SUFFIXES)}), got none in {folder}")
-    return paths
+    return Stills(tuple(found.images), tuple(found.unread))
 
 
 def _is_picture(path: Path) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from trees import write_image
 
-from detector.data.frames import Video, count_frames, find_sources, is_live
+from detector.data.folders import UNREAD
+from detector.data.frames import Video, count_frames, find_sources, is_live, unread_lines
 from detector.errors import DataError
 
 
@@ -105,6 +106,17 @@ def test_hidden_folders_are_left_out_and_linked_ones_searched_once(tmp_path: Pat
     (tmp_path / "again").symlink_to(tmp_path / "a", target_is_directory=True)
     (source,) = find_sources([str(tmp_path)])
     assert [frame.file for frame in source] == [str(tmp_path / "a" / "c.jpg")]
+
+
+def test_photographs_of_kinds_that_are_not_read_are_told(tmp_path: Path) -> None:
+    for name in ("b/IMG_2.HEIC", "a.avif", "notes.txt", ".hidden.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (source,) = find_sources([str(write_image(tmp_path / "c.jpg"))])
+    assert unread_lines([source]) == []
+    sources = find_sources([str(tmp_path)])
+    assert count_frames(sources) == 1
+    assert unread_lines(sources) == [f"2 {UNREAD} ({tmp_path / 'a.avif'}, ...)"]
 
 
 def test_an_image_without_a_suffix_is_known_by_its_content(tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ regions of, not to train on.
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList
-from detector.data.folders import IMAGE_SUFFIXES, is_folder, require_folder, walk_files
+from detector.data.folders import UNREAD, images_below, is_folder, require_folder
 from detector.data.formats.data_format import Format, RawSplit
 from detector.errors import DataError
 from detector.text import shown
@@ -32,7 +31,8 @@ def read_folder(settings: DataSettings, split: str, classes: ClassList | None) -
     folder = root if split == EVERY_IMAGE else root / split
     if not is_folder(folder):
         raise DataError(f"split must be {EVERY_IMAGE!r} or a folder, got {shown(split)} (looked for {folder})")
-    names = _images_below(root, folder)
+    found = images_below(folder)
+    names = sorted(path.relative_to(root).as_posix() for path in found.images)
     nothing = np.empty(0, np.bool_)
     return RawSplit(
         name=split,
@@ -46,13 +46,8 @@ def read_folder(settings: DataSettings, split: str, classes: ClassList | None) -
         boxes=np.empty((0, 4), np.float64),
         difficult=nothing,
         crowd=nothing,
+        remarks={UNREAD: list(map(str, found.unread))},
     )
-
-
-def _images_below(root: Path, folder: Path) -> list[str]:
-    """Their paths below `root`, with / between folders."""
-    found = (Path(where, name) for where, names in walk_files(folder) for name in names)
-    return sorted(path.relative_to(root).as_posix() for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _ids(names: list[str]) -> list[str]:
