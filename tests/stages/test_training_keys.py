@@ -25,7 +25,7 @@ def pretraining_key(config: Config, run: Path, monkeypatch: pytest.MonkeyPatch) 
         keys.append(result.key)
         return Path()
 
-    monkeypatch.setattr(train_regions, "run_training", note)
+    monkeypatch.setattr(train_regions, "run_trainer", note)
     split = open_split(config.data, config.data.train)
     pretrained(Job(RunFolder(run), config, alone()), network_task(config, split.dataset.classes), split)
     return keys[0]
