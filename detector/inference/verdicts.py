@@ -216,7 +216,7 @@ class _Case:
                 return Reason("suppressed", f"Missed: {text}.", row, hit)
             text = f"{by_nms} was lowered under {self.least} by better ones, the nearest ({rival})"
             return Reason("lowered", f"Missed: {text} overlaps it by {near}.", row, hit)
-        return self._low(thing, row, hit, covered)
+        return self._low(thing, row, hit, covered, iou)
 
     def _kept(self, thing: KnownObject, hit: int, what: str) -> Reason:
         """Why a detection on the object does not count for it."""
@@ -229,10 +229,15 @@ class _Case:
         text = f"{what} was moved by the votes of others to IoU {figure(final)}"
         return Reason("voted", f"Missed: {text}.", row, hit)
 
-    def _low(self, thing: KnownObject, row: int, k: int, covered: Float64) -> Reason:
-        """Why a region's score is under the least; candidate `k` is -1 where it is under the trace's floor."""
+    def _low(self, thing: KnownObject, row: int, k: int, covered: Float64, iou: float = 0.0) -> Reason:
+        """Why a region's score is under the least; candidate `k` is -1 where it is under the trace's floor.
+
+        The region may cover the object too little itself, and its box by `iou`.
+        """
         trace, name = self.trace, thing.name
         where = f"its region (IoU {figure(covered[row])})"
+        if covered[row] < HIT:
+            where = f"a region (IoU {figure(covered[row])}) whose box has IoU {figure(iou)}"
         before, least = self._before(name, row, k), np.float32(self.limits.min_score)
         score = f"under {figure(trace.floor)}"
         if k >= 0:

@@ -104,6 +104,12 @@ def test_taken_for_background_or_for_another_class_or_just_too_little() -> None:
     )
 
 
+def test_a_region_that_only_its_box_brings_to_the_object() -> None:
+    steps = steps_of([[0, 0, 10, 3.3]], [[0.18, 0.01]], boxes=[[0, 0, 10, 5.2]])
+    where = "as apple a region (IoU 0.33) whose box has IoU 0.52 has 0.18, the least is 0.50."
+    assert text(steps) == f"background: Missed: taken for background (0.81); {where}"
+
+
 def test_svms_speak_of_their_scores() -> None:
     assert text(steps_of(HALF, [[-0.4, -0.3]]), least=-0.2, svm=True, floor=-1.0) == (
         "background: Missed: taken for background, the best SVM is pear \N{MINUS SIGN}0.30; as apple its region "

@@ -262,9 +262,11 @@ const Explain = (() => {
       return null;
     }
 
-    function low(thing, row, k, covered) {
+    function low(thing, row, k, covered, value) {
       const name = thing.name;
-      const where = `its region (IoU ${figure(covered[row])})`;
+      const where = covered[row] < HIT
+        ? `a region (IoU ${figure(covered[row])}) whose box has IoU ${figure(value)}`
+        : `its region (IoU ${figure(covered[row])})`;
       const old = before(columnOf(name), row, k);
       let score = `under ${figure(trace.floor)}`;
       if (k >= 0) score = figure(old === null || after[k] < f(limits.minScore) ? after[k] : old);
@@ -321,7 +323,7 @@ const Explain = (() => {
         const text = `${byNms} was lowered under ${least} by better ones, the nearest (${rival})`;
         return reason("lowered", `Missed: ${text} overlaps it by ${near}.`, row, hit);
       }
-      return low(thing, row, hit, covered);
+      return low(thing, row, hit, covered, value);
     }
 
     function missed(thing, covered, best) {
