@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or run.path / f"recall_{split_slug(options.split)}"
     with owned(out):
         paths = named_paths(options.proposals or [str(run.stage("propose", split_slug(options.split)).folder)])
-        is_own = not options.proposals
-        table, page = judge_proposals(config, options.split, paths, options.budgets, out, is_own)
+        wished = None if options.proposals else config.proposals
+        table, page = judge_proposals(config, options.split, paths, options.budgets, out, wished)
     sys.stdout.write(f"{table}\nreport: {page}\n")
     return 0
 

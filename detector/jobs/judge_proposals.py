@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from detector.config import Config
+from detector.config import Config, ProposalSettings
 from detector.data.dataset import Dataset
 from detector.evaluation.recall import CURVE_BUDGETS, counted_objects, measure_coverage
 from detector.jobs.proposal_sources import ProposalSource, open_source
@@ -21,16 +21,15 @@ def judge_proposals(
     paths: Mapping[str, Path],
     budgets: Sequence[int],
     out: Path,
-    is_own: bool,
+    wished: ProposalSettings | None,
 ) -> tuple[str, Path]:
     """The table of the recalls of the proposals at `paths`, by name, and the page that is written into `out`.
 
-    Where they are the config's own (`is_own`), other settings that they were made with are told.
+    Where the proposals should be of `wished` settings, others that they were made with are told.
     """
     split = open_split(config.data, splits)
     dataset = split.dataset
     objects = counted_objects(dataset.objects, dataset.blacklist)
-    wished = config.proposals if is_own else None
     sources = {name: open_source(path, split, wished) for name, path in paths.items()}
     coverages = {
         name: measure_coverage(objects, _boxes(source, dataset, name), [*CURVE_BUDGETS, *budgets])
