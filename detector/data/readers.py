@@ -26,10 +26,10 @@ def open_dataset(settings: DataSettings, splits: Sequence[str]) -> Dataset:
     The labels are those of `open_classes`, whichever splits are read: a test split gets the training split's.
     """
     classes = open_classes(settings)
-    return join_datasets([open_split(settings, split, classes) for split in splits])
+    return join_datasets([read_split(settings, split, classes) for split in splits])
 
 
-def open_split(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
+def read_split(settings: DataSettings, split: str, classes: ClassList) -> Dataset:
     """The images and objects of one split, with the labels of `classes`."""
     return settle(format_of(settings).read(settings, split, classes), classes, settings)
 

@@ -47,7 +47,10 @@ def run_propose(
         return {**facts, IMAGE_IDS: ids_key(split.dataset)}
 
     result = stage.result(VERSION, images=split.key, **proposal_reads(settings, engine), seed=seed)
-    return run_stored(result, PROPOSAL_FIELDS, len(split), prepare, facts)
+    store = run_stored(result, PROPOSAL_FIELDS, len(split), prepare, facts)
+    if not split.skips_bad and proposal_method(settings.source).of_dataset is None:
+        _read_those_without(split, store)
+    return store
 
 
 def proposal_reads(settings: ProposalSettings, engine: EngineSettings) -> dict[str, Any]:
@@ -59,6 +62,12 @@ def proposal_reads(settings: ProposalSettings, engine: EngineSettings) -> dict[s
         # under its first name, by which stores of methods without a network are known
         "precision": engine_name(engine.in_floats) if method.runs_a_network else None,
     }
+
+
+def _read_those_without(split: Split, store: Store) -> None:
+    """Raise DataError for an image that was skipped in making the store, when bad ones were to be skipped."""
+    for position in np.flatnonzero(np.diff(store.offsets) == 0).tolist():
+        split.read(position)
 
 
 def _entry(proposals: Proposals) -> Entry:

@@ -8,7 +8,7 @@ from trees import side_by_side
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList, ilsvrc_det_classes
-from detector.data.readers import open_split
+from detector.data.readers import read_split
 from detector.data.val_split import class_counts, imbalance, split_balanced
 from detector.records import Array
 
@@ -19,7 +19,7 @@ def test_counts_are_of_objects_by_image_and_class(tmp_path: Path) -> None:
     cat, dog = ("cat", (5, 5, 20, 20)), ("dog", (5, 5, 20, 20))
     side_by_side(tmp_path, "train", a=[cat, dog, cat], b=[], c=[dog])
     classes = ClassList(("bird", "cat", "dog"))
-    data = open_split(DataSettings(format="voc", root=tmp_path), "train", classes)
+    data = read_split(DataSettings(format="voc", root=tmp_path), "train", classes)
     assert class_counts(data).tolist() == [[0, 2, 1], [0, 0, 0], [0, 0, 1]]
 
 

@@ -284,6 +284,8 @@ def test_an_image_that_breaks_later_gets_no_proposals_and_trains_nothing(
     store = run_propose(stage, lenient, *settings)
     assert stage.facts()["without_proposals"] == [lost.image_id]
     assert len(TrainingRegions(lenient, store, 0.5).labels(0)) == 0
+    with pytest.raises(DataError, match=lost.path.name):  # nor passes for one without regions afterwards
+        run_propose(stage, strict, *settings)
 
 
 def test_the_synthetic_lists_mark_some_images_as_not_exhaustive(tiny_config: Config) -> None:

@@ -16,7 +16,7 @@ from detector.evaluation.outcomes import NO_BLACKLIST
 from detector.records import take
 from detector.reports.detection.analysis import Case
 from detector.reports.detection.drawn_images import worst_positions
-from detector.reports.detection.picture_choice import choose_images, count_images, draw_image
+from detector.reports.detection.picture_choice import choose_pictures, count_images, draw_image
 from detector.reports.detection.plots import confusion_uri, false_positives_svg, training_svgs
 from detector.reports.detection.report import TrainingLog
 from detector.reports.detection.texts import cards, duration, size_text
@@ -149,7 +149,7 @@ def test_images_are_counted_above_the_best_thresholds() -> None:
 def test_best_worst_and_other_images_are_chosen_once_each() -> None:
     analysis = content(two_hundred_classes()).analysis
     counts = count_images(analysis.matched, analysis.thresholds)
-    chosen = choose_images(counts, range(60), 8, np.random.default_rng(0))
+    chosen = choose_pictures(counts, range(60), 8, np.random.default_rng(0))
     assert {heading: len(positions) for heading, positions in chosen.items()} == {
         "Best": 3,
         "Worst": 3,
@@ -159,8 +159,8 @@ def test_best_worst_and_other_images_are_chosen_once_each() -> None:
     f1 = counts.f1
     assert f1[chosen["Best"]].min() >= np.nanmax(np.delete(f1, chosen["Best"]))
     assert f1[chosen["Worst"]].max() <= np.nanmin(np.delete(f1, chosen["Worst"]))
-    assert choose_images(counts, [], 8, np.random.default_rng(0)) == {}
-    assert list(choose_images(counts, [5], 8, np.random.default_rng(0))) == ["Best"]
+    assert choose_pictures(counts, [], 8, np.random.default_rng(0)) == {}
+    assert list(choose_pictures(counts, [5], 8, np.random.default_rng(0))) == ["Best"]
 
 
 def test_the_worst_images_come_with_the_score_that_they_are_drawn_from() -> None:

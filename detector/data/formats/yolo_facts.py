@@ -87,11 +87,12 @@ def _described(root: Path, path: Path, tree: Mapping[str, Any]) -> YoloFacts:
     """What one YAML file says."""
     splits = {key: _words(tree[key], key, path) for key in tree if key in ROLE_OF and tree[key] not in NOTHING}
     base = "" if tree.get("path") in (None, *NOTHING) else str(tree["path"])
-    names = tree.get("names")
+    names = None if tree.get("names") is None else _named(tree["names"], path)
+    _check_count(tree.get("nc"), names, path)
     return YoloFacts(
         path,
         base if path.parent == root else str(path.parent.relative_to(root) / base),
-        None if names is None else _named(names, path),
+        names,
         splits,
         _beside(tree.get("kpt_shape"), path),
     )
@@ -136,6 +137,14 @@ def _named(names: object, path: Path) -> tuple[str, ...]:
             f"names must be a list of classes or a map from their numbers, got {shown(names)} ({path})"
         )
     return tuple(class_name(name, f"names[{number}]", str(path)) for number, name in enumerate(names))
+
+
+def _check_count(stated: object, names: Sequence[str] | None, path: Path) -> None:
+    """Raise DataError where `nc`, the number of classes, is not that of the names: nobody knows which is right."""
+    if stated in (None, *NOTHING) or names is None:
+        return
+    if not isinstance(stated, str) or parse_int(stated) != len(names):
+        raise DataError(f"nc must be {len(names)}, the number of names, got {shown(stated)} ({path})")
 
 
 def _beside(shape: object, path: Path) -> int:

@@ -16,7 +16,7 @@ from detector.records import FIRST_LABEL, Array, Image
 from detector.reports.detection.analysis import Analysis
 from detector.reports.detection.picture_choice import (
     Picture,
-    choose_images,
+    choose_pictures,
     count_images,
     draw_image,
     worst_images,
@@ -60,7 +60,7 @@ def draw_chosen(
     `pages` are the addresses of pages that tell more of the image at a position.
     """
     counts = count_images(analysis.matched, analysis.thresholds)
-    chosen = choose_images(counts, positions, count, np.random.default_rng(seed))
+    chosen = choose_pictures(counts, positions, count, np.random.default_rng(seed))
     with progress_bar(total=sum(map(len, chosen.values())), desc="draw", unit="image", leave=False) as progress:
 
         def draw(position: int) -> Picture | None:

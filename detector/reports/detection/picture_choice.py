@@ -56,7 +56,7 @@ def count_images(matched: MatchedDetections, thresholds: ScoreThresholds) -> Ima
     return ImageCounts(hits, misses, count(matched.objects.image[matched.counted]) - hits)
 
 
-def choose_images(
+def choose_pictures(
     counts: ImageCounts, available: Sequence[int], count: int, random: np.random.Generator
 ) -> dict[str, list[int]]:
     """At most `count` of the images `available`: a third each of the best, the worst and others drawn at random.
@@ -78,7 +78,7 @@ def choose_images(
 
 
 def worst_images(counts: ImageCounts, count: int) -> list[int]:
-    """The `count` images that `choose_images` finds worst, the worst first, but none without an error."""
+    """The `count` images that `choose_pictures` finds worst, the worst first, but none without an error."""
     errors = counts.misses + counts.missed
     candidates = np.flatnonzero(errors)
     order = np.lexsort((-errors[candidates], counts.f1[candidates]))

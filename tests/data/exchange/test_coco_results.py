@@ -10,7 +10,7 @@ from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.exchange import coco_results
 from detector.data.exchange.coco_results import coco_ground_truth, coco_image_ids, write_coco_results
-from detector.data.readers import open_split
+from detector.data.readers import read_split
 from detector.errors import DataError
 from detector.records import DetectionTable
 
@@ -18,7 +18,7 @@ CLASSES = ClassList(("cat", "dog"))
 
 
 def read(root: Path, classes: ClassList = CLASSES) -> Dataset:
-    return open_split(DataSettings(format="coco", root=root), "train", classes)
+    return read_split(DataSettings(format="coco", root=root), "train", classes)
 
 
 def detections(image: list[int], labels: list[int]) -> DetectionTable:
@@ -88,7 +88,7 @@ def test_ground_truth_of_a_coco_set_is_what_was_read(tmp_path: Path) -> None:
 
 def test_ground_truth_of_another_format_counts_images_and_classes_from_one(tmp_path: Path) -> None:
     side_by_side(tmp_path, "train", a=[("dog", (1, 1, 20, 10)), ("dog", (9, 9, 1, 1))], b=[])
-    data = open_split(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
+    data = read_split(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
     assert coco_image_ids(data).tolist() == [1, 2]
     truth = coco_ground_truth(data)
     assert [image["id"] for image in truth["images"]] == [1, 2]
@@ -104,7 +104,7 @@ def test_image_ids_that_are_all_plain_numbers_are_used(
     tmp_path: Path, names: tuple[str, ...], ids: list[int]
 ) -> None:
     side_by_side(tmp_path, "train", **{name: [] for name in names})
-    data = open_split(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
+    data = read_split(DataSettings(format="voc", root=tmp_path), "train", CLASSES)
     assert dict(zip(data.image_ids.tolist(), coco_image_ids(data).tolist(), strict=True)) == (
         dict(zip(names, ids, strict=True)) if ids != [1, 2] else dict(zip(sorted(names), ids, strict=True))
     )

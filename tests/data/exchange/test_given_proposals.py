@@ -13,7 +13,7 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.exchange.given_proposals import GivenProposals
-from detector.data.readers import open_dataset, open_split
+from detector.data.readers import open_dataset, read_split
 from detector.errors import DataError
 from detector.records import Array
 
@@ -242,7 +242,7 @@ def test_an_array_that_claims_more_than_there_is_memory_is_refused(tmp_path: Pat
 def test_images_may_be_called_by_names_with_blanks_and_dots(tmp_path: Path) -> None:
     names = ("b", "b 2", "a.jpg", "v.2")
     side_by_side(tmp_path, "train", **{name: [("cat", (1, 1, 9, 9))] for name in names})
-    data = open_split(DataSettings(format="voc", root=tmp_path), "train", ClassList(("cat",)))
+    data = read_split(DataSettings(format="voc", root=tmp_path), "train", ClassList(("cat",)))
     rows = [row(name, [0, 0, 1 + place, 9]) for place, name in enumerate(names)]
     given = GivenProposals.open(write_json(tmp_path, *rows), data)
     widths = {str(data.image_ids[k]): given.read(k).boxes[0, 2] for k in range(4)}

@@ -10,7 +10,7 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.formats.assembly import label_objects
-from detector.data.readers import open_split
+from detector.data.readers import read_split
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"))
@@ -18,7 +18,7 @@ GOOD = ("cat", (11, 11, 30, 30))
 
 
 def read(root: Path, **settings: object) -> Dataset:
-    return open_split(DataSettings.model_validate({"format": "voc", "root": root, **settings}), "train", CLASSES)
+    return read_split(DataSettings.model_validate({"format": "voc", "root": root, **settings}), "train", CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from detector.data.dataset import Dataset
 from detector.data.exchange.coco_results import coco_ground_truth, coco_image_ids, write_coco_results
 from detector.data.exchange.found_detections import read_detections
 from detector.data.formats.coco_tree import read_coco_json
-from detector.data.readers import open_classes, open_dataset, open_split
+from detector.data.readers import open_classes, open_dataset, read_split
 from detector.errors import DataError
 from detector.jobs.detections_in_files import read_coco_files
 from detector.records import DetectionTable
@@ -22,7 +22,7 @@ CLASSES = ClassList(("cat", "dog"))
 
 
 def read(root: Path, split: str = "train", classes: ClassList = CLASSES) -> Dataset:
-    return open_split(DataSettings(format="coco", root=root), split, classes)
+    return read_split(DataSettings(format="coco", root=root), split, classes)
 
 
 def test_labels_follow_category_ids_and_images_the_file(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_images_outside_are_read_only_where_the_user_says_so(tmp_path: Path, abs
     with pytest.raises(DataError, match=wanted):
         read(tmp_path / "data")
     settings = DataSettings(format="coco", root=tmp_path / "data", outside_root="allow")
-    assert open_split(settings, "train", CLASSES).record(0).path.samefile(outside)
+    assert read_split(settings, "train", CLASSES).record(0).path.samefile(outside)
 
 
 def test_a_link_inside_the_root_may_lead_out_of_it(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_real_coco_images_are_read(shared: Path) -> None:
     settings = DataSettings(format="coco", root=root, train=("train2017",))
     classes = open_classes(settings)
     assert len(classes) == 80
-    train, val = (open_split(settings, split, classes) for split in ("train2017", "val2017"))
+    train, val = (read_split(settings, split, classes) for split in ("train2017", "val2017"))
     assert (len(train), len(val)) == (126, 128)
     assert len(np.unique(train.objects.labels)) == 71
     assert len(np.unique(val.objects.labels)) == 73
@@ -281,7 +281,7 @@ def test_roboflow_s_category_of_the_whole_project_is_no_class(tmp_path: Path) ->
     classes = open_classes(settings)
     assert classes.names == ("apple", "pear")
     for split, labels in {"train": [1, 2], "valid": [2], "test": []}.items():
-        data = open_split(settings, split, classes)
+        data = read_split(settings, split, classes)
         assert data.objects.labels.tolist() == labels
         assert data.classes.category_ids == (1, 2)
         assert "1 categories only head others and are no class (fruits in" in data.notes[1]
@@ -302,7 +302,7 @@ def test_a_category_above_others_is_a_class_where_a_training_split_uses_it(tmp_p
     classes = open_classes(settings)
     assert classes.names == ("fruit", "apple")
     for split in ("train", "more", "test"):
-        data = open_split(settings, split, classes)
+        data = read_split(settings, split, classes)
         assert data.classes.category_ids == (0, 1)
         assert len(data.notes) == 1
 

@@ -14,7 +14,7 @@ from detector.config import DataSettings
 from detector.data.dataset import Dataset
 from detector.data.formats.coco import find_coco
 from detector.data.formats.coco_places import ImageSearch, leads_out
-from detector.data.readers import open_classes, open_split
+from detector.data.readers import open_classes, read_split
 from detector.errors import DataError
 
 SIDE = 40
@@ -45,7 +45,7 @@ def numbered(count: int) -> list[str]:
 
 def read(root: Path, split: str, **others: Any) -> Dataset:
     settings = DataSettings.model_validate({"format": "coco", "root": root, "train": split, **others})
-    return open_split(settings, split, open_classes(settings))
+    return read_split(settings, split, open_classes(settings))
 
 
 def folders_of(data: Dataset, root: Path) -> set[str]:

@@ -10,7 +10,7 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList, ilsvrc_det_classes
 from detector.data.formats.ilsvrc import read_ground_truth
 from detector.data.lists import read_image_list
-from detector.data.readers import open_split
+from detector.data.readers import read_split
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"), ("n00000001", "n00000002"))
@@ -61,7 +61,7 @@ def tree_of_2014(root: Path) -> Path:
 
 
 def test_val_of_2015_is_read_in_list_order_with_continuous_boxes(tmp_path: Path) -> None:
-    data = open_split(DataSettings(root=tree_of_2015(tmp_path)), "val", CLASSES)
+    data = read_split(DataSettings(root=tree_of_2015(tmp_path)), "val", CLASSES)
     assert data.name == "val"
     assert data.image_ids.tolist() == ["ILSVRC2012_val_00000001", "ILSVRC2012_val_00000002"]
     assert data.indices.tolist() == [1, 2]
@@ -78,7 +78,7 @@ def test_val_of_2015_is_read_in_list_order_with_continuous_boxes(tmp_path: Path)
 @pytest.mark.parametrize("tree", [tree_of_2015, tree_of_2014])
 def test_train_is_the_union_of_the_lists_by_class(tmp_path: Path, tree: object) -> None:
     assert callable(tree)
-    data = open_split(DataSettings(root=tree(tmp_path)), "train", CLASSES)
+    data = read_split(DataSettings(root=tree(tmp_path)), "train", CLASSES)
     names = [image_id.rpartition("/")[2] for image_id in data.image_ids.tolist()]
     assert sorted(names) == ["ILSVRC2013_train_00000003", "ILSVRC2014_train_00000001", "n00000001_7"]
     assert dict(zip(names, data.complete.tolist(), strict=True)) == {
@@ -95,7 +95,7 @@ def test_train_is_the_union_of_the_lists_by_class(tmp_path: Path, tree: object) 
 
 
 def test_val_of_2014_is_found_by_the_devkit_list(tmp_path: Path) -> None:
-    data = open_split(DataSettings(root=tree_of_2014(tmp_path)), "val", CLASSES)
+    data = read_split(DataSettings(root=tree_of_2014(tmp_path)), "val", CLASSES)
     assert data.indices.tolist() == [2]
     np.testing.assert_array_equal(data.objects.boxes, [[10, 10, 20, 30]])
     assert "layout of 2014" in data.notes[0]
@@ -110,7 +110,7 @@ def test_plain_train_list_is_used_where_there_are_none_by_class(tmp_path: Path) 
         "ILSVRC2013_train/n00000001/n00000001_7 1",
         "ILSVRC2014_train_0000/ILSVRC2014_train_00000001 2",
     )
-    data = open_split(DataSettings(root=tmp_path), "train", CLASSES)
+    data = read_split(DataSettings(root=tmp_path), "train", CLASSES)
     assert data.exhaustive.tolist() == [False, True]  # only those added in 2014 are labelled for all classes
     assert len(data.objects.labels) == 2
 
@@ -121,7 +121,7 @@ def test_split_can_be_a_list_file_over_val_and_train(tmp_path: Path) -> None:
         tmp_path / "mine.txt", "ILSVRC2012_val_00000002 2", "ILSVRC2013_train/n00000001/n00000001_7 1"
     )
     black = write_lines(tmp_path / "black.txt", "1 n00000001", "2 n00000002")
-    data = open_split(DataSettings(root=root, blacklist=black), str(path), CLASSES)
+    data = read_split(DataSettings(root=root, blacklist=black), str(path), CLASSES)
     assert data.name == "mine"
     assert data.objects.labels.tolist() == [2, 1]
     assert data.complete.tolist() == [[True, False], [True, False]]  # blacklisted; not in the list of class 2
@@ -137,7 +137,7 @@ def test_blacklist_follows_the_official_indices_of_a_part_of_val(tmp_path: Path,
     path = write_lines(lists / "val1.txt", "ILSVRC2012_val_00000002 2")
     black = write_lines(tmp_path / "black.txt", "1 n00000001", "2 n00000001")
     settings = DataSettings(root=root, blacklist=black, train=("val1",))
-    data = open_split(settings, str(path) if by_path else "val1", CLASSES)
+    data = read_split(settings, str(path) if by_path else "val1", CLASSES)
     assert data.indices.tolist() == [2]
     assert data.blacklist.tolist() == [[0, 1]]
     assert data.complete.tolist() == [[False, True]]
@@ -146,13 +146,13 @@ def test_blacklist_follows_the_official_indices_of_a_part_of_val(tmp_path: Path,
 
 def test_val_is_complete_and_the_lists_can_be_ignored(tmp_path: Path) -> None:
     settings = DataSettings(root=tree_of_2015(tmp_path))
-    assert open_split(settings, "val", CLASSES).complete.tolist() == [[True, True]] * 2
-    assert not open_split(settings, "train", CLASSES).complete.all()
+    assert read_split(settings, "val", CLASSES).complete.tolist() == [[True, True]] * 2
+    assert not read_split(settings, "train", CLASSES).complete.all()
     ignoring = settings.model_copy(update={"negative_lists": "ignore"})
-    assert open_split(ignoring, "train", CLASSES).complete.all()
+    assert read_split(ignoring, "train", CLASSES).complete.all()
     black = write_lines(tmp_path / "black.txt", "2 n00000001")
     blacklisting = ignoring.model_copy(update={"blacklist": black})
-    assert open_split(blacklisting, "val", CLASSES).complete.tolist() == [[True, True], [False, True]]
+    assert read_split(blacklisting, "val", CLASSES).complete.tolist() == [[True, True], [False, True]]
 
 
 def test_listed_train_image_of_another_name_is_complete_for_nothing(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_listed_train_image_of_another_name_is_complete_for_nothing(tmp_path: Pa
     for name in ("new_1", "new_2"):
         write_image(root / "Data" / "DET" / "train" / f"{name}.JPEG")
     path = write_lines(tmp_path / "mine.txt", "new_1 1", "ILSVRC2014_train_00000001 2", "new_2 3")
-    data = open_split(DataSettings(root=root), str(path), CLASSES)
+    data = read_split(DataSettings(root=root), str(path), CLASSES)
     assert data.complete.tolist() == [[False, False], [True, True], [False, False]]
 
 
@@ -168,12 +168,12 @@ def test_listed_train_image_of_another_name_is_complete_for_nothing(tmp_path: Pa
 def test_training_can_be_limited_to_some_positives_of_each_class(tmp_path: Path, tree: object) -> None:
     assert callable(tree)
     settings = DataSettings(root=tree(tmp_path), train_positives=2)
-    data = open_split(settings, "train", CLASSES)
+    data = read_split(settings, "train", CLASSES)
     names = [image_id.rpartition("/")[2] for image_id in data.image_ids.tolist()]
     assert sorted(names) == ["ILSVRC2014_train_00000001", "n00000001_7"]  # positive of a class, not merely listed
     assert dict(zip(names, data.complete[:, 1].tolist(), strict=True))["n00000001_7"] is False
     assert "at most 2 positives of each of the classes' lists" in data.notes[0]
-    one = open_split(settings.model_copy(update={"train_positives": 1}), "train", CLASSES)
+    one = read_split(settings.model_copy(update={"train_positives": 1}), "train", CLASSES)
     assert set(one.image_ids) < set(data.image_ids)
     assert len(one) == 1
 
@@ -184,7 +184,7 @@ def test_positives_cannot_be_chosen_without_lists_by_class(tmp_path: Path) -> No
         (lists / f"train_{number}.txt").unlink()
     write_lines(lists / "train.txt", "ILSVRC2013_train/n00000001/n00000001_7 1")
     with pytest.raises(DataError, match=r"must be there for data\.train_positives, got none \(.*ImageSets/DET\)$"):
-        open_split(DataSettings(root=tmp_path, train_positives=5), "train", CLASSES)
+        read_split(DataSettings(root=tmp_path, train_positives=5), "train", CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_positives_are_for_the_train_split_of_ilsvrc(others: dict[str, Any], wan
 
 
 def test_test_split_needs_no_annotations(tmp_path: Path) -> None:
-    data = open_split(DataSettings(root=tree_of_2015(tmp_path)), "test", CLASSES)
+    data = read_split(DataSettings(root=tree_of_2015(tmp_path)), "test", CLASSES)
     assert len(data) == 1
     assert len(data.objects.labels) == 0
 
@@ -209,43 +209,43 @@ def test_test_split_needs_no_annotations(tmp_path: Path) -> None:
 def test_blacklist_is_relative_to_the_root(tmp_path: Path) -> None:
     root = tree_of_2015(tmp_path)
     write_lines(root / "black.txt", "2 n00000001")
-    data = open_split(DataSettings(root=root, blacklist=Path("black.txt")), "val", CLASSES)
+    data = read_split(DataSettings(root=root, blacklist=Path("black.txt")), "val", CLASSES)
     assert data.blacklist.tolist() == [[1, 1]]
 
 
 def test_folder_that_is_no_ilsvrc_tells_the_known_layouts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Data/DET and ImageSets/DET \(2015\), or .*\(2014\), got neither"):
-        open_split(DataSettings(root=tmp_path), "val", CLASSES)
+        read_split(DataSettings(root=tmp_path), "val", CLASSES)
     with pytest.raises(DataError, match=r"data\.root must be a folder, got .*gone"):
-        open_split(DataSettings(root=tmp_path / "gone"), "val", CLASSES)
+        read_split(DataSettings(root=tmp_path / "gone"), "val", CLASSES)
 
 
 def test_missing_parts_of_a_tree_are_named(tmp_path: Path) -> None:
     root = tree_of_2015(tmp_path)
     with pytest.raises(DataError, match=r"list file, got 'val3' \(looked for .*ImageSets/DET/val3\.txt"):
-        open_split(DataSettings(root=root), "val3", CLASSES)
+        read_split(DataSettings(root=root), "val3", CLASSES)
     (root / "Annotations").rename(root / "Boxes")
     with pytest.raises(DataError, match=r"XML files, got none \(looked for .*Annotations/DET/val;"):
-        open_split(DataSettings(root=root), "val", CLASSES)
+        read_split(DataSettings(root=root), "val", CLASSES)
     (root / "Data" / "DET" / "val").rename(root / "Data" / "DET" / "validation")
     with pytest.raises(DataError, match=r"images must be in a folder, got none \(looked for .*Data/DET/val;"):
-        open_split(DataSettings(root=root), "val", CLASSES)
+        read_split(DataSettings(root=root), "val", CLASSES)
 
 
 def test_empty_list_is_an_empty_split(tmp_path: Path) -> None:
     root = tree_of_2015(tmp_path)
     write_lines(root / "ImageSets" / "DET" / "val.txt")
     with pytest.raises(DataError, match=r"split val must hold at least one image, got none \(.*val\.txt"):
-        open_split(DataSettings(root=root), "val", CLASSES)
+        read_split(DataSettings(root=root), "val", CLASSES)
 
 
 def test_listed_image_without_file_stops_or_is_skipped(tmp_path: Path) -> None:
     root = tree_of_2015(tmp_path)
     (root / "Data" / "DET" / "val" / "ILSVRC2012_val_00000001.JPEG").unlink()
     with pytest.raises(DataError, match=r"val/ILSVRC2012_val_00000001\.JPEG \(No such file"):
-        open_split(DataSettings(root=root), "val", CLASSES)
+        read_split(DataSettings(root=root), "val", CLASSES)
     black = write_lines(tmp_path / "black.txt", "1 n00000001", "2 n00000002")
-    data = open_split(DataSettings(root=root, bad_images="skip", blacklist=black), "val", CLASSES)
+    data = read_split(DataSettings(root=root, bad_images="skip", blacklist=black), "val", CLASSES)
     assert data.indices.tolist() == [2]
     assert data.objects.image.tolist() == [0]
     assert data.blacklist.tolist() == [[0, 2]]
@@ -284,7 +284,7 @@ def test_names_of_a_list_may_hold_blanks_dots_and_suffixes(tmp_path: Path) -> No
         ("b 2.JPEG 7", "v.2.JPEG 8", "a.jpg.JPEG 9", "b.JPEG 1"),
     ):
         path = write_lines(tmp_path / "mine.txt", *lines)
-        data = open_split(DataSettings(root=root), str(path), CLASSES)
+        data = read_split(DataSettings(root=root), str(path), CLASSES)
         assert data.image_ids.tolist() == ["b 2", "v.2", "a.jpg", "b"]
         assert data.objects.boxes[:, 2].tolist() == [13, 13, 15, 11]
         assert data.indices.tolist() == ([1, 2, 3, 4] if lines[0] == "b 2" else [7, 8, 9, 1])
@@ -295,10 +295,10 @@ def test_a_list_that_leads_out_of_the_root_is_refused_unless_allowed(tmp_path: P
     root = tree_of_2015(tmp_path / "data")
     path = write_lines(tmp_path / "mine.txt", f"{name} 2")
     with pytest.raises(DataError, match=rf"inside its folder, got '{name}' \({path}:1; data\.outside_root=allow"):
-        open_split(DataSettings(root=root), str(path), CLASSES)
+        read_split(DataSettings(root=root), str(path), CLASSES)
     if name.startswith(".."):
         allowed = DataSettings(root=root, outside_root="allow")
-        assert len(open_split(allowed, str(path), CLASSES).objects.labels) == 1
+        assert len(read_split(allowed, str(path), CLASSES).objects.labels) == 1
 
 
 @pytest.mark.shared
@@ -323,7 +323,7 @@ def test_all_real_val2_annotations_are_read(shared: Path, tmp_path: Path) -> Non
 @pytest.mark.shared
 def test_real_mini_val_is_read(shared: Path) -> None:
     root = shared / "data" / "ilsvrc_det_mini"
-    data = open_split(DataSettings(root=root), "val", ilsvrc_det_classes())
+    data = read_split(DataSettings(root=root), "val", ilsvrc_det_classes())
     assert len(data) == 60
     assert data.indices[0] == 1041
     assert (data.sizes == 227).all()

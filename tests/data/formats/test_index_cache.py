@@ -14,7 +14,7 @@ from detector.data.formats import assembly, index_cache
 from detector.data.formats import xml_annotations as annotations
 from detector.data.formats.index_cache import cache_folder, cached
 from detector.data.images import ImageHeaders
-from detector.data.readers import open_split
+from detector.data.readers import read_split
 from detector.errors import DataError
 from detector.records import Array
 
@@ -199,7 +199,7 @@ def test_the_cache_is_in_the_users_folder_unless_told_otherwise(monkeypatch: pyt
 
 def read(root: Path, bad_images: str = "stop") -> Dataset:
     settings = DataSettings.model_validate({"format": "voc", "root": root, "bad_images": bad_images})
-    return open_split(settings, "train", ClassList(("cat", "dog")))
+    return read_split(settings, "train", ClassList(("cat", "dog")))
 
 
 def check_equal(one: Dataset, other: Dataset) -> None:

@@ -8,14 +8,14 @@ from detector.config import DataSettings
 from detector.data.classes import ClassList
 from detector.data.dataset import Dataset
 from detector.data.formats.voc import find_voc
-from detector.data.readers import open_classes, open_split
+from detector.data.readers import open_classes, read_split
 from detector.errors import DataError
 
 CLASSES = ClassList(("cat", "dog"))
 
 
 def read(root: Path, split: str, classes: ClassList = CLASSES, **settings: object) -> Dataset:
-    return open_split(DataSettings.model_validate({"format": "voc", "root": root, **settings}), split, classes)
+    return read_split(DataSettings.model_validate({"format": "voc", "root": root, **settings}), split, classes)
 
 
 def official_tree(root: Path) -> Path:

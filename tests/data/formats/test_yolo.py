@@ -152,6 +152,8 @@ def test_lists_of_names_that_differ_are_refused(tmp_path: Path) -> None:
         ("names: [cat]\ntrain: {a: b}", "train must be a folder, a list file or a list of them"),
         ("names: [cat", "YAML file must be valid YAML"),
         ("names: [cat]\nkpt_shape: [2]", "kpt_shape must be two whole numbers"),
+        ("names: [cat]\nnc: 2", "nc must be 1, the number of names, got '2'"),
+        ("names: {0: cat, 1: dog}\nnc: many", "nc must be 2, the number of names, got 'many'"),
         (
             "names: [cat]\ntrain: ../gone/images",
             "train of .* must be a folder or a list file, got '../gone/images'",
