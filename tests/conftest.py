@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has a worker already
 os.environ["DETECTOR_CACHE"] = ""  # nothing that tests read is kept
 pytest_plugins = ["file_order", "made_runs", "plots", "slow_tests", "tiny_runs"]
 SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector not look again and again at the thousands of tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_the_full_size_config_runs_on_a_synthetic_tree_of_200_classes(tmp_path: 
     root = tmp_path / "tree"
     make_dataset(root, images=200, classes=200, seed=0, val=10, mean_width=120)
     words = [f"data.root={root}", "data.classes=synsets.csv", "data.blacklist=det_validation_blacklist.txt"]
-    words += ["proposals.min_side=5", "proposals.width=150", "network.variant=tiny"]
+    words += ["proposals.min_side=5", "proposals.width=100", "network.variant=tiny"]
     config = load_config(Config, CONFIGS / "ilsvrc_det.yaml", [*SHORT, *words])
     outcome = run_training(RunFolder(tmp_path / "run"), config)
     assert outcome.report is not None

@@ -44,7 +44,7 @@ def session_of(network: GoogLeNetFeatures, path: Path) -> Any:
 
 @pytest.mark.parametrize(
     ("variant", "out_indices"),
-    [("torchvision", (2, 0, 4))],
+    [("torchvision", (2, 0))],
 )
 def test_the_exported_backbone_computes_the_same_maps_of_any_batch(
     tmp_path: Path, variant: Variant, out_indices: tuple[int, ...]
