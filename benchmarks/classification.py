@@ -71,7 +71,7 @@ def ours(variant: str, precision: str, use_compile: bool, device: torch.device) 
     settings = EngineSettings.model_validate(
         {"device": str(device), "precision": precision, "compile": use_compile, "workers": 0}
     )
-    network = RegionClassifier(make_backbone(variant), 1000)  # type: ignore[arg-type]
+    network = RegionClassifier(make_backbone(variant), 1000)
     classifier = ImageClassifier(network, BVLC if variant == "paper" else TORCHVISION, 224, settings)
 
     def run(crops: int, images: int) -> float:

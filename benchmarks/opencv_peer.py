@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 SIGMA = 0.8
+SEGMENTATION: Any = getattr(cv2, "ximgproc").segmentation  # noqa: B009 - of OpenCV contrib alone
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
 
 def searcher(settings: str, image: Any) -> Any:
     """OpenCV's own fast or quality mode, or the two colour spaces and similarities of fast at R-CNN's scales."""
-    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search = SEGMENTATION.createSelectiveSearchSegmentation()
     search.setBaseImage(image)
     if settings == "fast":
         search.switchToSelectiveSearchFast(150, 150, SIGMA)
@@ -44,7 +45,7 @@ def searcher(settings: str, image: Any) -> Any:
 
 def rcnn(search: Any, image: Any) -> None:
     """HSV and Lab, k and minimum size 50 and 100, the similarities C + T + S + F and T + S + F."""
-    module = cv2.ximgproc.segmentation
+    module = SEGMENTATION
     for code in (cv2.COLOR_BGR2HSV, cv2.COLOR_BGR2Lab):
         search.addImage(cv2.cvtColor(image, code))
     for k in (50, 100):

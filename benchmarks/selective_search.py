@@ -16,7 +16,7 @@ import pickle
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -226,7 +226,7 @@ class Stopwatch:
     """The seconds of each stage, less those of stages inside it."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self._inside: list[float] = []
 
     def timed(self, function: Callable[..., Any], stage: str) -> Callable[..., Any]:
@@ -267,16 +267,18 @@ def peer(python: Path, settings: str) -> Iterator[Searcher]:
     """OpenCV contrib in a process of its own, as a function of an image."""
     command = [str(python), str(Path(__file__).with_name("opencv_peer.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        asks, answers = process.stdin, process.stdout
 
         def run(image: Image) -> tuple[Array, float]:
-            pickle.dump((settings, np.ascontiguousarray(image[..., ::-1])), process.stdin)
-            process.stdin.flush()
-            rectangles, seconds = pickle.load(process.stdout)
+            pickle.dump((settings, np.ascontiguousarray(image[..., ::-1])), asks)
+            asks.flush()
+            rectangles, seconds = pickle.load(answers)
             corners = np.concatenate([rectangles[:, :2], rectangles[:, :2] + rectangles[:, 2:]], axis=1)
             return corners, seconds
 
         yield run
-        process.stdin.close()
+        asks.close()
 
 
 def load(root: Path, name: str, every: int) -> Dataset:
