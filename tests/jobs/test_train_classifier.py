@@ -24,7 +24,7 @@ TINY = """
 data: {{root: {root}, train: train, test: val}}
 crop: {{size: 32, min_area: 0.5, photometric: 0.2}}
 network: {{variant: paper_bn}}
-train: {{epochs: 2, batch_size: 8, learning_rate: 0.02, average_start: 0.3, checkpoint_every: 1, log_every: 2}}
+train: {{epochs: 2, batch_size: 8, learning_rate: 0.02, average_start: 0.3, checkpoint_every: 3, log_every: 2}}
 test: {{crops: [1, 10]}}
 engine: {{device: cpu, backend: torch, precision: fp32, workers: 0}}
 """

@@ -75,7 +75,13 @@ def test_the_model_file_says_all_that_is_needed_to_use_it(finished_run: Finished
 
 
 def test_googlenet_goes_the_same_way(tiny_config_path: Path, tmp_path: Path) -> None:
-    words = ["network.variant=paper_bn", "finetune.steps=2", "boxes.enabled=true", "boxes.grid=1"]
+    words = [
+        "network.variant=paper_bn",
+        "finetune.steps=2",
+        "finetune.checkpoint_every=9",
+        "boxes.enabled=true",
+        "boxes.grid=1",
+    ]
     run = RunFolder(tmp_path / "run")
     outcome = run_training(run, load_config(Config, tiny_config_path, words))
     assert methods_of(outcome) == ["softmax", "softmax+boxes"]
