@@ -19,7 +19,7 @@ from detector.errors import DataError
 
 OF_DATA = (*IMAGE_SUFFIXES, ".xml", ".json", ".txt", ".yaml", ".yml", ".names", ".data", ".labels")
 ABOUT = ("readme", "license", "licence", "notice")  # what texts beside data are called
-TOLD = (".xml", ".json", ".txt", ".csv")  # kinds of files that are counted where no annotation is found
+TOLD = 4  # kinds of files that are counted where no annotation is found
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,11 @@ def _head(folder: Path, where: str, name: str) -> str:
 
 
 def _is_data(name: str) -> bool:
-    stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122
-    return suffix in OF_DATA and not stem.startswith(ABOUT)
+    return os.path.splitext(name.lower())[1] in OF_DATA and not _is_about(name)  # noqa: PTH122
+
+
+def _is_about(name: str) -> bool:
+    return name.lower().startswith(ABOUT)
 
 
 def _find_of(name: str) -> bool:
@@ -95,10 +98,14 @@ def _chosen(root: Path, names: Sequence[str]) -> FolderData | None:
 
 def _nothing(folder: Path, formats: Sequence[str]) -> DataError:
     """What is said where no format finds anything."""
-    names = [name.lower() for _, files in walk_files(folder) for name in files]
-    suffixes = Counter(os.path.splitext(name)[1] for name in names)  # noqa: PTH122
-    images = sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
-    others = [f"{suffixes[suffix]} {suffix} files" for suffix in TOLD if suffixes[suffix]]
-    counts = ", ".join([f"{images} images", *others]) if names else "an empty folder"
+    files = sorted(Path(where, name) for where, names in walk_files(folder) for name in names)
+    images = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in files)
+    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES and not _is_about(path.name)]
+    kinds = Counter(path.suffix.lower() for path in others).most_common(TOLD)
+    told = [f"{count} {suffix} files" if suffix else f"{count} files without suffix" for suffix, count in kinds]
+    if kinds:
+        example = next(path for path in others if path.suffix.lower() == kinds[0][0])
+        told[0] += f" (such as {example.relative_to(folder)})"
+    counts = ", ".join([f"{images} images", *told]) if files else "an empty folder"
     wanted = " or ".join(formats) if formats else "VOC's XML, COCO's JSON, YOLO's text or ILSVRC's tree"
     return DataError(f"--data must hold images and annotations of them ({wanted}), got {counts} in {folder}")

@@ -197,7 +197,16 @@ def test_what_is_there_is_counted_where_nothing_is_found(tmp_path: Path) -> None
         find_data(tmp_path)
     write_image(tmp_path / "a.jpg")
     write_lines(tmp_path / "notes.xml", "<notes/>")
-    with pytest.raises(DataError, match=r"must hold images and annotations .* got 1 images, 1 \.xml files in "):
+    told = r"must hold images and annotations .* got 1 images, 1 \.xml files \(such as notes\.xml\) in "
+    with pytest.raises(DataError, match=told):
+        find_data(tmp_path)
+    for name in ("README.txt", "train.csv", "b/boxes.CSV", "all.zip", "labels"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    told = (
+        r"got 1 images, 2 \.csv files \(such as b/boxes\.CSV\), 1 \.zip files, .*1 files without suffix, 1 \.xml"
+    )
+    with pytest.raises(DataError, match=told):
         find_data(tmp_path)
     with pytest.raises(DataError, match=r"--data must be a folder, got .*gone"):
         find_data(tmp_path / "gone")
