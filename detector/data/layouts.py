@@ -7,13 +7,14 @@ the folder is called. A folder in which all lies one folder further in is that f
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.choices import FORMATS
 from detector.config import DataSettings
-from detector.data.folders import IMAGE_SUFFIXES, class_folders, require_folder, walk_files
+from detector.data.folders import IMAGE_SUFFIXES, class_folders, is_folder, require_folder, walk_files
 from detector.data.formats.data_format import FoundData
+from detector.data.formats.split_roles import ROLES
 from detector.data.readers import format_of
 from detector.errors import DataError
 
@@ -45,11 +46,30 @@ def find_data(folder: Path, formats: Sequence[str] = ()) -> FolderData:
         within = [data for name in class_folders(root)[0] if (data := _chosen(root / name, asked))]
         split = [data for data in within if data.found.splits]
         if len(split) > 1:
+            joined = _joined(root, chosen, split)
+            if joined:
+                return joined
             both = f"{split[0].found.root} and {split[1].found.root}"
             raise DataError(f"--data must be one data set, got {both} in {folder}: name the right one")
         if split and len(split[0].found.annotations) == len(chosen.found.annotations):
             return split[0]
     return chosen
+
+
+def _joined(root: Path, whole: FolderData, parts: Sequence[FolderData]) -> FolderData | None:
+    """The data of `root` split by its folders, where these hold other roles each, and all that is there.
+
+    Archives that were each unpacked into a folder of its own lie so: train_zip/train and test_zip/test.
+    """
+    roles = [role for part in parts for role in part.found.splits]
+    held = sum(len(part.found.annotations) for part in parts)
+    kinds = {part.format for part in parts}
+    if len(set(roles)) < len(roles) or held < len(whole.found.annotations) or kinds != {whole.format}:
+        return None
+    places = {role: part.found.root / split for part in parts for role, split in part.found.splits.items()}
+    splits = {role: places[role].relative_to(root).as_posix() for role in ROLES if role in places}
+    found = replace(whole.found, splits=splits, further=())
+    return FolderData(whole.format, found) if all(map(is_folder, places.values())) else None
 
 
 def _innermost(folder: Path) -> Path:

@@ -192,6 +192,20 @@ def test_two_data_sets_are_both_named(tmp_path: Path) -> None:
         find_data(tmp_path)
 
 
+@pytest.mark.parametrize("inner", ["{}_zip/{}", "{}-20261101T101112Z-001/{}"])
+def test_splits_in_folders_of_their_own_archives_are_one_data_set(inner: str, tmp_path: Path) -> None:
+    for split, name in (("train", "a"), ("test", "b")):
+        side_by_side(tmp_path / inner.format(split, split), "", **{name: OBJECTS})
+    data = find_data(tmp_path)
+    assert dict(data.found.splits) == {split: inner.format(split, split) for split in ("train", "test")}
+    for split, name in (("train", "a"), ("test", "b")):
+        settings = DataSettings.model_validate(
+            {"format": "voc", "root": data.found.root, "train": data.found.splits[split]}
+        )
+        dataset = open_dataset(settings, settings.train)
+        assert [Path(path).stem for path in dataset.paths] == [name]
+
+
 def test_what_is_there_is_counted_where_nothing_is_found(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"got an empty folder in "):
         find_data(tmp_path)
