@@ -175,6 +175,12 @@ def test_ilsvrc_is_found_before_the_voc_files_that_it_holds(tiny_data: Path, tmp
     assert find_data(tmp_path).found.root == tmp_path / "within"
 
 
+def test_annotations_in_utf_16_are_found(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.xml").write_text(f'<?xml version="1.0" encoding="utf-16"?>{annotation_text(OBJECTS)}', "utf-16")
+    assert find_data(tmp_path).format == "voc"
+
+
 def test_two_kinds_of_annotations_are_both_named(tmp_path: Path) -> None:
     yolo_flat(tmp_path)
     (tmp_path / "b.xml").write_text(annotation_text(OBJECTS))

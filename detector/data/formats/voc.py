@@ -263,7 +263,7 @@ def find_voc(root: Path) -> FoundData | None:
 def _is_annotation(path: str) -> bool:
     """Whether a file begins as VOC's XML does, be it whole or not."""
     try:
-        return bool(ROOT.search(read_bytes(Path(path), "annotation")[:HEAD]))
+        return bool(ROOT.search(read_bytes(Path(path), "annotation")[:HEAD].replace(b"\0", b"")))  # UTF-16, too
     except DataError:
         return False
 
