@@ -125,12 +125,14 @@ def orphans(pairs: Pairs, labels: Sequence[str]) -> list[str]:
 def resolved(root: Path, facts: YoloFacts, word: str) -> Iterator[Path]:
     """The places that a path of `facts` may mean, the likeliest first; those that are not there are left out."""
     given = PurePosixPath(word.replace("\\", "/"))
-    bases = [root / facts.base, root] if facts.base else [root]
+    near = list(dict.fromkeys((facts.source.parent if facts.source else root, root)))
+    bases = [root / facts.base, *near] if facts.base else near
     parts = [part for part in given.parts if part not in ("/", ".", "..")]
     ends = [parts[first:] for first in range(len(parts))]
     ends = [end for end in ends if len(end) > 1 or len(parts) == 1 or end[0].lower() not in IMAGE_FOLDERS]
-    # as it stands, then by its end below the root
-    for path in (*(base / given for base in bases), *(root.joinpath(*end) for end in ends)):
+    below = (folder.joinpath(*end) for folder in near for end in ends)
+    # as it stands, then by its end below the folder of the file that states it, then below the root
+    for path in (*(base / given for base in bases), *below):
         if is_folder(path) or is_file(path):
             yield path
 

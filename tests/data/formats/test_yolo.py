@@ -186,6 +186,14 @@ def test_a_split_is_what_the_yaml_says_wherever_it_was_written(lines: list[str],
     assert read(tmp_path, "train").image_ids.tolist() == ["train/images/a", "train/images/b"]
 
 
+@pytest.mark.parametrize("base", ["/home/me/mine", "../datasets/mine", "."])
+def test_a_yaml_file_below_the_root_states_paths_from_its_own_folder(base: str, tmp_path: Path) -> None:
+    by_kind(tmp_path / "YOLODataset", "train", {"a": [ONE]})
+    by_kind(tmp_path, "train", {"b": [ONE, ONE]})
+    write_lines(tmp_path / "YOLODataset/dataset.yaml", f"path: {base}", "train: images/train", "names: [x]")
+    assert read(tmp_path, "train").image_ids.tolist() == ["YOLODataset/images/train/a"]
+
+
 def test_several_folders_are_joined_though_their_images_have_one_name(tmp_path: Path) -> None:
     two_folders(tmp_path, "one", {"a": [ONE]})
     two_folders(tmp_path, "two", {"a": [ONE, ONE]})
