@@ -16,6 +16,8 @@ from detector.text import UNPRINTABLE, shown
 COCO_ID = re.compile(r"0|-?[1-9][0-9]{0,17}")  # what a 64-bit integer can hold, whatever the digits
 LARGEST_ID = 10**18 - 1
 LONGEST_ID = 200  # characters
+NAMED = 6  # keys that are named where one is missing
+LOOKED_INTO = 1000  # annotations, to tell whether their boxes are stated as they should be
 LARGEST_AREA = LARGEST**2
 WHOLE_ID = "a whole number of its own, of at most 18 digits"
 TEXT_ID = f"a text of its own as the first is, of 1 to {LONGEST_ID} printable characters in one line"
@@ -78,7 +80,8 @@ def area_of(entry: Mapping[str, Any]) -> float:
 def _objects(tree: CocoTree, name: str, path: Path) -> list[CocoTree]:
     entries = tree.get(name)
     if not isinstance(entries, list):
-        got = type(entries).__name__ if name in tree else "nothing"
+        keys = ", ".join(shown(key) for key in [*tree][:NAMED])
+        got = type(entries).__name__ if name in tree else f"nothing beside {keys or 'it'}"
         raise DataError(f"{name} must be a list of objects, got {got} ({path})")
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):

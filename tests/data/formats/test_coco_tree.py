@@ -26,7 +26,7 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["images"], None, "images must be a list of objects, got nothing"),
+        (["images"], None, "images must be a list of objects, got nothing beside 'categories', 'annotations' ("),
         (["categories"], {}, "categories must be a list of objects, got dict"),
         (["annotations", 0], 3, "annotations[0] must be an object, got 3"),
         (["images", 1, "id"], 12, "images[1].id must be a whole number of its own, of at most 18 digits, got 12"),
