@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from detector.data.classes import class_name
 from detector.data.folders import require_file_name
+from detector.data.formats.stated_corners import corners_error
 from detector.data.numbers import BOX, LARGEST, PIXELS, is_box, is_number, whole_pixels
 from detector.errors import DataError
 from detector.files import read_json
@@ -45,6 +48,7 @@ def read_coco_json(path: Path) -> CocoTree:
     for position, entry in enumerate(_objects(tree, "annotations", path)):
         _check_annotation(entry, f"annotations[{position}]", images, categories, path)
     tree["categories"] = _named_apart(tree, path)
+    _refuse_corners(tree, path)
     return tree
 
 
@@ -151,6 +155,18 @@ def _check_annotation(
         (is_number(area, LARGEST_AREA) and area >= 0, "area", "a number of pixels from 0"),
     ):
         _require(right, entry, name, wanted, where, path)
+
+
+def _refuse_corners(tree: CocoTree, path: Path) -> None:
+    """Raise DataError where boxes seem to be two corners; some of many are looked at."""
+    some = tree["annotations"][:: -(-len(tree["annotations"]) // LOOKED_INTO) or 1]
+    size_of = {image["id"]: (image["width"], image["height"]) for image in tree["images"]}
+    boxes = np.array([entry["bbox"] for entry in some], np.float64).reshape(-1, 4)
+    sizes = np.array([size_of[entry["image_id"]] for entry in some], np.float64).reshape(-1, 2)
+    first, sides = boxes[:, :2], boxes[:, 2:]
+    beyond = np.any(first + sides > sizes, axis=1)
+    for message in corners_error(first, sides, sizes, beyond, "[x, y, width, height]", path):
+        raise DataError(message)
 
 
 def _is_in(value: object, ids: set[CocoId]) -> bool:

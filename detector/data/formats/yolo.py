@@ -15,6 +15,7 @@ from detector.data.classes import ClassList, class_list
 from detector.data.folders import is_folder, require_folder
 from detector.data.formats.data_format import Format, FoundData, RawSplit
 from detector.data.formats.split_roles import further_splits, role_of, splits_by_role
+from detector.data.formats.stated_corners import corners_error
 from detector.data.formats.yolo_facts import YoloFacts, read_facts
 from detector.data.formats.yolo_labels import LabelTable, read_labels
 from detector.data.formats.yolo_tree import (
@@ -64,9 +65,17 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
         crowd=np.zeros(len(kept.image), np.bool_),
         relative=True,
         missing=tuple(found.missing),
-        errors=(*kept.errors.tolist(), *errors),
+        errors=(*kept.errors.tolist(), *errors, *_corners_error(kept, labels)),
         remarks=_remarks(found, pairs, labels, split),
     )
+
+
+def _corners_error(table: LabelTable, labels: Sequence[str]) -> list[str]:
+    boxes = table.boxes
+    sides, beyond = boxes[:, 2:] - boxes[:, :2], np.any((boxes < 0) | (boxes > 1), axis=1)
+    where = labels[table.image[0]] if len(boxes) else ""
+    middles = boxes[:, :2] + sides / 2
+    return corners_error(middles, sides, np.ones_like(sides), beyond, "centre and sides", where)
 
 
 def _given_names(settings: DataSettings, classes: ClassList | None) -> tuple[str, ...] | None:

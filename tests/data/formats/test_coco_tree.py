@@ -237,3 +237,28 @@ def test_a_heading_is_what_no_annotation_uses_and_another_names_above_itself() -
     assert headings({**tree, "annotations": annotated(1)}) == {0}
     assert headings({**tree, "annotations": annotated(0)}) == set()
     assert headings({**tree, "annotations": []}) == {0}
+
+
+@pytest.mark.parametrize("count", [9, 10, 3000])
+def test_boxes_that_are_stated_by_corners_are_told(count: int, tmp_path: Path) -> None:
+    tree = coco_tree()
+    box = {"image_id": 12, "category_id": 3, "bbox": [25, 15, 50, 30]}
+    tree["annotations"] = [{**box, "id": number} for number in range(count)]
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(tree))
+    if count < 10:  # of so few it may be chance
+        assert len(read_coco_json(path)["annotations"]) == count
+        return
+    with pytest.raises(
+        DataError, match=r"boxes must be \[x, y, width, height\], got .* 100% .*: are these two corners"
+    ):
+        read_coco_json(path)
+
+
+def test_boxes_that_reach_beyond_their_image_and_are_no_corners_stay(tmp_path: Path) -> None:
+    tree = coco_tree()
+    box = {"image_id": 12, "category_id": 3, "bbox": [25, 15, 50, 14]}
+    tree["annotations"] = [{**box, "id": number} for number in range(20)]
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(tree))
+    assert len(read_coco_json(path)["annotations"]) == 20

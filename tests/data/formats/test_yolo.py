@@ -194,6 +194,15 @@ def test_a_yaml_file_below_the_root_states_paths_from_its_own_folder(base: str, 
     assert read(tmp_path, "train").image_ids.tolist() == ["YOLODataset/images/train/a"]
 
 
+def test_boxes_that_are_stated_by_corners_are_told(tmp_path: Path) -> None:
+    lines = [f"0 0.2 0.3 0.{end}5 0.9" for end in range(6, 10)]
+    for name in "abc":
+        by_kind(tmp_path, "train", {name: lines})
+    told = r"boxes must be centre and sides, got .* 100% reach .*: are these two corners.*labels/train/a\.txt"
+    with pytest.raises(DataError, match=told):
+        read(tmp_path, "train")
+
+
 def test_several_folders_are_joined_though_their_images_have_one_name(tmp_path: Path) -> None:
     two_folders(tmp_path, "one", {"a": [ONE]})
     two_folders(tmp_path, "two", {"a": [ONE, ONE]})
