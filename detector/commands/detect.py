@@ -20,7 +20,7 @@ from detector.data.exchange.detection_files import (
     open_detection_files,
 )
 from detector.data.exchange.drawn_pictures import PictureFolder, picture_name
-from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live, unread_lines
+from detector.data.frames import Frame, FrameSource, Stills, count_frames, find_sources, is_live, left_out_lines
 from detector.data.synsets import imagenet_synsets
 from detector.errors import DataError
 from detector.inference.detector import Found, ObjectDetector
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     sources = find_sources(options.inputs, options.every, options.frames)
-    for line in unread_lines(sources):
+    for line in left_out_lines(sources):
         say(one_line(line))
     detector = load_detector(options.run, _overrides(options), options.classes, options.download)
     say_idle(options.run, detector.config, options.set)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from detector.commands.options import Parser, a_path, a_score, add_detector, say_idle
 from detector.commands.process import say, say_left
-from detector.data.frames import Stills, find_sources, unread_lines
+from detector.data.frames import Stills, find_sources, left_out_lines
 from detector.errors import DataError
 from detector.jobs.explain_images import PageJob, explain_images
 from detector.jobs.known_objects import no_objects, objects_of_json, objects_of_test
@@ -66,7 +66,7 @@ def _tell(folder: Path, written: Sequence[str], pages: int) -> None:
 def _files(inputs: Sequence[str]) -> Iterator[Path]:
     """The image files that the inputs name, those of folders too; DataError for a video or a camera."""
     sources = find_sources(inputs, 1, 0)
-    for line in unread_lines(sources):
+    for line in left_out_lines(sources):
         say(one_line(line))
     for source in sources:
         if not isinstance(source, Stills):

@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from detector.data.exchange.drawn_pictures import is_drawn
 from detector.data.formats.split_roles import of_other_splits
 from detector.errors import DataError
 from detector.text import shown
@@ -14,6 +15,7 @@ IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 # of photographs that are not read, such as phones and cameras make
 UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 UNREAD = "photographs are of kinds that are not read, and left out: as JPEG they would be"
+DRAWN = "pictures were drawn by `detect`, and are left out"
 XML_SUFFIXES = (".xml",)
 LONGEST_PATH = 4000  # bytes; Linux opens no longer ones
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
@@ -156,17 +158,24 @@ def walk_files(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 class FolderImages(NamedTuple):
-    """The files at and below a folder that are called as images, and the photographs that are not read."""
+    """The files at and below a folder that are called as images, and what is left out, by why it is."""
 
     images: list[Path]
-    unread: list[Path]
+    left_out: Mapping[str, list[Path]]
 
 
 def images_below(folder: Path) -> FolderImages:
-    """The images at and below `folder` as `walk_files` finds them, sorted; what is in them is not looked at."""
+    """The images at and below `folder` as `walk_files` finds them, sorted; what is in them is not looked at.
+
+    Pictures that `detect` drew are left out where there are others: its results may lie among the images.
+    """
     found = sorted(Path(where, name) for where, names in walk_files(folder) for name in names)
     images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-    return FolderImages(images, [path for path in found if path.suffix.lower() in UNREAD_SUFFIXES])
+    unread = [path for path in found if path.suffix.lower() in UNREAD_SUFFIXES]
+    drawn = [path for path in images if is_drawn(path)]
+    if len(drawn) == len(images):
+        return FolderImages(images, {UNREAD: unread})
+    return FolderImages(sorted({*images}.difference(drawn)), {UNREAD: unread, DRAWN: drawn})
 
 
 def class_folders(place: Path) -> tuple[list[str], list[str]]:

@@ -3,15 +3,15 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 
 from detector.data.decoders.kinds import kind_of
-from detector.data.folders import IMAGE_SUFFIXES, UNREAD, images_below, is_file, is_folder
+from detector.data.folders import IMAGE_SUFFIXES, images_below, is_file, is_folder
 from detector.data.images import Exif, read_image
 from detector.data.playback import Playback, runs_text, stated_length
 from detector.data.video_files import container_of, is_cut
@@ -48,10 +48,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Stills:
-    """Image files; `unread` are photographs beside them of kinds that are not read."""
+    """Image files; `left_out` are those beside them that are none of them, by why that is."""
 
     paths: tuple[Path, ...]
-    unread: tuple[Path, ...] = ()
+    left_out: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -143,10 +143,12 @@ def find_sources(words: Sequence[str], every: int = 1, limit: int = 0) -> list[F
     return [_find_source(word, every, limit) for word in words]
 
 
-def unread_lines(sources: Sequence[FrameSource]) -> list[str]:
-    """A line for each folder that holds photographs of kinds that are not read."""
-    left_out = [source.unread for source in sources if isinstance(source, Stills) and source.unread]
-    return [f"{len(paths)} {UNREAD} ({paths[0]}{', ...' if len(paths) > 1 else ''})" for paths in left_out]
+def left_out_lines(sources: Sequence[FrameSource]) -> list[str]:
+    """A line for each folder with photographs of kinds that are not read, or pictures that were drawn."""
+    left_out = [each for source in sources if isinstance(source, Stills) for each in source.left_out.items()]
+    return [
+        f"{len(paths)} {why} ({paths[0]}{', ...' if len(paths) > 1 else ''})" for why, paths in left_out if paths
+    ]
 
 
 def is_live(source: FrameSource) -> bool:
@@ -190,7 +192,7 @@ def _stills_below(folder: Path) -> Stills:
     found = images_below(folder)
     if not found.images:
         raise DataError(f"folder must hold images ({', '.join(IMAGE_SUFFIXES)}), got none in {folder}")
-    return Stills(tuple(found.images), tuple(found.unread))
+    return Stills(tuple(found.images), found.left_out)
 
 
 def _is_picture(path: Path) -> bool:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from trees import write_image
 
-from detector.data.folders import UNREAD
-from detector.data.frames import Video, count_frames, find_sources, is_live, unread_lines
+from detector.data.exchange.drawn_pictures import PictureFolder
+from detector.data.folders import DRAWN, UNREAD
+from detector.data.frames import Video, count_frames, find_sources, is_live, left_out_lines
 from detector.errors import DataError
 
 
@@ -113,10 +114,24 @@ def test_photographs_of_kinds_that_are_not_read_are_told(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (source,) = find_sources([str(write_image(tmp_path / "c.jpg"))])
-    assert unread_lines([source]) == []
+    assert left_out_lines([source]) == []
     sources = find_sources([str(tmp_path)])
     assert count_frames(sources) == 1
-    assert unread_lines(sources) == [f"2 {UNREAD} ({tmp_path / 'a.avif'}, ...)"]
+    assert left_out_lines(sources) == [f"2 {UNREAD} ({tmp_path / 'a.avif'}, ...)"]
+
+
+def test_pictures_that_were_drawn_are_no_images_of_their_folder(tmp_path: Path) -> None:
+    photo = write_image(tmp_path / "000012_a.jpg")
+    pictures = PictureFolder(tmp_path / "found" / "pictures")
+    pictures.write("000001_a.jpg", photo.read_bytes())
+    drawn = pictures.folder / "000001_a.jpg"
+    sources = find_sources([str(tmp_path)])
+    assert [frame.file for frame in sources[0]] == [str(photo)]
+    assert left_out_lines(sources) == [f"1 {DRAWN} ({drawn})"]
+    for word in (drawn, pictures.folder):  # who names nothing else means them
+        (source,) = find_sources([str(word)])
+        assert [frame.file for frame in source] == [str(drawn)]
+        assert left_out_lines([source]) == []
 
 
 def test_an_image_without_a_suffix_is_known_by_its_content(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from detector.errors import DataError
 from detector.files import fitting_name, read_bytes, write_bytes
 
 NAME = re.compile(r"-?[0-9]{5,}_.*\.jpg", re.DOTALL)
+HEAD = 128  # bytes of a JPEG, in which the mark stands
 COMMENT = b"\xff\xfe"  # marker of a JPEG's segment (ITU-T T.81, B.2.4.5); two bytes of its length follow
 MARK = b"drawn by detector "
 
@@ -49,6 +50,19 @@ def picture_name(number: int, file: str, frame: int | None = None) -> str:
     """
     of_video = "" if frame is None else f"_{frame:06d}"
     return fitting_name(f"{number:06d}_", Path(file).stem, f"{of_video}.jpg")
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a picture is called and marked as those drawn here, be it changed since or not."""
+    if not NAME.fullmatch(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):
+        return False
+    at = _mark_place(head)
+    return head[at : at + len(COMMENT)] == COMMENT and head[at + 4 :].startswith(MARK)
 
 
 def _marked(content: bytes) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList
-from detector.data.folders import UNREAD, images_below, is_folder, require_folder
+from detector.data.folders import images_below, is_folder, require_folder
 from detector.data.formats.data_format import Format, RawSplit
 from detector.errors import DataError
 from detector.text import shown
@@ -46,7 +46,7 @@ def read_folder(settings: DataSettings, split: str, classes: ClassList | None) -
         boxes=np.empty((0, 4), np.float64),
         difficult=nothing,
         crowd=nothing,
-        remarks={UNREAD: list(map(str, found.unread))},
+        remarks={why: list(map(str, paths)) for why, paths in found.left_out.items()},
     )
 
 

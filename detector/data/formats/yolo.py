@@ -12,7 +12,7 @@ import numpy as np
 
 from detector.config import DataSettings
 from detector.data.classes import ClassList, class_list
-from detector.data.folders import is_folder, require_folder
+from detector.data.folders import DRAWN, is_folder, require_folder
 from detector.data.formats.data_format import Format, FoundData, RawSplit
 from detector.data.formats.split_roles import further_splits, role_of, splits_by_role
 from detector.data.formats.stated_corners import corners_error
@@ -25,7 +25,7 @@ from detector.data.formats.yolo_tree import (
     label_files,
     label_pairs,
     orphans,
-    without_masks,
+    without_pictures,
 )
 from detector.data.pairs import Pairs
 from detector.errors import DataError
@@ -46,7 +46,7 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
     root = require_folder(settings.root, "data.root")
     facts = read_facts(root)
     pairs = label_pairs(root)
-    found = without_masks(find_images(root, facts, split, settings.outside_root == "allow"), pairs)
+    found = without_pictures(find_images(root, facts, split, settings.outside_root == "allow"), pairs)
     labels = label_files(pairs, found.paths)
     table = read_labels(labels, facts.beside)
     names = facts.names or _given_names(settings, classes)
@@ -93,7 +93,7 @@ def called(number: int, names: Sequence[str] | None) -> str:
 def _remarks(found: YoloImages, pairs: Pairs, labels: Sequence[str], split: str) -> dict[str, Sequence[str]]:
     bare = [image for image, label in zip(found.paths, labels, strict=True) if not label]
     lost = orphans(pairs, labels) if found.folders and split != EVERY_IMAGE else []
-    return {RIVALS: found.rivals, UNLABELLED: bare, MASKS: found.masks, ORPHANS: lost}
+    return {RIVALS: found.rivals, UNLABELLED: bare, MASKS: found.masks, DRAWN: found.drawn, ORPHANS: lost}
 
 
 def _of_known_classes(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from detector.data.exchange.drawn_pictures import is_drawn
 from detector.data.folders import (
     IMAGE_SUFFIXES,
     OUTSIDE_ALLOWED,
@@ -43,7 +44,7 @@ class YoloImages:
 
     `missing` are messages about lines of lists whose image is not there; `rivals` images that differ from one in
     suffix alone, and do not count; `where` says what the split was found as, `folders` that it is of folders;
-    `masks` are pictures that were left out.
+    `masks` are pictures that were left out, and `drawn` those that `detect` drew.
     """
 
     ids: list[str]
@@ -53,6 +54,7 @@ class YoloImages:
     where: str
     folders: bool = True
     masks: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
 
 
 def find_images(root: Path, facts: YoloFacts, split: str, outside: bool) -> YoloImages:
@@ -82,10 +84,10 @@ def label_pairs(root: Path) -> Pairs:
     return Pairs(root, pictures, [path for path in labels if not is_names_file(os.path.basename(path))])  # noqa: PTH119
 
 
-def without_masks(images: YoloImages, pairs: Pairs) -> YoloImages:
-    """The images without those that are masks: unlabelled, in a folder of masks, called as an image elsewhere.
+def without_pictures(images: YoloImages, pairs: Pairs) -> YoloImages:
+    """The images without those that are unlabelled and masks or drawn; what a list names is an image.
 
-    What a list names is an image.
+    A mask lies in a folder of masks and is called as an image elsewhere.
     """
     if not images.folders:
         return images
@@ -100,9 +102,10 @@ def without_masks(images: YoloImages, pairs: Pairs) -> YoloImages:
         and path.lower().endswith(LOSSLESS)
         and not pairs.may_be_annotated(path)
     }
-    kept = [(image_id, path) for image_id, path, _ in rows if path not in masks]
+    drawn = {path for path in images.paths if is_drawn(Path(path)) and not pairs.may_be_annotated(path)}
+    kept = [(image_id, path) for image_id, path, _ in rows if path not in masks | drawn]
     ids, paths = [image_id for image_id, _ in kept], [path for _, path in kept]
-    return replace(images, ids=ids, paths=paths, masks=tuple(sorted(masks)))
+    return replace(images, ids=ids, paths=paths, masks=tuple(sorted(masks)), drawn=tuple(sorted(drawn)))
 
 
 def _name(image_id: str) -> str:

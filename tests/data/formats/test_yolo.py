@@ -8,6 +8,8 @@ from yolo_trees import ONE, by_kind, pair, two_folders
 from detector.config import DataSettings
 from detector.data.check import check_data
 from detector.data.dataset import Dataset
+from detector.data.exchange.drawn_pictures import PictureFolder
+from detector.data.folders import DRAWN
 from detector.data.formats.yolo import find_yolo
 from detector.data.readers import open_dataset
 from detector.errors import DataError
@@ -201,6 +203,14 @@ def test_boxes_that_are_stated_by_corners_are_told(tmp_path: Path) -> None:
     told = r"boxes must be centre and sides, got .* 100% reach .*: are these two corners.*labels/train/a\.txt"
     with pytest.raises(DataError, match=told):
         read(tmp_path, "train")
+
+
+def test_pictures_that_were_drawn_are_no_images_without_objects(tmp_path: Path) -> None:
+    photo = pair(tmp_path / "a.jpg", tmp_path / "a.txt", ONE)
+    PictureFolder(tmp_path / "found/pictures").write("000001_a.jpg", photo.read_bytes())
+    data = read(tmp_path, "all")
+    assert data.paths.tolist() == [str(photo)]
+    assert any(f"1 {DRAWN} (" in note for note in data.notes)
 
 
 def test_several_folders_are_joined_though_their_images_have_one_name(tmp_path: Path) -> None:
