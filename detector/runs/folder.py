@@ -16,6 +16,7 @@ from detector.errors import DataError
 from detector.files import OWN_LEFTOVER, append_text, remove_leftovers, write_text
 from detector.runs.environment import environment
 from detector.runs.lock import FolderLock
+from detector.runs.own_lists import with_own_lists
 from detector.runs.processes import Group, alone
 from detector.runs.stage import STAGES, Stage
 
@@ -134,11 +135,12 @@ class RunFolder:
     def read_config(self, kind: type[Kind], overrides: list[str]) -> Kind:
         """The settings of an earlier run with `overrides` over them; DataError where this is no run.
 
-        ConfigError where its file does not hold all settings, as one that was cut off.
+        Its own lists are found where it was moved. ConfigError where its file does not hold all settings, as one
+        that was cut off.
         """
         if not self.config_path.is_file():
             raise DataError(f"run must be a folder that holds config.yaml, got {self.path}")
-        return load_run_config(kind, self.config_path, overrides)
+        return with_own_lists(load_run_config(kind, self.config_path, overrides), self.path)
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one JSON line to log.jsonl."""

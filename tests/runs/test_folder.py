@@ -5,7 +5,7 @@ import pytest
 
 from detector.config import Config, load_config
 from detector.errors import DataError
-from detector.files import file_hash
+from detector.files import file_hash, write_text
 from detector.runs.environment import environment
 from detector.runs.folder import RunFolder
 from detector.runs.split import split_slug
@@ -71,6 +71,22 @@ def test_a_run_says_with_what_it_was_made(run: RunFolder) -> None:
     assert load_config(Config, run.config_path) == Config()
     events = [json.loads(line)["event"] for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert events == ["start"]
+
+
+def test_the_lists_of_a_run_that_was_moved_are_found_in_it(tmp_path: Path) -> None:
+    lists = [f"{tmp_path}/run/data/{name}.txt" for name in ("train", "test")]
+    data = {"root": tmp_path, "train": [lists[0], "more"], "test": lists[1]}
+    run = RunFolder(tmp_path / "run")
+    run.begin(Config.model_validate({"data": data}))
+    for path in lists:
+        write_text(Path(path), "a.jpg\n")
+    assert run.read_config(Config, []).data.train == (lists[0], "more")
+    moved = run.path.rename(tmp_path / "moved")
+    found = RunFolder(moved).read_config(Config, []).data
+    assert found.train == (str(moved / "data/train.txt"), "more")
+    assert found.test == (str(moved / "data/test.txt"),)
+    (moved / "data/test.txt").unlink()
+    assert RunFolder(moved).read_config(Config, []).data.test == (lists[1],)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
