@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.data.folders import require_folder
 from detector.data.formats.assembly import known_headers
 from detector.data.formats.data_format import FoundData
 from detector.data.formats.turned_images import sizes_tell
@@ -26,6 +27,7 @@ def own_data(folder: Path, given: Mapping[str, Any], lists: Path, seed: int) -> 
     Settings of the section that are `given` are kept. Where the folder has no split, one is drawn, and its lists
     are written to the folder `lists`. DataError where no data are found, or two formats are equally plausible.
     """
+    require_folder(folder, "--data")
     if {"format", "train", "test"} <= given.keys():
         named, told = {"root": str(folder), **given}, [f"data: {folder}, as the settings say"]
         return named | _turned(named, StatedSplits(named), told), told
@@ -67,15 +69,23 @@ def _roles(found: FoundData, given: Mapping[str, Any]) -> dict[str, Any]:
     return {role: given.get(role, split) for role, split in found.splits.items()} | said
 
 
+def list_texts(folder: Path) -> list[str | None]:
+    """What the lists of a drawn split in `folder` say, None for one that is not there."""
+    return [read_text(path, "list") if path.is_file() else None for path in _list_paths(folder)]
+
+
+def _list_paths(folder: Path) -> list[Path]:
+    return [folder / name for name in (TRAIN_LIST, TEST_LIST)]
+
+
 @contextmanager
 def lists_of_a_plan(folder: Path) -> Iterator[None]:
     """Within, lists may be written to `folder`; an error restores those of the plan before, or removes them."""
-    paths = [folder / name for name in (TRAIN_LIST, TEST_LIST)]
-    before = [read_text(path, "list") if path.is_file() else None for path in paths]
+    before = list_texts(folder)
     try:
         yield
     except BaseException:
-        for path, text in zip(paths, before, strict=True):
+        for path, text in zip(_list_paths(folder), before, strict=True):
             if text is None:
                 path.unlink(missing_ok=True)
             else:

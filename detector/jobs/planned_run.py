@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from detector.data.check import check_data
 from detector.data.check_text import findings_text
-from detector.data.folders import require_folder
 from detector.data.readers import format_of
 from detector.errors import DataError, UserError
-from detector.files import read_json, write_text
-from detector.jobs.own_data import lists_of_a_plan, own_data, unused_since
+from detector.files import write_text
+from detector.jobs.known_plan import PLAN, known_plan, lists_of, plan_of_moved_data
+from detector.jobs.own_data import list_texts, lists_of_a_plan, own_data, unused_since
 from detector.jobs.plan import (
     COMMON,
     LEVELS,
@@ -40,8 +40,6 @@ from detector.runs.pretrained import start_of
 from detector.runs.processes import Group
 from detector.runs.split import open_split
 
-PLAN = "plan.json"
-LISTS = "data"
 DEFAULT_MINUTES = 60.0  # where nobody says how many there are
 
 
@@ -77,29 +75,27 @@ def plan_run(run: RunFolder, wish: Wish, coming: Group) -> PlannedRun:
 
 
 def _known_plan(run: RunFolder, wish: Wish) -> PlannedRun | None:
-    path = run.path / PLAN
-    if not path.is_file():
+    settings = known_plan(run, wish)
+    if not settings:
         return None
-    known = read_json(path, "plan")
-    if (
-        not isinstance(known, dict)
-        or known.get("for") != wish.key()
-        or not isinstance(known.get("settings"), dict)
-    ):
-        return None
-    data = known["settings"].get("data")
+    data = settings.get("data")
     unused = unused_since(data, wish.given().get("data") or {}) if isinstance(data, dict) else []
-    _say(f"plan: that of {path}", *unused)
-    return PlannedRun(known["settings"])
+    _say(f"plan: that of {run.path / PLAN}", *unused)
+    return PlannedRun(settings)
 
 
 def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
     started = time.monotonic()
     # wrong words are told before anything is looked for
     wish.settings(merged(COMMON, LEVELS[-1].settings))
-    require_folder(wish.folder, "--data")
-    with lists_of_a_plan(run.path / LISTS):
+    before = list_texts(lists_of(run))
+    with lists_of_a_plan(lists_of(run)):
         base = _checked_base(run, wish)
+        moved = plan_of_moved_data(run, wish, base["data"], before)
+        if moved:
+            write_text(run.path / PLAN, json.dumps(moved, indent=1) + "\n")
+            _say(f"plan: that of {run.path / PLAN}, of the same data in another folder")
+            return PlannedRun(moved["settings"])
         plan = _choose(wish, base, group, started)
         _say(plan_text(plan, wish.minutes))
     settings = _planned(base, plan.level, plan.steps)
@@ -111,7 +107,7 @@ def _make_plan(run: RunFolder, wish: Wish, group: Group) -> PlannedRun:
 def _checked_base(run: RunFolder, wish: Wish) -> Tree:
     """The settings of the data and the network; prints what was found."""
     given, seed = wish.given(), wish.settings({"name": wish.name}).seed
-    data, lines = own_data(wish.folder, given.get("data") or {}, run.path / LISTS, seed)
+    data, lines = own_data(wish.folder, given.get("data") or {}, lists_of(run), seed)
     network = start_of(given.get("network") or {}, wish.download)
     base = merged({"name": wish.name, "network": network, "data": data}, COMMON)
     config = wish.settings(base)

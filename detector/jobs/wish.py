@@ -9,6 +9,8 @@ from typing import Any
 
 from detector.config import Config, check_partners, parse_config
 from detector.config.loading import apply_override
+from detector.errors import DataError
+from detector.files import parse_json
 from detector.text import one_line
 
 COMMAND = "command line"
@@ -50,6 +52,17 @@ class Wish:
         given = self.given()
         sections = {name: given.get(name) for name in ("data", "network")}
         return json.dumps({"folder": str(self.folder), "minutes": self.minutes, **sections}, default=str)
+
+    def folder_of(self, key: object) -> Path | None:
+        """The folder that a plan for `key` was made of, if all else was asked for as here; else None."""
+        try:
+            stated, asked = (parse_json(str(text), "plan's key", "plan") for text in (key, self.key()))
+        except DataError:
+            return None
+        folder = stated.get("folder") if isinstance(stated, dict) else None
+        if not isinstance(folder, str) or {**asked, "folder": folder} != stated:
+            return None
+        return Path(folder)
 
     def settings(self, tree: Mapping[str, Any]) -> Config:
         """The settings in `tree` with the words over them, and with what the words need (`NEEDS`).

@@ -63,6 +63,20 @@ def test_a_folder_is_planned_for_trained_on_and_gone_on_with(
     assert (photographs / "run/plan.json").read_bytes() == plan
     assert (photographs / "run/data/test.txt").read_bytes() == lists
 
+    (photographs / "run").rename(photographs / "moved")
+    elsewhere = ["--data", str(photographs / "my photos/."), "--run", "moved", *TINY]
+    status, again, told = train(capsys, *elsewhere)
+    assert (status, "plan: that of moved/plan.json" in told) == (0, True)
+    assert (photographs / "moved/metrics.csv").read_bytes() == metrics
+    (photographs / "my photos").rename(photographs / "pictures")
+    elsewhere[1] = "pictures"
+    status, again, told = train(capsys, *elsewhere)
+    assert (status, "moved/plan.json, of the same data in another folder" in told) == (0, True)
+    assert (photographs / "moved/metrics.csv").read_bytes() == metrics
+    assert "plan: that of moved/plan.json\n" in train(capsys, *elsewhere, "--print-config")[2]
+    (photographs / "moved").rename(photographs / "run")
+    (photographs / "pictures").rename(photographs / "my photos")
+
     status, printed, told = train(capsys, *asked, "finetune.steps=3", "--print-config")
     assert "  steps: 3\n" in printed
     assert "plan: that of" in told
