@@ -19,10 +19,7 @@ class SvmSettings(Section):
 
     enabled: bool = Field(False, description="train SVMs, beside the softmax")
     c: float = Field(
-        1e-3,
-        ge=SMALL,
-        le=SCALE,
-        description="of an example beside the size of the weights [2] S, for thousands of examples of a class",
+        1e-3, ge=SMALL, le=SCALE, description="of an example's loss beside the size of the weights [2] S"
     )
     positive_weight: float = Field(
         2.0, ge=SMALL, le=SCALE, description="of an object's loss beside a negative's [2] S"
