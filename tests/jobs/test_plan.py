@@ -73,9 +73,9 @@ def test_images_of_many_objects_get_as_many_more_regions_where_these_are_limited
     few, many = replace(NUMBERS, train=100, objects=400), replace(NUMBERS, train=100, objects=1430)
     assert [for_crowds(level, few) for level in LEVELS] == list(LEVELS)
     crowded = [for_crowds(level, many) for level in LEVELS]
-    assert crowded[:2] == list(LEVELS[:2])
-    assert [level.settings["proposals"]["max_boxes"] for level in crowded[2:]] == [1070, 540, 290]
-    assert crowded[3].name == "maps shared at 300 pixels, 540 regions an image"
+    assert crowded[0] == LEVELS[0]
+    assert [level.settings["proposals"]["max_boxes"] for level in crowded[1:]] == [1070, 540, 290]
+    assert crowded[2].name == "maps shared at 300 pixels, 540 regions an image"
     assert [build(level, 30).region for level in crowded] == [build(level, 30).region for level in LEVELS]
 
 
@@ -103,7 +103,7 @@ def test_steps_fill_the_time_up_to_a_whole_training() -> None:
 
 
 def choose(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, minutes: float | None, speed: float = 1.0, **given: Any
+    monkeypatch: pytest.MonkeyPatch, seconds: float, minutes: float | None, speed: float = 0.5, **given: Any
 ) -> Any:
     """The plan where a level's rates fall from one to the next."""
     rates = {id(level): speed / 2**row for row, level in enumerate(LEVELS)}
@@ -127,14 +127,14 @@ def choose(
 def test_the_first_level_with_enough_steps_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     plan, tried = choose(monkeypatch, 1e6, 1e6 / 60)
     assert (plan.level, plan.steps, tried) == (LEVELS[0], 430, [LEVELS[0].name])
-    plan, tried = choose(monkeypatch, 1000, 17)
-    assert (plan.level, tried) == (LEVELS[1], [LEVELS[0].name, LEVELS[1].name])
-    assert plan.steps >= 6400 / 16
-    assert plan.total <= 1000
+    plan, tried = choose(monkeypatch, 600, 10)
+    assert (plan.level, tried) == (LEVELS[1], [LEVELS[0].name])  # fewer regions of the same maps: one measure
+    assert plan.steps >= 3200 / 16
+    assert plan.total <= 600
 
 
 def test_where_none_has_enough_the_one_nearest_to_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, tried = choose(monkeypatch, 160, 3, speed=6)
+    plan, tried = choose(monkeypatch, 160, 3, speed=3)
     assert len(tried) == len(LEVELS) - 1  # two differ in their regions alone, and are measured once
     assert plan.level == LEVELS[-1]
     assert least_steps(8) <= plan.steps < 400
@@ -179,7 +179,7 @@ def test_svms_that_are_asked_for_bring_the_suppression_that_they_need(words: lis
 
 
 def test_crops_that_are_asked_for_are_not_zoomed() -> None:
-    level = LEVELS[1].settings
+    level = LEVELS[0].settings
     assert Wish(Path("mine")).settings(merged(COMMON, level)).finetune.zoom == 0.4
     assert Wish(Path("mine"), overrides=["region.mode=warp"]).settings(merged(COMMON, level)).finetune.zoom == 0
 
