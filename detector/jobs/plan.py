@@ -3,10 +3,10 @@
 `LEVELS` are sets of settings, the most accurate first. The time of each one's stages is predicted from what was
 measured on the machine, and the first level that leaves time for enough steps of training is taken.
 benchmarks/short_trainings.md measures what steps and pixels are worth, and compares crops of 224 pixels with
-shared maps; 600 pixels in place of 400 take twice the time and bring nothing there. Smaller images and fewer
-regions miss objects: docs/own_data.md has figures. Where images hold many objects, a level's limit of regions is
-raised: the first 150 regions of an image cover 0.59 of the objects among blood cells (14 an image), and 0.93 among
-fruit (2 an image).
+shared maps; with 600 pixels in place of 400 a step takes 1.6 times as long, and no more is found there. Smaller
+images and fewer regions miss objects: docs/own_data.md has figures. Where images hold many objects, a level's
+limit of regions is raised: the first 150 regions of an image cover 0.59 of the objects among blood cells (14 an
+image), and 0.93 among fruit (2 an image).
 """
 
 import math

@@ -99,8 +99,10 @@ def test_a_command_is_taken_by_its_tool_and_its_settings_resolve(
     words = [STAND_INS[kind] if word == "CONFIG" else word for word in shown.words]
     options = parsed(shown.tool, words, monkeypatch)
     overrides = [*getattr(options, "overrides", []), *getattr(options, "set", [])]
-    assert all("=" in word for word in overrides)
     path: Path | None = getattr(options, "config", None)
+    if getattr(options, "data", None) and path:  # then the first word is a setting, too
+        overrides, path = [str(path), *overrides], None
+    assert all("=" in word for word in overrides)
     if path is None or not path.suffix:  # a folder of images or `--data`, whose settings are the defaults
         path = Path(STAND_INS[kind])
     load_config(kind, path, overrides)

@@ -165,8 +165,9 @@ def _refuse_corners(tree: CocoTree, path: Path) -> None:
     sizes = np.array([size_of[entry["image_id"]] for entry in some], np.float64).reshape(-1, 2)
     first, sides = boxes[:, :2], boxes[:, 2:]
     beyond = np.any(first + sides > sizes, axis=1)
-    for message in corners_error(first, sides, sizes, beyond, "[x, y, width, height]", path):
-        raise DataError(message)
+    error = corners_error(first, sides, sizes, beyond, "[x, y, width, height]", path)
+    if error:
+        raise DataError(error)
 
 
 def _is_in(value: object, ids: set[CocoId]) -> bool:

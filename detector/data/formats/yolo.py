@@ -65,17 +65,18 @@ def read_yolo(settings: DataSettings, split: str, classes: ClassList | None) -> 
         crowd=np.zeros(len(kept.image), np.bool_),
         relative=True,
         missing=tuple(found.missing),
-        errors=(*kept.errors.tolist(), *errors, *_corners_error(kept, labels)),
+        errors=(*kept.errors.tolist(), *errors, *_corners_errors(kept, labels)),
         remarks=_remarks(found, pairs, labels, split),
     )
 
 
-def _corners_error(table: LabelTable, labels: Sequence[str]) -> list[str]:
+def _corners_errors(table: LabelTable, labels: Sequence[str]) -> list[str]:
     boxes = table.boxes
     sides, beyond = boxes[:, 2:] - boxes[:, :2], np.any((boxes < 0) | (boxes > 1), axis=1)
     where = labels[table.image[0]] if len(boxes) else ""
     middles = boxes[:, :2] + sides / 2
-    return corners_error(middles, sides, np.ones_like(sides), beyond, "centre and sides", where)
+    error = corners_error(middles, sides, np.ones_like(sides), beyond, "centre and sides", where)
+    return [error] if error else []
 
 
 def _given_names(settings: DataSettings, classes: ClassList | None) -> tuple[str, ...] | None:
